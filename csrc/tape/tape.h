@@ -1,0 +1,225 @@
+/* The tape: a flat list of 32-byte nodes and the arenas beside it.  Knows the op table and no kernels: what runs a node
+ * on an eager tape is the function `run` that the tape was created with. */
+#ifndef WG_TAPE_H
+#define WG_TAPE_H
+
+#include "../wengert.h"
+
+/* ---- values ------------------------------------------------------------------------------------------------ */
+typedef struct { /* reference-counted memory that views share */
+    int64_t refs;
+    void *data;
+    void (*release)(void *); /* NULL: data lies right behind this header */
+    void *owner;
+} wg_buffer;
+
+typedef struct {       /* a strided window into a buffer */
+    wg_buffer *buffer; /* NULL: this entry is free */
+    int64_t offset;    /* elements from buffer->data */
+    uint32_t strides;  /* interned vector, elements; free entries: the next free id */
+} wg_view;
+
+/* ---- nodes ------------------------------------------------------------------------------------------------- */
+enum {
+    WG_FLAG_WEAK = 1,  /* a Python scalar, or made of nothing else: takes the other operand's dtype */
+    WG_FLAG_VALUE = 2, /* has a value */
+    WG_FLAG_VIEW = 4,  /* ... and it is views[value.view]; else it is 0-d and lies in value itself */
+    WG_FLAG_STEAL = 8, /* may write into operand 0's buffer, which then has no value any more */
+};
+
+typedef struct {
+    uint16_t op;
+    uint8_t dtype, flags;
+    uint32_t in[3]; /* operands; an op with any number of them: in[0] is their place in side[] */
+    uint32_t shape; /* interned vector */
+    uint32_t attrs; /* place in attrs[] of {count, a0, a1, ...}; 0: none */
+    union {
+        uint8_t b;
+        int32_t i32;
+        int64_t i64;
+        float f32;
+        double f64;
+        uint32_t view;
+    } value;
+} wg_node_rec;
+_Static_assert(sizeof(wg_node_rec) == 32, "a node is 32 bytes");
+
+/* ---- interned integer vectors: shapes and strides ---------------------------------------------------------- */
+typedef struct {
+    uint32_t start; /* in pool */
+    int32_t ndim;
+    int64_t size; /* product, saturated at INT64_MAX */
+} wg_vector;
+
+typedef struct {
+    int64_t *pool;
+    wg_vector *items;
+    uint32_t *slots; /* open addressing, WG_NONE = empty; n_slots is a power of two */
+    uint32_t pool_len, pool_cap, len, cap, n_slots;
+} wg_vectors;
+
+/* ---- the tape ---------------------------------------------------------------------------------------------- */
+typedef wg_status (*wg_run_fn)(wg_tape *t, wg_id id);
+
+typedef struct { /* a transformed copy of a child tape, kept for the next call: see rules/call.c */
+    uint64_t key;
+    wg_tape *tape;
+} wg_derived;
+
+#define WG_CONST_SLOTS 256
+
+struct wg_tape {
+    wg_node_rec *nodes;
+    uint32_t len, cap;
+    uint32_t *side; /* {count, ids...} of nodes with any number of operands */
+    uint32_t side_len, side_cap;
+    int64_t *attrs; /* {count, words...}; attrs[0] is unused, so that 0 means none */
+    uint32_t attrs_len, attrs_cap;
+    wg_view *views;
+    uint32_t views_len, views_cap, views_free; /* views_free: head of the free list, WG_NONE = empty */
+    wg_vectors vectors;
+    uint32_t scalar_shape;           /* the interned () */
+    wg_id constants[WG_CONST_SLOTS]; /* by hash of value and dtype; entries are checked when used */
+    wg_tape **children;              /* referenced by call nodes */
+    uint32_t children_len, children_cap;
+    wg_id *inputs, *outputs; /* of an abstract tape */
+    uint32_t n_inputs, cap_inputs, n_outputs;
+    wg_run_fn run; /* NULL: abstract */
+    void *program; /* made by run when this tape is called; see program/eager.c */
+    void (*program_release)(void *);
+    wg_derived *derived;
+    uint32_t derived_len, derived_cap;
+    void *scratch; /* grows to what the largest kernel call needed */
+    size_t scratch_size;
+    int64_t refs;
+    uintptr_t thread;
+    bool transient; /* inside a sweep that nothing encloses */
+    char error[512];
+};
+
+/* ---- tape.c ------------------------------------------------------------------------------------------------ */
+wg_tape *wg_tape_create(wg_run_fn run);
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+wg_status
+wg_fail(wg_tape *t, wg_status status, const char *format, ...);
+wg_status wg_no_memory(wg_tape *t);
+wg_status wg_check_thread(wg_tape *t);
+wg_status wg_check_id(wg_tape *t, wg_id id, const char *what);
+/* Appends the record as it stands (no promotion, no inference, no run). */
+wg_status wg_push(wg_tape *t, const wg_node_rec *node, wg_id *out);
+wg_status wg_push_attrs(wg_tape *t, int n, const int64_t *attrs, uint32_t *place);
+wg_status wg_push_side(wg_tape *t, int n, const wg_id *ids, uint32_t *place);
+int wg_operands(const wg_tape *t, wg_id id, const wg_id **in); /* returns their number */
+int wg_attrs(const wg_tape *t, wg_id id, const int64_t **attrs);
+/* *array, of *cap elements, with room for `need` */
+bool wg_grow(void *array, uint32_t *cap, uint64_t need, size_t itemsize);
+void *wg_scratch(wg_tape *t, size_t size); /* 64-byte aligned, NULL if out of memory */
+
+/* ---- copy.c ------------------------------------------------------------------------------------------------ */
+wg_status wg_push_child(wg_tape *t, wg_tape *child); /* takes a reference of its own */
+/* Appends node `id` of src to dst as it stands, its operands renamed by map[]; calls keep their child. */
+wg_status wg_copy_node(wg_tape *dst, const wg_tape *src, wg_id id, const wg_id *map, wg_id *out);
+/* A new abstract tape with the same nodes, so that ids stay what they were; NULL if out of memory. */
+wg_tape *wg_tape_clone(const wg_tape *src);
+
+/* ---- value.c ----------------------------------------------------------------------------------------------- */
+wg_buffer *wg_buffer_new(size_t size); /* one reference, data 64-byte aligned, uninitialised */
+void wg_buffer_retain(wg_buffer *b);
+void wg_buffer_release(wg_buffer *b);
+/* Gives node `id` the view; takes over the caller's reference to buffer, also on failure. */
+wg_status wg_set_view(wg_tape *t, wg_id id, wg_buffer *buffer, int64_t offset, uint32_t strides);
+/* Gives node `id` fresh contiguous memory (inside the node when 0-d) and returns where, NULL if out of memory. */
+void *wg_alloc_value(wg_tape *t, wg_id id);
+void wg_drop_value(wg_tape *t, wg_id id);
+char *wg_data(wg_tape *t, wg_id id); /* first element; NULL without a value */
+const int64_t *wg_strides(const wg_tape *t, wg_id id);
+/* The view that reshape, transpose, broadcast or slice makes of a strided operand.  False: only a copy can. */
+bool wg_view_op(int op, const int64_t *attrs, int ndim_in, const int64_t *shape_in, const int64_t *strides_in,
+                int ndim_out, const int64_t *shape_out, int64_t *offset, int64_t *strides_out);
+void wg_contiguous_strides(int ndim, const int64_t *shape, int64_t *strides);
+
+/* ---- vectors.c --------------------------------------------------------------------------------------------- */
+bool wg_vectors_init(wg_vectors *v);
+void wg_vectors_free(wg_vectors *v);
+/* The id of the vector, WG_NONE if out of memory. */
+uint32_t wg_intern(wg_vectors *v, int ndim, const int64_t *x);
+static inline int wg_vec_ndim(const wg_tape *t, uint32_t id) { return t->vectors.items[id].ndim; }
+static inline const int64_t *wg_vec(const wg_tape *t, uint32_t id) {
+    return t->vectors.pool + t->vectors.items[id].start;
+}
+static inline int64_t wg_vec_size(const wg_tape *t, uint32_t id) { return t->vectors.items[id].size; }
+static inline int wg_ndim(const wg_tape *t, wg_id id) { return wg_vec_ndim(t, t->nodes[id].shape); }
+static inline const int64_t *wg_shape(const wg_tape *t, wg_id id) { return wg_vec(t, t->nodes[id].shape); }
+static inline int64_t wg_size(const wg_tape *t, wg_id id) { return wg_vec_size(t, t->nodes[id].shape); }
+/* Interns a shape after checking extents and that its bytes fit. */
+wg_status wg_make_shape(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, uint32_t *out);
+wg_status wg_broadcast_shapes(wg_tape *t, const char *op, uint32_t a, uint32_t b, uint32_t *out);
+/* "(2, 3)" into text */
+const char *wg_shape_text(int ndim, const int64_t *shape, char *text, size_t size);
+
+/* ---- infer.c ----------------------------------------------------------------------------------------------- */
+enum wg_infer_rule {
+    WG_INFER_none,
+    WG_INFER_elementwise,
+    WG_INFER_compare,
+    WG_INFER_where,
+    WG_INFER_same,
+    WG_INFER_cast,
+    WG_INFER_reshape,
+    WG_INFER_transpose,
+    WG_INFER_broadcast,
+    WG_INFER_slice,
+    WG_INFER_slice_add,
+    WG_INFER_concatenate,
+    WG_INFER_gather,
+    WG_INFER_index_add,
+    WG_INFER_reduce,
+    WG_INFER_argreduce,
+    WG_INFER_matmul,
+    WG_INFER_call,
+    WG_INFER_result
+};
+/* Shape and dtype of the op on operands that have been promoted. */
+wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs, wg_dtype *dtype,
+                   uint32_t *shape);
+
+/* ---- append.c ---------------------------------------------------------------------------------------------- */
+static inline bool wg_is_float(int dtype) { return dtype == WG_F32 || dtype == WG_F64; }
+static inline bool wg_has_adjoint(int dtype) { return dtype >= WG_F32; }
+static inline bool wg_is_elementwise(int kind) {
+    return kind == WG_KIND_UNARY || kind == WG_KIND_BINARY || kind == WG_KIND_ZERO || kind == WG_KIND_COMPARE ||
+           kind == WG_KIND_DERIVATIVE;
+}
+static inline bool wg_is_view_op(int op) {
+    return op == WG_reshape || op == WG_transpose || op == WG_broadcast || op == WG_slice || op == WG_copy ||
+           op == WG_stop_gradient;
+}
+wg_status wg_append_flagged(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs, int flags,
+                            wg_id *out);
+/* A constant of any dtype from a double; a weak one when weak. */
+wg_status wg_number(wg_tape *t, wg_dtype dtype, double value, bool weak, wg_id *out);
+
+static inline int64_t wg_double_bits(double x) {
+    union {
+        double f;
+        int64_t i;
+    } u = {.f = x};
+    return u.i;
+}
+static inline double wg_bits_double(int64_t x) {
+    union {
+        int64_t i;
+        double f;
+    } u = {.i = x};
+    return u.f;
+}
+
+#define WG_TRY(call)                                                                                                   \
+    do {                                                                                                               \
+        wg_status status_ = (call);                                                                                    \
+        if (status_ != WG_OK) return status_;                                                                          \
+    } while (0)
+
+#endif

@@ -1,0 +1,178 @@
+/* wengert: the public C interface, the only header that the Python binding sees.
+ *
+ * A tape is a flat list of nodes.  Record: each op appends a node.  Differentiate: wg_vjp and wg_jvp append more nodes
+ * to the same tape.  Run: an abstract tape is lowered to a program and replayed.
+ *
+ * Every call that can fail returns a wg_status; the message lives in the tape (or program).  A failed call leaves the
+ * tape at its length before the call.
+ */
+#ifndef WENGERT_H
+#define WENGERT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WG_MAX_NDIM 32
+
+typedef enum { WG_BOOL, WG_I32, WG_I64, WG_F32, WG_F64, WG_C64, WG_C128, WG_DTYPE_COUNT } wg_dtype;
+
+typedef enum {
+    WG_OK,
+    WG_VALUE_ERROR,
+    WG_TYPE_ERROR,
+    WG_INDEX_ERROR,
+    WG_MEMORY_ERROR,
+    WG_RUNTIME_ERROR,
+    WG_INTERRUPTED
+} wg_status;
+
+/* The op codes: every row of ops.def, each elementwise row followed by its d_<name>_<operand>. */
+typedef enum {
+#define LEAF(name, doc) WG_##name,
+#define UNARY(name, numpy, class, params, lo, hi, da, doc) WG_##name, WG_d_##name##_0,
+#define BINARY(name, numpy, class, lo, hi, da, db, doc) WG_##name, WG_d_##name##_0, WG_d_##name##_1,
+#define ZERO(name, numpy, class, lo, hi, doc) WG_##name,
+#define COMPARE(name, numpy, doc) WG_##name,
+#define LINEAR(name, numpy, arity, infer, class, doc) WG_##name,
+#define BILINEAR(name, numpy, infer, class, doc) WG_##name,
+#define RULE(name, numpy, arity, infer, class, doc) WG_##name,
+#define FLAT(name, numpy, arity, infer, class, doc) WG_##name,
+#include "ops.def"
+    WG_OP_COUNT
+} wg_opcode;
+
+typedef enum { /* which macro of ops.def the row stands in */
+               WG_KIND_LEAF,
+               WG_KIND_UNARY,
+               WG_KIND_BINARY,
+               WG_KIND_ZERO,
+               WG_KIND_COMPARE,
+               WG_KIND_LINEAR,
+               WG_KIND_BILINEAR,
+               WG_KIND_RULE,
+               WG_KIND_FLAT,
+               WG_KIND_DERIVATIVE /* d_<name>_<operand>, generated from a UNARY or BINARY row */
+} wg_kind;
+
+typedef enum { WG_CLASS_FLOAT, WG_CLASS_NUMBER, WG_CLASS_ANY } wg_class;
+
+typedef struct {
+    const char *name, *numpy, *doc;
+    const char *derivative[2]; /* text of d/da and d/db, valid Python; NULL if none */
+    double lo, hi;             /* test domain */
+    uint8_t kind, class_, infer;
+    int8_t arity;     /* -1: any number */
+    uint8_t n_params; /* real parameters P(i), kept as attributes */
+    uint8_t reads[2]; /* which of a = 1, b = 2, y = 4 the column d/da, d/db reads: what the rule keeps */
+    uint16_t base;    /* DERIVATIVE: the row it derives */
+    uint8_t operand;  /* DERIVATIVE: by which operand */
+} wg_op_info;
+
+/* ---- ops and machine --------------------------------------------------------------------------------------- */
+const wg_op_info *wg_op(int op);  /* NULL if there is no such op */
+int wg_op_find(const char *name); /* -1 if there is no such op */
+size_t wg_itemsize(wg_dtype dtype);
+const char *wg_dtype_name(wg_dtype dtype);
+wg_dtype wg_promote(wg_dtype a, wg_dtype b); /* NumPy's promotion of two strong dtypes */
+
+/* Fills the kernel table, generic first, then upward; isa NULL or "" chooses the best that is trusted.
+ * VALUE_ERROR for an unknown or unsupported name, with message (message_size bytes) filled. */
+wg_status wg_kernels_init(const char *isa, char *message, size_t message_size);
+const char *wg_isa(void);                /* the table's name */
+bool wg_isa_supported(const char *name); /* compiled in and this CPU has it */
+
+/* ---- tape -------------------------------------------------------------------------------------------------- */
+typedef struct wg_tape wg_tape;
+typedef uint32_t wg_id;
+#define WG_NONE UINT32_MAX
+
+/* NULL if out of memory.  An eager tape (abstract = false) runs each node as it is appended. */
+wg_tape *wg_tape_new(bool abstract);
+wg_tape *wg_tape_retain(wg_tape *t);
+void wg_tape_release(wg_tape *t);
+const char *wg_tape_error(const wg_tape *t);
+uint32_t wg_tape_len(const wg_tape *t);
+/* Forgets the nodes from len on and releases their values. */
+void wg_tape_pop(wg_tape *t, uint32_t len);
+/* Makes the calling thread the owner; every other thread's calls fail with RUNTIME_ERROR. */
+void wg_tape_adopt(wg_tape *t);
+
+/* A 0-d constant; weak = a Python scalar, which takes the other operand's dtype (NEP 50). */
+wg_status wg_constant(wg_tape *t, wg_dtype dtype, const void *value, bool weak, wg_id *out);
+/* An array on an eager tape.  data is used in place; release(owner) is called when the last reader has gone
+ * (release NULL: the data is copied).  Strides count elements. */
+wg_status wg_leaf(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, const int64_t *strides, void *data,
+                  void (*release)(void *), void *owner, wg_id *out);
+/* The next input slot of an abstract tape. */
+wg_status wg_input(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, bool weak, wg_id *out);
+/* One op: promotes and broadcasts the operands, infers shape and dtype, appends (and runs, when eager).
+ * Real parameters among attrs are doubles' bits.  Casts and constants may be appended before the node. */
+wg_status wg_append(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs, wg_id *out);
+/* Declares what an abstract tape computes. */
+wg_status wg_tape_set_outputs(wg_tape *t, int n, const wg_id *outputs);
+/* Applies an abstract child tape with outputs to operands (one per input slot, same shape and dtype): appends one
+ * call node and then its results; *first is the id of the first, the others follow. */
+wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *first);
+
+/* Reverse mode: from cotangents of outputs to those of inputs.  Only nodes that depend on inputs are followed; inputs
+ * should be copy nodes made for this purpose.  Every node appended is an ordinary one.  result[i] is WG_NONE where the
+ * outputs do not depend on input i.  transient: nothing encloses this sweep: an adjoint's value is freed after its
+ * last reader (results keep theirs). */
+wg_status wg_vjp(wg_tape *t, int n_out, const wg_id *outputs, const wg_id *cotangents, int n_in, const wg_id *inputs,
+                 bool transient, wg_id *result);
+/* Forward mode: from tangents of inputs (WG_NONE: zero) to those of outputs, result[i] WG_NONE where zero. */
+wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out, const wg_id *outputs,
+                 wg_id *result);
+/* The local partial derivative of an elementwise node by its operand k as a node of its own (for showing a tape);
+ * *out = WG_NONE when the op has no such column. */
+wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out);
+
+typedef struct {
+    int op;
+    wg_dtype dtype;
+    bool weak, has_value;
+    int ndim;
+    const int64_t *shape;
+    const int64_t *strides; /* elements; NULL without a value */
+    const void *data;       /* NULL without a value; valid until the next call on this tape */
+    int n_in;
+    const wg_id *in; /* valid until the next call on this tape */
+    int n_attr;
+    const int64_t *attrs;
+} wg_node_info;
+wg_status wg_node(wg_tape *t, wg_id id, wg_node_info *info);
+/* Copies a node's value to C-contiguous memory of the right size. */
+wg_status wg_read(wg_tape *t, wg_id id, void *dst);
+
+uint32_t wg_tape_n_inputs(const wg_tape *t);
+uint32_t wg_tape_n_outputs(const wg_tape *t);
+const wg_id *wg_tape_inputs(const wg_tape *t);
+const wg_id *wg_tape_outputs(const wg_tape *t);
+bool wg_tape_is_abstract(const wg_tape *t);
+/* Checks every invariant of every node; VALUE_ERROR with a message naming the first that fails. */
+wg_status wg_verify(wg_tape *t);
+
+/* ---- programs ---------------------------------------------------------------------------------------------- */
+typedef struct wg_program wg_program;
+
+/* Lowers an abstract tape with outputs: inlines calls, removes dead nodes, plans memory.  alias[k] is the input slot
+ * whose buffer output k may overwrite (a donated argument of the same shape and dtype), or -1; NULL: none.
+ * On failure the message lives in the tape. */
+wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out);
+void wg_program_release(wg_program *p);
+/* Replays: inputs and outputs are C-contiguous buffers, one per slot; outputs[k] == inputs[alias[k]] where donated,
+ * otherwise outputs overlap no input.  Allocates nothing; needs no Python; callers wait for each other. */
+wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs);
+const char *wg_program_error(const wg_program *p);
+
+typedef struct {
+    uint32_t nodes;       /* of the tape, calls inlined */
+    uint32_t steps;       /* that a replay runs */
+    size_t arena_bytes;   /* planned for intermediates */
+    size_t scratch_bytes; /* planned for packing */
+    size_t value_bytes;   /* the intermediates' sizes added up: what no reuse would take */
+} wg_program_info;
+void wg_program_describe(const wg_program *p, wg_program_info *info);
+
+#endif
