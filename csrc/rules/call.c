@@ -1,0 +1,219 @@
+/* call: one node that applies an abstract child tape.  Its derivative is again a call, of a child that is the old one
+ * plus what wg_vjp or wg_jvp appended to it; children so derived are kept with the child they come from. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules.h"
+
+/* ---- applying ---------------------------------------------------------------------------------------------- */
+static wg_status check_operands(wg_tape *t, const wg_tape *child, int n_in, const wg_id *in) {
+    if (!child->n_outputs || child->run)
+        return wg_fail(t, WG_VALUE_ERROR, "call: the child must be an abstract tape with outputs");
+    if (n_in < 0 || (uint32_t)n_in != child->n_inputs)
+        return wg_fail(t, WG_VALUE_ERROR, "call: the child has %u inputs, got %d operands", child->n_inputs, n_in);
+    for (int k = 0; k < n_in; k++) {
+        WG_TRY(wg_check_id(t, in[k], "call"));
+        wg_id input = child->inputs[k];
+        int ndim = wg_ndim(child, input);
+        bool same = t->nodes[in[k]].dtype == child->nodes[input].dtype && wg_ndim(t, in[k]) == ndim &&
+                    (ndim == 0 || memcmp(wg_shape(t, in[k]), wg_shape(child, input), (size_t)ndim * 8) == 0);
+        if (same) continue;
+        char got[256], wanted[256];
+        return wg_fail(t, WG_VALUE_ERROR, "call: operand %d is %s of shape %s, the child's input is %s of shape %s", k,
+                       wg_dtype_name((wg_dtype)t->nodes[in[k]].dtype),
+                       wg_shape_text(wg_ndim(t, in[k]), wg_shape(t, in[k]), got, sizeof got),
+                       wg_dtype_name((wg_dtype)child->nodes[input].dtype),
+                       wg_shape_text(ndim, wg_shape(child, input), wanted, sizeof wanted));
+    }
+    return WG_OK;
+}
+
+static wg_status push_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *first) {
+    wg_node_rec call = {.op = WG_call, .dtype = WG_BOOL, .shape = t->scalar_shape, .in = {0, WG_NONE, WG_NONE}};
+    wg_id call_id;
+    WG_TRY(wg_push_side(t, n_in, in, &call.in[0]));
+    WG_TRY(wg_push_attrs(t, 1, &(int64_t){t->children_len}, &call.attrs));
+    if (t->len == t->cap && !wg_grow(&t->nodes, &t->cap, (uint64_t)t->len + 1, sizeof *t->nodes))
+        return wg_no_memory(t);
+    WG_TRY(wg_push_child(t, child)); /* with the node's place secured: popping a call releases its child */
+    WG_TRY(wg_push(t, &call, &call_id));
+    *first = call_id + 1;
+    for (uint32_t k = 0; k < child->n_outputs; k++) {
+        wg_id output = child->outputs[k], id;
+        wg_node_rec result = {.op = WG_result, .dtype = child->nodes[output].dtype, .in = {call_id, WG_NONE, WG_NONE}};
+        result.shape = wg_intern(&t->vectors, wg_ndim(child, output), wg_shape(child, output));
+        if (result.shape == WG_NONE) return wg_no_memory(t);
+        WG_TRY(wg_push_attrs(t, 1, &(int64_t){k}, &result.attrs));
+        WG_TRY(wg_push(t, &result, &id));
+    }
+    return t->run ? t->run(t, call_id) : WG_OK;
+}
+
+wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *first) {
+    WG_TRY(wg_check_thread(t));
+    WG_TRY(check_operands(t, child, n_in, in));
+    uint32_t len = t->len, attrs_len = t->attrs_len, side_len = t->side_len;
+    wg_status status = push_call(t, child, n_in, in, first);
+    if (status == WG_OK) return WG_OK;
+    wg_tape_pop(t, len);
+    t->attrs_len = attrs_len;
+    t->side_len = side_len;
+    return status;
+}
+
+/* ---- derived children -------------------------------------------------------------------------------------- */
+enum { REVERSE = 1, FORWARD = 2 };
+
+typedef struct { /* one call being differentiated */
+    wg_tape *child;
+    int n_in, n_out;
+    bool *given; /* reverse: which outputs have a cotangent; forward: which inputs have a tangent */
+    bool *asked; /* reverse: which inputs want one; forward: unused */
+    wg_id *ids;  /* the call's operands, then the given (co)tangents */
+} wg_question;
+
+/* The question as bits; 0 when it does not fit and the answer is not kept. */
+static uint64_t key_of(const wg_question *q, int mode) {
+    int n_given = mode == REVERSE ? q->n_out : q->n_in, n_asked = mode == REVERSE ? q->n_in : 0;
+    if (n_given + n_asked > 62) return 0;
+    uint64_t key = (uint64_t)mode;
+    for (int k = 0; k < n_given; k++) key = key << 1 | q->given[k];
+    for (int k = 0; k < n_asked; k++) key = key << 1 | q->asked[k];
+    return key; /* the counts are the child's own, so the bits are unambiguous */
+}
+
+static wg_status new_input_like(wg_tape *t, wg_id like, wg_id *out) {
+    int64_t shape[WG_MAX_NDIM];
+    int ndim = wg_ndim(t, like);
+    if (ndim) memcpy(shape, wg_shape(t, like), (size_t)ndim * sizeof *shape);
+    return wg_input(t, (wg_dtype)t->nodes[like].dtype, ndim, shape, false, out);
+}
+
+static wg_status zeros_where_none(wg_tape *t, int n, const wg_id *like, wg_id *ids) {
+    for (int k = 0; k < n; k++)
+        if (ids[k] == WG_NONE)
+            WG_TRY(wg_emit_zeros(t, (wg_dtype)t->nodes[like[k]].dtype, t->nodes[like[k]].shape, &ids[k]));
+    return WG_OK;
+}
+
+/* On a clone of the child: inputs for the given (co)tangents, the sweep, the answers as outputs.
+ * ids: room for 3 * (n_in + n_out). */
+static wg_status derive_on(wg_tape *t, const wg_question *q, int mode, wg_id *ids) {
+    int n_from = mode == REVERSE ? q->n_out : q->n_in, n_to = mode == REVERSE ? q->n_in : q->n_out;
+    const wg_id *from_all = mode == REVERSE ? t->outputs : t->inputs;
+    wg_id *from = ids, *given = from + n_from, *to = given + n_from, *answer = to + n_to;
+    int n_given = 0, n_asked = 0;
+    for (int k = 0; k < n_from; k++)
+        if (q->given[k]) from[n_given++] = from_all[k];
+    for (int k = 0; k < n_to; k++)
+        if (mode == FORWARD || q->asked[k]) to[n_asked++] = mode == REVERSE ? t->inputs[k] : t->outputs[k];
+    for (int k = 0; k < n_given; k++) WG_TRY(new_input_like(t, from[k], &given[k]));
+    if (mode == REVERSE)
+        WG_TRY(wg_vjp(t, n_given, from, given, n_asked, to, false, answer));
+    else
+        WG_TRY(wg_jvp(t, n_given, from, given, n_asked, to, answer));
+    WG_TRY(zeros_where_none(t, n_asked, to, answer));
+    return wg_tape_set_outputs(t, n_asked, answer);
+}
+
+static wg_status derive(wg_tape *t, const wg_question *q, int mode, wg_tape **out) {
+    wg_tape *child = q->child;
+    uint64_t key = key_of(q, mode);
+    for (uint32_t k = 0; key && k < child->derived_len; k++)
+        if (child->derived[k].key == key) return *out = wg_tape_retain(child->derived[k].tape), WG_OK;
+    wg_tape *clone = wg_tape_clone(child);
+    wg_id *ids = malloc(((size_t)q->n_in + (size_t)q->n_out + 1) * 3 * sizeof *ids);
+    wg_status status = clone && ids ? derive_on(clone, q, mode, ids) : wg_no_memory(t);
+    free(ids);
+    if (status != WG_OK) {
+        if (clone && clone->error[0]) wg_fail(t, status, "%s", clone->error);
+        wg_tape_release(clone);
+        return status;
+    }
+    if (key && wg_grow(&child->derived, &child->derived_cap, (uint64_t)child->derived_len + 1, sizeof *child->derived))
+        child->derived[child->derived_len++] = (wg_derived){.key = key, .tape = wg_tape_retain(clone)};
+    *out = clone;
+    return WG_OK;
+}
+
+/* ---- the two rules ----------------------------------------------------------------------------------------- */
+static wg_status vjp_call(wg_sweep *s, wg_id call, const wg_question *q) {
+    wg_tape *t = s->t;
+    const wg_id *in;
+    wg_operands(t, call, &in);
+    int n = q->n_in, any = 0;
+    if (n) memcpy(q->ids, in, (size_t)n * sizeof *in);
+    for (int k = 0; k < q->n_in; k++) any |= q->asked[k] = wg_wants(s, q->ids[k]);
+    for (int k = 0; k < q->n_out; k++) {
+        wg_id id = call + 1 + (wg_id)k, g = id < s->hi ? wg_slot_of(s, id) : WG_NONE;
+        q->given[k] = g != WG_NONE;
+        if (g != WG_NONE) q->ids[n++] = g;
+    }
+    if (!any || n == q->n_in) return WG_OK;
+    wg_tape *derived;
+    wg_id answer;
+    WG_TRY(derive(t, q, REVERSE, &derived));
+    wg_status status = wg_call(t, derived, n, q->ids, &answer);
+    wg_tape_release(derived);
+    for (int k = 0; k < q->n_in && status == WG_OK; k++)
+        if (q->asked[k]) status = wg_contribute(s, q->ids[k], answer++);
+    for (int k = 0; k < q->n_out; k++) { /* used: let a transient sweep free them */
+        wg_id id = call + 1 + (wg_id)k;
+        if (id < s->hi && !(s->marks[id - s->lo] & WG_MARK_KEEP)) wg_set_slot(s, id, WG_NONE);
+    }
+    return status;
+}
+
+static wg_status jvp_call(wg_sweep *s, wg_id call, const wg_id *tangents, const wg_question *q) {
+    wg_tape *t = s->t;
+    const wg_id *in;
+    wg_operands(t, call, &in);
+    int n = q->n_in;
+    if (n) memcpy(q->ids, in, (size_t)n * sizeof *in);
+    for (int k = 0; k < q->n_in; k++)
+        if ((q->given[k] = tangents[k] != WG_NONE)) q->ids[n++] = tangents[k];
+    wg_tape *derived;
+    wg_id answer;
+    WG_TRY(derive(t, q, FORWARD, &derived));
+    wg_status status = wg_call(t, derived, n, q->ids, &answer);
+    wg_tape_release(derived);
+    for (int k = 0; k < q->n_out && status == WG_OK; k++) {
+        wg_id id = call + 1 + (wg_id)k;
+        if (id < s->hi && wg_wants(s, id)) wg_set_slot(s, id, answer + (wg_id)k);
+    }
+    return status;
+}
+
+static wg_status ask(const wg_sweep *s, wg_id call, wg_question *q) {
+    const wg_id *in;
+    int n_in = wg_operands(s->t, call, &in);
+    wg_tape *child = s->t->children[s->t->attrs[s->t->nodes[call].attrs + 1]];
+    size_t n = (size_t)n_in + child->n_outputs + 1;
+    wg_id *memory = malloc(2 * n * (sizeof *memory + sizeof(bool)));
+    if (!memory) return wg_no_memory(s->t);
+    bool *masks = (bool *)(memory + 2 * n);
+    *q = (wg_question){child, n_in, (int)child->n_outputs, masks, masks + n, memory};
+    return WG_OK;
+}
+
+wg_status wg_vjp_results(wg_sweep *s, wg_id call) {
+    wg_question q;
+    WG_TRY(ask(s, call, &q));
+    wg_status status = vjp_call(s, call, &q);
+    free(q.ids);
+    return status;
+}
+
+wg_status wg_jvp_results(wg_sweep *s, wg_id call, const wg_id *tangents) {
+    wg_question q;
+    WG_TRY(ask(s, call, &q));
+    wg_status status = jvp_call(s, call, tangents, &q);
+    free(q.ids);
+    return status;
+}
+
+/* The table wants one function per row; the sweeps hand a call's results over together instead. */
+wg_status wg_vjp_call(wg_sweep *s, wg_id node, wg_id g) { return (void)g, wg_vjp_results(s, node); }
+wg_status wg_jvp_call(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
+    return *out = WG_NONE, wg_jvp_results(s, node, tangents);
+}

@@ -1,0 +1,240 @@
+/* Rules of all elementwise ops, generated from the columns d/da and d/db of ops.def.
+ *
+ * A column becomes a postfix program at compile time: O(mul, K(2), a) is the three words {2, a, mul}.  Arguments stand
+ * in written order, so every compiler appends the same nodes in the same order.
+ *
+ * The VJP or JVP of operand k appends one node d_<op>_<k>(g, a, b, y) = zmul(g, D); only when that node is itself
+ * differentiated is D expanded into nodes. */
+#include "rules.h"
+
+enum word { WORD_OP, WORD_OPERAND_A, WORD_OPERAND_B, WORD_RESULT, WORD_CONST, WORD_PARAM };
+typedef struct {
+    uint8_t kind;
+    uint16_t op;
+    double value; /* of a constant; index of a parameter */
+} wg_word;
+
+#define a                                                                                                              \
+    { WORD_OPERAND_A, 0, 0 }
+#define b                                                                                                              \
+    { WORD_OPERAND_B, 0, 0 }
+#define y                                                                                                              \
+    { WORD_RESULT, 0, 0 }
+#define K(c)                                                                                                           \
+    { WORD_CONST, 0, c }
+#define P(i)                                                                                                           \
+    { WORD_PARAM, 0, i }
+#define O(op, ...)                                                                                                     \
+    __VA_ARGS__, { WORD_OP, WG_##op, 0 }
+#define UNARY(name, numpy, class, params, lo, hi, da, doc) static const wg_word column_##name##_0[] = {da};
+#define BINARY(name, numpy, class, lo, hi, da, db, doc)                                                                \
+    static const wg_word column_##name##_0[] = {da};                                                                   \
+    static const wg_word column_##name##_1[] = {db};
+#include "../ops.def"
+#undef a
+#undef b
+#undef y
+#undef K
+#undef P
+#undef O
+
+typedef struct {
+    const wg_word *words;
+    int n;
+} wg_column;
+
+#define ENTRY(name, k) [WG_d_##name##_##k] = {column_##name##_##k, (int)(sizeof column_##name##_##k / sizeof(wg_word))},
+static const wg_column columns[WG_OP_COUNT] = {
+    /* by the code of d_<name>_<k> */
+#define UNARY(name, numpy, class, params, lo, hi, da, doc) ENTRY(name, 0)
+#define BINARY(name, numpy, class, lo, hi, da, db, doc) ENTRY(name, 0) ENTRY(name, 1)
+#include "../ops.def"
+};
+
+/* What the letters of a column stand for at one node. */
+typedef struct {
+    wg_id a, b, y;
+    wg_dtype dtype;
+    wg_attr_copy params;
+} wg_letters;
+
+static wg_letters letters_of(const wg_tape *t, wg_id node) {
+    const wg_node_rec *n = &t->nodes[node];
+    return (wg_letters){.a = n->in[0],
+                        .b = wg_op(n->op)->arity > 1 ? n->in[1] : WG_NONE,
+                        .y = node,
+                        .dtype = (wg_dtype)n->dtype,
+                        .params = wg_copy_attrs(t, node)};
+}
+
+/* A d_<op>_<k> node keeps g and those letters that its column reads. */
+static wg_letters letters_of_derivative(const wg_tape *t, wg_id node) {
+    const wg_node_rec *n = &t->nodes[node];
+    const wg_op_info *info = wg_op(n->op);
+    int reads = wg_op(info->base)->reads[info->operand], k = 1;
+    wg_letters l = {.dtype = (wg_dtype)n->dtype, .params = wg_copy_attrs(t, node)};
+    l.a = reads & 1 ? n->in[k++] : WG_NONE;
+    l.b = reads & 2 ? n->in[k++] : WG_NONE;
+    l.y = reads & 4 ? n->in[k++] : WG_NONE;
+    return l;
+}
+
+/* Evaluates a column as nodes. */
+static wg_status expand(wg_tape *t, const wg_column *column, const wg_letters *l, wg_id *out) {
+    wg_id stack[WG_MAX_EXPANSION];
+    int top = 0;
+    for (int i = 0; i < column->n; i++) {
+        const wg_word *w = &column->words[i];
+        switch ((enum word)w->kind) {
+        case WORD_OPERAND_A: stack[top++] = l->a; break;
+        case WORD_OPERAND_B: stack[top++] = l->b; break;
+        case WORD_RESULT: stack[top++] = l->y; break;
+        case WORD_CONST: WG_TRY(wg_number(t, l->dtype, w->value, false, &stack[top++])); break;
+        case WORD_PARAM:
+            WG_TRY(wg_number(t, l->dtype, wg_bits_double(l->params.x[(int)w->value]), false, &stack[top++]));
+            break;
+        case WORD_OP: {
+            int arity = wg_op(w->op)->arity;
+            top -= arity;
+            WG_TRY(wg_append_flagged(t, w->op, arity, &stack[top], 0, NULL, 0, &stack[top]));
+            top++;
+        }
+        }
+    }
+    *out = stack[0];
+    return WG_OK;
+}
+
+/* d_<op>_<k>(g, ...) for the given letters; columns that are 1 or -1 need no kernel. */
+static wg_status emit_derivative(wg_tape *t, int d_op, const wg_letters *l, wg_id g, wg_id *out) {
+    const wg_column *column = &columns[d_op];
+    if (column->n == 1 && column->words[0].kind == WORD_CONST) {
+        if (column->words[0].value == 1) return *out = g, WG_OK;
+        if (column->words[0].value == -1) return wg_emit1(t, WG_neg, g, out);
+    }
+    const wg_op_info *info = wg_op(d_op);
+    int reads = wg_op(info->base)->reads[info->operand], n = 1;
+    wg_id in[4] = {g};
+    if (reads & 1) in[n++] = l->a;
+    if (reads & 2) in[n++] = l->b;
+    if (reads & 4) in[n++] = l->y;
+    return wg_append_flagged(t, d_op, n, in, l->params.n, l->params.x, 0, out);
+}
+
+wg_status wg_vjp_elementwise(wg_sweep *s, wg_id node, wg_id g) {
+    const wg_op_info *info = wg_op(s->t->nodes[node].op);
+    if (info->kind == WG_KIND_ZERO || info->kind == WG_KIND_COMPARE) return WG_OK;
+    wg_letters l = letters_of(s->t, node);
+    for (int k = 0; k < info->arity; k++) {
+        wg_id operand = k ? l.b : l.a, part;
+        if (!wg_wants(s, operand)) continue;
+        WG_TRY(emit_derivative(s->t, s->t->nodes[node].op + 1 + k, &l, g, &part));
+        WG_TRY(wg_contribute_sum(s, operand, part));
+    }
+    return WG_OK;
+}
+
+wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
+    const wg_op_info *info = wg_op(s->t->nodes[node].op);
+    *out = WG_NONE;
+    if (info->kind == WG_KIND_ZERO || info->kind == WG_KIND_COMPARE) return WG_OK;
+    wg_letters l = letters_of(s->t, node);
+    for (int k = 0; k < info->arity; k++) {
+        wg_id part;
+        if (tangents[k] == WG_NONE) continue;
+        WG_TRY(emit_derivative(s->t, s->t->nodes[node].op + 1 + k, &l, tangents[k], &part));
+        if (*out == WG_NONE)
+            *out = part;
+        else
+            WG_TRY(wg_emit2(s->t, WG_add, *out, part, out));
+    }
+    return WG_OK;
+}
+
+/* Opens the window for D's own nodes, so that wg_contribute and wg_slot_of find their slots. */
+static wg_status expand_in_window(wg_sweep *s, wg_id node, wg_id *d) {
+    wg_letters l = letters_of_derivative(s->t, node);
+    wg_id start = s->t->len;
+    WG_TRY(expand(s->t, &columns[s->t->nodes[node].op], &l, d));
+    s->extra_lo = start;
+    s->extra_hi = s->t->len;
+    for (wg_id id = start; id < s->extra_hi; id++) {
+        const wg_id *in;
+        int n = wg_operands(s->t, id, &in);
+        bool active = false;
+        for (int k = 0; k < n; k++) active |= wg_wants(s, in[k]);
+        s->extra_active[id - start] = active && wg_has_adjoint(s->t->nodes[id].dtype);
+        s->extra_slot[id - start] = WG_NONE;
+    }
+    return WG_OK;
+}
+
+/* Lets go of the window's slots, so that a transient sweep can free them. */
+static void close_window(wg_sweep *s) {
+    for (wg_id id = s->extra_lo; id < s->extra_hi; id++) wg_set_slot(s, id, WG_NONE);
+    s->extra_lo = s->extra_hi = 0;
+}
+
+static bool reads_active(const wg_sweep *s, wg_id node) {
+    const wg_id *in;
+    int n = wg_operands(s->t, node, &in);
+    for (int k = 1; k < n; k++)
+        if (wg_wants(s, in[k])) return true;
+    return false;
+}
+
+/* z = zmul(g0, D(a, b, y)) is linear in g0; through D the cotangent is zmul(g, g0), carried on over D's nodes. */
+wg_status wg_vjp_derivative(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id g0 = s->t->nodes[node].in[0], part, d;
+    if (wg_wants(s, g0)) {
+        wg_letters l = letters_of_derivative(s->t, node);
+        WG_TRY(emit_derivative(s->t, s->t->nodes[node].op, &l, g, &part));
+        WG_TRY(wg_contribute_sum(s, g0, part));
+    }
+    if (!reads_active(s, node)) return WG_OK;
+    WG_TRY(expand_in_window(s, node, &d));
+    WG_TRY(wg_emit2(s->t, WG_zmul, g, g0, &part));
+    WG_TRY(wg_contribute_sum(s, d, part));
+    for (wg_id id = s->extra_hi; id-- > s->extra_lo;) {
+        wg_id slot = s->extra_slot[id - s->extra_lo];
+        if (slot != WG_NONE && s->extra_active[id - s->extra_lo]) WG_TRY(wg_vjp_node(s, id, slot));
+    }
+    close_window(s);
+    return WG_OK;
+}
+
+wg_status wg_jvp_derivative(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
+    *out = WG_NONE;
+    if (tangents[0] != WG_NONE) {
+        wg_letters l = letters_of_derivative(s->t, node);
+        WG_TRY(emit_derivative(s->t, s->t->nodes[node].op, &l, tangents[0], out));
+    }
+    if (!reads_active(s, node)) return WG_OK;
+    wg_id d, part;
+    WG_TRY(expand_in_window(s, node, &d));
+    for (wg_id id = s->extra_lo; id < s->extra_hi; id++) {
+        const wg_id *in;
+        wg_id parts[3] = {WG_NONE, WG_NONE, WG_NONE};
+        int n = wg_operands(s->t, id, &in);
+        bool any = false;
+        for (int k = 0; k < n; k++) any |= (parts[k] = wg_slot_of(s, in[k])) != WG_NONE;
+        if (any && s->extra_active[id - s->extra_lo])
+            WG_TRY(wg_jvp_node(s, id, parts, &s->extra_slot[id - s->extra_lo]));
+    }
+    part = wg_slot_of(s, d);
+    close_window(s);
+    if (part == WG_NONE) return WG_OK;
+    WG_TRY(wg_emit2(s->t, WG_zmul, s->t->nodes[node].in[0], part, &part));
+    if (*out == WG_NONE) return *out = part, WG_OK;
+    return wg_emit2(s->t, WG_add, *out, part, out);
+}
+
+wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out) {
+    WG_TRY(wg_check_id(t, node, "partial"));
+    const wg_op_info *info = wg_op(t->nodes[node].op);
+    *out = WG_NONE;
+    if ((info->kind != WG_KIND_UNARY && info->kind != WG_KIND_BINARY) || k < 0 || k >= info->arity) return WG_OK;
+    if (!wg_is_float(t->nodes[node].dtype)) return WG_OK;
+    wg_letters l = letters_of(t, node);
+    return expand(t, &columns[t->nodes[node].op + 1 + k], &l, out);
+}

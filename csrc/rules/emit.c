@@ -1,0 +1,72 @@
+/* What rules are written with: append one op, change a shape, undo a broadcast. */
+#include <string.h>
+
+#include "rules.h"
+
+wg_status wg_emit1(wg_tape *t, int op, wg_id a, wg_id *out) { return wg_append_flagged(t, op, 1, &a, 0, NULL, 0, out); }
+
+wg_status wg_emit2(wg_tape *t, int op, wg_id a, wg_id b, wg_id *out) {
+    return wg_append_flagged(t, op, 2, (wg_id[]){a, b}, 0, NULL, 0, out);
+}
+
+wg_status wg_emit3(wg_tape *t, int op, wg_id a, wg_id b, wg_id c, wg_id *out) {
+    return wg_append_flagged(t, op, 3, (wg_id[]){a, b, c}, 0, NULL, 0, out);
+}
+
+static wg_status to_shape(wg_tape *t, int op, wg_id a, uint32_t shape, wg_id *out) {
+    if (t->nodes[a].shape == shape) return *out = a, WG_OK;
+    int64_t extents[WG_MAX_NDIM];
+    int ndim = wg_vec_ndim(t, shape);
+    if (ndim) memcpy(extents, wg_vec(t, shape), (size_t)ndim * sizeof *extents);
+    return wg_append_flagged(t, op, 1, &a, ndim, extents, 0, out);
+}
+
+wg_status wg_emit_reshape(wg_tape *t, wg_id a, uint32_t shape, wg_id *out) {
+    return to_shape(t, WG_reshape, a, shape, out);
+}
+
+wg_status wg_emit_broadcast(wg_tape *t, wg_id a, uint32_t shape, wg_id *out) {
+    return to_shape(t, WG_broadcast, a, shape, out);
+}
+
+wg_status wg_emit_swap(wg_tape *t, wg_id a, wg_id *out) {
+    int64_t axes[WG_MAX_NDIM];
+    int ndim = wg_ndim(t, a);
+    for (int i = 0; i < ndim; i++) axes[i] = i < ndim - 2 ? i : 2 * ndim - 3 - i;
+    return wg_append_flagged(t, WG_transpose, 1, &a, ndim, axes, 0, out);
+}
+
+wg_status wg_emit_sum(wg_tape *t, wg_id a, uint64_t axes, bool keepdims, wg_id *out) {
+    return wg_append_flagged(t, WG_sum, 1, &a, 2, (int64_t[]){(int64_t)axes, keepdims}, 0, out);
+}
+
+wg_status wg_emit_zeros(wg_tape *t, wg_dtype dtype, uint32_t shape, wg_id *out) {
+    WG_TRY(wg_number(t, dtype, 0, false, out));
+    return wg_emit_broadcast(t, *out, shape, out);
+}
+
+wg_status wg_unbroadcast(wg_tape *t, wg_id g, wg_id like, wg_id *out) {
+    uint32_t target = t->nodes[like].shape;
+    *out = g;
+    if (t->nodes[g].shape == target) return WG_OK;
+    int extra = wg_ndim(t, g) - wg_vec_ndim(t, target);
+    const int64_t *from = wg_shape(t, g), *to = wg_vec(t, target);
+    uint64_t axes = 0;
+    for (int i = 0; i < wg_ndim(t, g); i++)
+        if (i < extra || (to[i - extra] == 1 && from[i] != 1)) axes |= (uint64_t)1 << i;
+    if (axes) WG_TRY(wg_emit_sum(t, g, axes, false, out));
+    return wg_emit_reshape(t, *out, target, out);
+}
+
+wg_status wg_contribute_sum(wg_sweep *s, wg_id id, wg_id g) {
+    WG_TRY(wg_unbroadcast(s->t, g, id, &g));
+    return wg_contribute(s, id, g);
+}
+
+wg_attr_copy wg_copy_attrs(const wg_tape *t, wg_id id) {
+    wg_attr_copy copy;
+    const int64_t *attrs;
+    copy.n = wg_attrs(t, id, &attrs);
+    if (copy.n) memcpy(copy.x, attrs, (size_t)copy.n * sizeof *attrs);
+    return copy;
+}

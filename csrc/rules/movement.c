@@ -1,0 +1,92 @@
+/* Rules of ops that move elements, and of where: linear, so only the cotangents are written here. */
+#include "rules.h"
+
+static wg_id operand(const wg_sweep *s, wg_id node, int k) {
+    const wg_id *in;
+    wg_operands(s->t, node, &in);
+    return in[k];
+}
+
+wg_status wg_vjp_where(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id condition = operand(s, node, 0), zero, part;
+    WG_TRY(wg_number(s->t, (wg_dtype)s->t->nodes[g].dtype, 0, false, &zero));
+    for (int k = 1; k <= 2; k++) {
+        wg_id x = operand(s, node, k);
+        if (!wg_wants(s, x)) continue;
+        WG_TRY(wg_emit3(s->t, WG_where, condition, k == 1 ? g : zero, k == 1 ? zero : g, &part));
+        WG_TRY(wg_contribute_sum(s, x, part));
+    }
+    return WG_OK;
+}
+
+wg_status wg_vjp_copy(wg_sweep *s, wg_id node, wg_id g) { return wg_contribute(s, operand(s, node, 0), g); }
+
+wg_status wg_vjp_cast(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id x = operand(s, node, 0);
+    if (!wg_wants(s, x)) return WG_OK;
+    WG_TRY(wg_append_flagged(s->t, WG_cast, 1, &g, 1, &(int64_t){s->t->nodes[x].dtype}, 0, &g));
+    return wg_contribute(s, x, g);
+}
+
+wg_status wg_vjp_reshape(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id x = operand(s, node, 0);
+    WG_TRY(wg_emit_reshape(s->t, g, s->t->nodes[x].shape, &g));
+    return wg_contribute(s, x, g);
+}
+
+wg_status wg_vjp_transpose(wg_sweep *s, wg_id node, wg_id g) {
+    wg_attr_copy axes = wg_copy_attrs(s->t, node), inverse = {.n = axes.n};
+    for (int i = 0; i < axes.n; i++) inverse.x[axes.x[i]] = i;
+    WG_TRY(wg_append_flagged(s->t, WG_transpose, 1, &g, inverse.n, inverse.x, 0, &g));
+    return wg_contribute(s, operand(s, node, 0), g);
+}
+
+wg_status wg_vjp_broadcast(wg_sweep *s, wg_id node, wg_id g) { return wg_contribute_sum(s, operand(s, node, 0), g); }
+
+wg_status wg_vjp_slice(wg_sweep *s, wg_id node, wg_id g) {
+    wg_attr_copy window = wg_copy_attrs(s->t, node);
+    return wg_contribute_slice(s, operand(s, node, 0), window.x, window.n, g);
+}
+
+wg_status wg_vjp_slice_add(wg_sweep *s, wg_id node, wg_id g) {
+    wg_attr_copy window = wg_copy_attrs(s->t, node);
+    wg_id base = operand(s, node, 0), b = operand(s, node, 1), part;
+    WG_TRY(wg_contribute(s, base, g));
+    if (!wg_wants(s, b)) return WG_OK;
+    WG_TRY(wg_append_flagged(s->t, WG_slice, 1, &g, window.n, window.x, 0, &part));
+    return wg_contribute(s, b, part);
+}
+
+wg_status wg_vjp_concatenate(wg_sweep *s, wg_id node, wg_id g) {
+    wg_attr_copy axis = wg_copy_attrs(s->t, node);
+    const wg_id *in;
+    int n = wg_operands(s->t, node, &in), ndim = wg_ndim(s->t, node);
+    int64_t start = 0;
+    for (int k = 0; k < n; k++) {
+        wg_id x = operand(s, node, k), part;
+        const int64_t *shape = wg_shape(s->t, x);
+        int64_t window[3 * WG_MAX_NDIM], length = shape[axis.x[0]];
+        for (int i = 0; i < ndim; i++) {
+            window[3 * i] = i == axis.x[0] ? start : 0;
+            window[3 * i + 1] = 1;
+            window[3 * i + 2] = shape[i];
+        }
+        start += length;
+        if (!wg_wants(s, x)) continue;
+        WG_TRY(wg_append_flagged(s->t, WG_slice, 1, &g, 3 * ndim, window, 0, &part));
+        WG_TRY(wg_contribute(s, x, part));
+    }
+    return WG_OK;
+}
+
+wg_status wg_vjp_gather(wg_sweep *s, wg_id node, wg_id g) {
+    return wg_contribute_rows(s, operand(s, node, 0), operand(s, node, 1), g);
+}
+
+wg_status wg_vjp_index_add(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id base = operand(s, node, 0), index = operand(s, node, 1), b = operand(s, node, 2), part;
+    WG_TRY(wg_contribute(s, base, g));
+    if (!wg_wants(s, b)) return WG_OK;
+    WG_TRY(wg_emit2(s->t, WG_gather, g, index, &part));
+    return wg_contribute(s, b, part);
+}

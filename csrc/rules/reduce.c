@@ -1,0 +1,63 @@
+/* Rules of reductions.  Attributes of all of them: bit mask of axes, keepdims. */
+#include "rules.h"
+
+/* A reduction's result (or its cotangent) stretched back over the shape of its operand x. */
+static wg_status stretch(wg_tape *t, wg_id node, wg_id value, wg_id x, wg_id *out) {
+    wg_attr_copy attrs = wg_copy_attrs(t, node);
+    int64_t kept[WG_MAX_NDIM];
+    int ndim = wg_ndim(t, x);
+    for (int i = 0; i < ndim; i++) kept[i] = (uint64_t)attrs.x[0] >> i & 1 ? 1 : wg_shape(t, x)[i];
+    uint32_t shape;
+    WG_TRY(wg_make_shape(t, (wg_dtype)t->nodes[x].dtype, ndim, kept, &shape));
+    WG_TRY(wg_emit_reshape(t, value, shape, out));
+    return wg_emit_broadcast(t, *out, t->nodes[x].shape, out);
+}
+
+wg_status wg_vjp_sum(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id x = s->t->nodes[node].in[0];
+    WG_TRY(stretch(s->t, node, g, x, &g));
+    return wg_contribute(s, x, g);
+}
+
+/* The weight of each element in the derivative of max, min or logsumexp: dy = sum of weight * dx. */
+static wg_status weights(wg_tape *t, wg_id node, wg_id *out) {
+    wg_id x = t->nodes[node].in[0], y, count;
+    WG_TRY(stretch(t, node, node, x, &y));
+    if (t->nodes[node].op == WG_logsumexp) { /* softmax */
+        WG_TRY(wg_emit2(t, WG_sub, x, y, out));
+        return wg_emit1(t, WG_exp, *out, out);
+    }
+    uint64_t axes = (uint64_t)wg_copy_attrs(t, node).x[0];
+    WG_TRY(wg_emit2(t, WG_equal, x, y, out)); /* ties share the derivative equally */
+    WG_TRY(wg_append_flagged(t, WG_cast, 1, out, 1, &(int64_t){t->nodes[x].dtype}, 0, out));
+    WG_TRY(wg_emit_sum(t, *out, axes, true, &count));
+    return wg_emit2(t, WG_div, *out, count, out);
+}
+
+static wg_status vjp_weighted(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id x = s->t->nodes[node].in[0], w;
+    WG_TRY(weights(s->t, node, &w));
+    WG_TRY(stretch(s->t, node, g, x, &g));
+    WG_TRY(wg_emit2(s->t, WG_mul, g, w, &g));
+    return wg_contribute(s, x, g);
+}
+
+static wg_status jvp_weighted(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
+    wg_attr_copy attrs = wg_copy_attrs(s->t, node);
+    WG_TRY(weights(s->t, node, out));
+    WG_TRY(wg_emit2(s->t, WG_mul, tangents[0], *out, out));
+    return wg_emit_sum(s->t, *out, (uint64_t)attrs.x[0], attrs.x[1] != 0, out);
+}
+
+wg_status wg_vjp_max(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
+wg_status wg_vjp_min(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
+wg_status wg_vjp_logsumexp(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
+wg_status wg_jvp_max(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
+    return jvp_weighted(s, n, tangents, out);
+}
+wg_status wg_jvp_min(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
+    return jvp_weighted(s, n, tangents, out);
+}
+wg_status wg_jvp_logsumexp(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
+    return jvp_weighted(s, n, tangents, out);
+}
