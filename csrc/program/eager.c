@@ -1,0 +1,176 @@
+/* Eager tapes: a node runs when it is appended. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+static wg_array array_of(wg_tape *t, wg_id id) {
+    return (wg_array){.data = wg_data(t, id),
+                      .shape = wg_shape(t, id),
+                      .strides = wg_strides(t, id),
+                      .ndim = wg_ndim(t, id),
+                      .dtype = (wg_dtype)t->nodes[id].dtype};
+}
+
+static wg_status check_values(wg_tape *t, wg_id id) {
+    const wg_id *in;
+    int n = wg_operands(t, id, &in);
+    for (int k = 0; k < n; k++)
+        if (!(t->nodes[in[k]].flags & WG_FLAG_VALUE))
+            return wg_fail(t, WG_RUNTIME_ERROR, "%s: node %u has no value any more; a transient sweep freed it",
+                           wg_op(t->nodes[id].op)->name, in[k]);
+    return WG_OK;
+}
+
+/* A 0-d value that lies in its node moves to a buffer, so that a view can refer to it. */
+static wg_status move_to_buffer(wg_tape *t, wg_id id) {
+    if (t->nodes[id].flags & WG_FLAG_VIEW) return WG_OK;
+    wg_buffer *buffer = wg_buffer_new(sizeof t->nodes[id].value);
+    if (!buffer) return wg_no_memory(t);
+    memcpy(buffer->data, &t->nodes[id].value, sizeof t->nodes[id].value);
+    return wg_set_view(t, id, buffer, 0, t->scalar_shape);
+}
+
+static wg_status run_view(wg_tape *t, wg_id id, bool *done) {
+    wg_id x = t->nodes[id].in[0];
+    *done = true;
+    if (wg_ndim(t, id) == 0 && !(t->nodes[x].flags & WG_FLAG_VIEW)) { /* both inline */
+        t->nodes[id].value = t->nodes[x].value;
+        t->nodes[id].flags |= WG_FLAG_VALUE;
+        return WG_OK;
+    }
+    const int64_t *attrs;
+    wg_attrs(t, id, &attrs);
+    int64_t offset, strides[WG_MAX_NDIM];
+    *done = wg_view_op(t->nodes[id].op, attrs, wg_ndim(t, x), wg_shape(t, x), wg_strides(t, x), wg_ndim(t, id),
+                       wg_shape(t, id), &offset, strides);
+    if (!*done) return WG_OK;
+    WG_TRY(move_to_buffer(t, x));
+    uint32_t stride_id = wg_intern(&t->vectors, wg_ndim(t, id), strides);
+    if (stride_id == WG_NONE) return wg_no_memory(t);
+    const wg_view *view = &t->views[t->nodes[x].value.view];
+    wg_buffer *buffer = view->buffer;
+    offset += view->offset;
+    wg_buffer_retain(buffer);
+    return wg_set_view(t, id, buffer, offset, stride_id);
+}
+
+/* Takes over operand 0's buffer where the sweep said that nobody else reads it. */
+static bool steal(wg_tape *t, wg_id id) {
+    wg_node_rec *node = &t->nodes[id], *base = &t->nodes[node->in[0]];
+    if (!(node->flags & WG_FLAG_STEAL) || !(base->flags & WG_FLAG_VIEW)) return false;
+    if (t->views[base->value.view].buffer->refs != 1) return false;
+    wg_array x = array_of(t, node->in[0]);
+    if (!wg_array_contiguous(&x)) return false;
+    node->value.view = base->value.view;
+    node->flags |= WG_FLAG_VALUE | WG_FLAG_VIEW;
+    base->flags &= (uint8_t) ~(WG_FLAG_VALUE | WG_FLAG_VIEW);
+    return true;
+}
+
+static wg_status run_scalar(wg_tape *t, wg_id id, const wg_kernels *k) {
+    wg_node_rec *node = &t->nodes[id];
+    const wg_id *ids;
+    const int64_t *attrs;
+    const void *in[3], *slots[4];
+    int n = wg_operands(t, id, &ids), n_attr = wg_attrs(t, id, &attrs);
+    double params[4];
+    for (int i = 0; i < n; i++) in[i] = wg_data(t, ids[i]);
+    for (int i = 0; i < n_attr && i < 4; i++) params[i] = wg_bits_double(attrs[i]);
+    wg_map_operands(node->op, n, in, slots);
+    wg_map_fn map = k->map[node->op][t->nodes[ids[node->op == WG_where]].dtype];
+    if (!map)
+        return wg_fail(t, WG_TYPE_ERROR, "%s is not offered for %s", wg_op(node->op)->name,
+                       wg_dtype_name((wg_dtype)t->nodes[ids[0]].dtype));
+    map(&node->value, slots, 1, params);
+    node->flags |= WG_FLAG_VALUE;
+    return WG_OK;
+}
+
+enum { FEW = 8 };
+
+static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
+    const wg_id *in;
+    wg_array few[FEW], *operands = few;
+    wg_step step = {.op = t->nodes[id].op, .n_in = wg_operands(t, id, &in)};
+    uint32_t cap = 0;
+    if (step.n_in > FEW) {
+        operands = NULL;
+        if (!wg_grow(&operands, &cap, (uint64_t)step.n_in, sizeof *operands)) return wg_no_memory(t);
+    }
+    bool stolen = steal(t, id);
+    wg_status status = stolen || wg_alloc_value(t, id) ? WG_OK : wg_no_memory(t);
+    if (status == WG_OK) {
+        for (int i = 0; i < step.n_in; i++) operands[i] = array_of(t, in[i]);
+        step.in = operands;
+        step.out = array_of(t, id);
+        if (stolen) operands[0] = step.out;
+        step.n_attr = wg_attrs(t, id, &step.attrs);
+        step.scratch = wg_scratch(t, wg_scratch_need(k, &step));
+        status = step.scratch ? wg_execute(k, &step) : wg_no_memory(t);
+        if (step.problem) wg_fail(t, status, "%s: %s", wg_op(step.op)->name, step.problem);
+    }
+    if (operands != few) free(operands);
+    return status;
+}
+
+static void release_program(void *program) { wg_program_release(program); }
+
+/* The child's program, lowered at its first call, writes straight into the results' values. */
+static wg_status run_call(wg_tape *t, wg_id call) {
+    const wg_id *in;
+    int n_in = wg_operands(t, call, &in);
+    wg_tape *child = t->children[t->attrs[t->nodes[call].attrs + 1]];
+    if (!child->program) {
+        wg_program *program;
+        wg_tape_adopt(child);
+        wg_status status = wg_program_new(child, NULL, &program);
+        if (status != WG_OK) return wg_fail(t, status, "%s", child->error);
+        child->program = program;
+        child->program_release = release_program;
+    }
+    uint32_t n_out = child->n_outputs;
+    void **pointers = calloc((size_t)n_in + n_out + 1, sizeof *pointers);
+    char *copies = NULL;
+    if (!pointers) return wg_no_memory(t);
+    wg_status status = WG_OK;
+    size_t bytes = 0;
+    for (int k = 0; k < n_in; k++)
+        bytes += ((size_t)wg_size(t, in[k]) * wg_itemsize(t->nodes[in[k]].dtype) + 63) / 64 * 64;
+    if (!(copies = malloc(bytes + 64))) status = wg_no_memory(t);
+    size_t at = 0;
+    for (int k = 0; k < n_in && status == WG_OK; k++) {
+        wg_array x = array_of(t, in[k]);
+        pointers[k] = x.data;
+        if (wg_array_contiguous(&x)) continue;
+        pointers[k] = copies + at;
+        status = wg_read(t, in[k], pointers[k]);
+        at += ((size_t)wg_size(t, in[k]) * wg_itemsize(x.dtype) + 63) / 64 * 64;
+    }
+    for (uint32_t k = 0; k < n_out && status == WG_OK; k++)
+        if (!(pointers[(uint32_t)n_in + k] = wg_alloc_value(t, call + 1 + k))) status = wg_no_memory(t);
+    if (status == WG_OK) {
+        status = wg_program_run(child->program, pointers, pointers + n_in);
+        if (status != WG_OK) wg_fail(t, status, "%s", wg_program_error(child->program));
+    }
+    free(copies);
+    free(pointers);
+    t->nodes[call].flags |= WG_FLAG_VALUE; /* nothing to read, but done */
+    return status;
+}
+
+static wg_status run_node(wg_tape *t, wg_id id) {
+    WG_TRY(check_values(t, id));
+    int op = t->nodes[id].op;
+    if (op == WG_call) return run_call(t, id);
+    if (wg_is_view_op(op)) {
+        bool done;
+        wg_status status = run_view(t, id, &done);
+        if (status != WG_OK || done) return status;
+    }
+    const wg_kernels *k = wg_kernels_table();
+    bool scalar = wg_ndim(t, id) == 0 && (wg_is_elementwise(wg_op(op)->kind) || op == WG_where);
+    return scalar ? run_scalar(t, id, k) : run_arrays(t, id, k);
+}
+
+wg_tape *wg_tape_new(bool abstract) { return wg_tape_create(abstract ? NULL : run_node); }

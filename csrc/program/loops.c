@@ -1,0 +1,127 @@
+/* Strided walks: any layout to and from contiguous memory. */
+#include <string.h>
+
+#include "program.h"
+
+int64_t wg_array_size(const wg_array *x) {
+    int64_t size = 1;
+    for (int i = 0; i < x->ndim; i++) size *= x->shape[i];
+    return size;
+}
+
+bool wg_array_contiguous(const wg_array *x) {
+    int64_t step = 1;
+    for (int i = x->ndim - 1; i >= 0; i--) {
+        if (x->shape[i] != 1 && x->strides[i] != step) return false;
+        step *= x->shape[i];
+    }
+    return true;
+}
+
+/* The walk with neighbouring axes merged: element (i, j, ...) lies at i * stride[0] + ... */
+typedef struct {
+    int64_t shape[WG_MAX_NDIM], stride[WG_MAX_NDIM], at[WG_MAX_NDIM];
+    int64_t place; /* of the current element */
+    int ndim;
+} wg_walk;
+
+static void walk_init(wg_walk *w, const wg_array *x, int64_t start) {
+    w->ndim = 0;
+    for (int i = 0; i < x->ndim; i++) {
+        if (x->shape[i] == 1) continue;
+        int last = w->ndim - 1;
+        if (last >= 0 && w->stride[last] == x->strides[i] * x->shape[i]) {
+            w->shape[last] *= x->shape[i];
+            w->stride[last] = x->strides[i];
+        } else {
+            w->shape[w->ndim] = x->shape[i];
+            w->stride[w->ndim++] = x->strides[i];
+        }
+    }
+    if (w->ndim == 0) {
+        w->shape[0] = w->stride[0] = 1;
+        w->ndim = 1;
+    }
+    w->place = 0;
+    for (int i = w->ndim - 1; i >= 0; i--) {
+        w->at[i] = start % w->shape[i];
+        start /= w->shape[i];
+        w->place += w->at[i] * w->stride[i];
+    }
+}
+
+/* Moves on by n elements, which do not pass the end of the last axis. */
+static void walk_on(wg_walk *w, int64_t n) {
+    int i = w->ndim - 1;
+    w->at[i] += n;
+    w->place += n * w->stride[i];
+    while (w->at[i] == w->shape[i] && i > 0) {
+        w->at[i] = 0;
+        w->place += w->stride[i - 1] - w->shape[i] * w->stride[i];
+        w->at[--i]++;
+    }
+}
+
+typedef struct {
+    uint64_t half[2];
+} wg_wide;
+
+#define COPY_RUN(type)                                                                                                 \
+    do {                                                                                                               \
+        type *d = (type *)dst;                                                                                         \
+        const type *s = (const type *)src;                                                                             \
+        for (int64_t i = 0; i < n; i++) d[i * d_step] = s[i * s_step];                                                 \
+    } while (0)
+
+static void copy_run(char *dst, int64_t d_step, const char *src, int64_t s_step, int64_t n, size_t itemsize) {
+    if (d_step == 1 && s_step == 1) {
+        memcpy(dst, src, (size_t)n * itemsize);
+        return;
+    }
+    switch (itemsize) {
+    case 1: COPY_RUN(uint8_t); break;
+    case 4: COPY_RUN(uint32_t); break;
+    case 8: COPY_RUN(uint64_t); break;
+    default: COPY_RUN(wg_wide); break;
+    }
+}
+
+void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
+    size_t itemsize = wg_itemsize(x->dtype);
+    wg_walk w;
+    walk_init(&w, x, start);
+    int last = w.ndim - 1;
+    for (char *out = dst; n > 0;) {
+        int64_t run = w.shape[last] - w.at[last];
+        if (run > n) run = n;
+        copy_run(out, 1, x->data + w.place * (int64_t)itemsize, w.stride[last], run, itemsize);
+        out += (size_t)run * itemsize;
+        n -= run;
+        walk_on(&w, run);
+    }
+}
+
+void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src) {
+    size_t itemsize = wg_itemsize(x->dtype);
+    wg_walk w;
+    walk_init(&w, x, start);
+    int last = w.ndim - 1;
+    for (const char *in = src; n > 0;) {
+        int64_t run = w.shape[last] - w.at[last];
+        if (run > n) run = n;
+        copy_run(x->data + w.place * (int64_t)itemsize, w.stride[last], in, 1, run, itemsize);
+        in += (size_t)run * itemsize;
+        n -= run;
+        walk_on(&w, run);
+    }
+}
+
+const void *wg_fetch(void *tile, const wg_array *x, int64_t start, int64_t n) {
+    wg_walk w;
+    walk_init(&w, x, start);
+    int last = w.ndim - 1;
+    if (w.stride[last] == 1 && w.at[last] + n <= w.shape[last])
+        return x->data + w.place * (int64_t)wg_itemsize(x->dtype);
+    wg_gather(tile, x, start, n);
+    return tile;
+}

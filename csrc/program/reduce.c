@@ -1,0 +1,180 @@
+/* Reductions.  The order of a sum depends on shapes and strides only: elements of one result are taken in C order of
+ * the reduced axes, in chunks of WG_TILE, each folded by the kernel's fixed tree, chunks added from left to right;
+ * where the kept axis is the contiguous one, whole rows are added from first to last instead. */
+#include <math.h>
+#include <string.h>
+
+#include "program.h"
+
+typedef struct {
+    wg_array kept, reduced; /* the operand's axes, in two groups */
+    int64_t shapes[2][WG_MAX_NDIM], strides[2][WG_MAX_NDIM];
+} wg_split;
+
+static void split_axes(wg_split *s, const wg_array *x, uint64_t mask) {
+    int n[2] = {0, 0};
+    for (int i = 0; i < x->ndim; i++) {
+        int group = mask >> i & 1;
+        s->shapes[group][n[group]] = x->shape[i];
+        s->strides[group][n[group]++] = x->strides[i];
+    }
+    s->kept = (wg_array){x->data, s->shapes[0], s->strides[0], n[0], x->dtype};
+    s->reduced = (wg_array){x->data, s->shapes[1], s->strides[1], n[1], x->dtype};
+}
+
+/* Where element `index` (C order) of an array lies, in elements. */
+static int64_t place_of(const wg_array *x, int64_t index) {
+    int64_t place = 0;
+    for (int i = x->ndim - 1; i >= 0; i--) {
+        place += index % x->shape[i] * x->strides[i];
+        index /= x->shape[i];
+    }
+    return place;
+}
+
+typedef struct {
+    wg_map_fn combine; /* add, maximum, minimum */
+    wg_fold_fn fold;
+    wg_dtype dtype; /* of the result */
+} wg_reducer;
+
+static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype out) {
+    int fold = op == WG_max ? WG_FOLD_MAX : op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;
+    int combine = op == WG_max ? WG_maximum : op == WG_min ? WG_minimum : WG_add;
+    return (wg_reducer){k->map[combine][out], k->fold[fold][in], out};
+}
+
+/* The fold of all elements of x, n >= 1, in chunks; out has the reducer's dtype. */
+static void fold_all(const wg_reducer *r, const wg_array *x, int64_t n, void *out) {
+    _Alignas(64) char tile[WG_TILE * sizeof(double)];
+    int64_t part;
+    for (int64_t start = 0; start < n; start += WG_TILE) {
+        int64_t length = n - start < WG_TILE ? n - start : WG_TILE;
+        r->fold(start ? (void *)&part : out, wg_fetch(tile, x, start, length), length);
+        if (start) r->combine(out, (const void *[]){out, &part}, 1, NULL);
+    }
+}
+
+/* log(sum(exp(x - m))) + m with m = max(x), or 0 where that is not finite. */
+static void log_sum_exp(const wg_kernels *k, const wg_array *x, int64_t n, void *out) {
+    wg_reducer max = reducer_of(k, WG_max, x->dtype, x->dtype);
+    _Alignas(64) char tile[WG_TILE * sizeof(double)], shift[WG_TILE * sizeof(double)];
+    bool f32 = x->dtype == WG_F32;
+    double total = 0, m = 0;
+    if (n) fold_all(&max, x, n, tile);
+    if (n) m = f32 ? *(float *)tile : *(double *)tile;
+    if (!isfinite(m)) m = 0;
+    int64_t width = n < WG_TILE ? n : WG_TILE;
+    for (int64_t i = 0; i < width; i++) {
+        if (f32)
+            ((float *)shift)[i] = (float)m;
+        else
+            ((double *)shift)[i] = m;
+    }
+    for (int64_t start = 0; start < n; start += WG_TILE) {
+        int64_t length = n - start < WG_TILE ? n - start : WG_TILE, part;
+        const void *in[2] = {wg_fetch(tile, x, start, length), shift};
+        k->map[WG_sub][x->dtype](tile, in, length, NULL);
+        k->map[WG_exp][x->dtype](tile, (const void *[]){tile}, length, NULL);
+        k->fold[WG_FOLD_SUM][x->dtype](&part, tile, length);
+        float narrow;
+        double wide;
+        if (f32)
+            total += (memcpy(&narrow, &part, sizeof narrow), narrow);
+        else
+            total += (memcpy(&wide, &part, sizeof wide), wide);
+    }
+    if (f32)
+        *(float *)out = (float)(log(total) + m);
+    else
+        *(double *)out = log(total) + m;
+}
+
+/* Is the last kept axis the contiguous one?  Then rows of it are combined whole. */
+static bool rows_win(const wg_split *s, wg_dtype in, wg_dtype out) {
+    int last = s->kept.ndim - 1;
+    while (last >= 0 && s->kept.shape[last] == 1) last--;
+    if (last < 0 || in != out || s->kept.strides[last] != 1) return false;
+    return s->kept.shape[last] >= 4;
+}
+
+static void reduce_rows(const wg_reducer *r, wg_split *s, int64_t n_kept, int64_t n_reduced, char *out) {
+    size_t itemsize = wg_itemsize(r->dtype);
+    int last = s->kept.ndim - 1;
+    while (s->kept.shape[last] == 1) last--;
+    int64_t row = s->kept.shape[last];
+    for (int64_t start = 0; start < n_kept; start += row, out += (size_t)row * itemsize) {
+        const char *x = s->kept.data + place_of(&s->kept, start) * (int64_t)itemsize;
+        for (int64_t j = 0; j < n_reduced; j++) {
+            const void *in[2] = {out, x + place_of(&s->reduced, j) * (int64_t)itemsize};
+            if (j == 0)
+                memcpy(out, in[1], (size_t)row * itemsize);
+            else
+                r->combine(out, in, row, NULL);
+        }
+    }
+}
+
+wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step) {
+    const wg_array *x = &step->in[0];
+    int64_t n_out = wg_array_size(&step->out), n_in = wg_array_size(x);
+    size_t itemsize = wg_itemsize(step->out.dtype);
+    if (n_out == 0) return WG_OK;
+    if (n_in == 0 && step->op != WG_logsumexp) { /* an empty sum; an empty max was refused */
+        memset(step->out.data, 0, (size_t)n_out * itemsize);
+        return WG_OK;
+    }
+    wg_split s;
+    split_axes(&s, x, (uint64_t)step->attrs[0]);
+    int64_t n_reduced = n_in / n_out;
+    wg_reducer r = reducer_of(k, step->op, x->dtype, step->out.dtype);
+    if (step->op != WG_logsumexp && rows_win(&s, x->dtype, step->out.dtype)) {
+        reduce_rows(&r, &s, n_out, n_reduced, step->out.data);
+        return WG_OK;
+    }
+    for (int64_t i = 0; i < n_out; i++) {
+        char *out = step->out.data + i * (int64_t)itemsize;
+        s.reduced.data = x->data + place_of(&s.kept, i) * (int64_t)wg_itemsize(x->dtype);
+        if (step->op == WG_logsumexp)
+            log_sum_exp(k, &s.reduced, n_reduced, out);
+        else
+            fold_all(&r, &s.reduced, n_reduced, out);
+    }
+    return WG_OK;
+}
+
+/* The first largest element; the first NaN if there is one, as NumPy. */
+#define FIRST_LARGEST(type)                                                                                            \
+    do {                                                                                                               \
+        const type *v = (const type *)x->data;                                                                         \
+        type best = v[0];                                                                                              \
+        for (int64_t i = 1; i < n && best == best; i++) {                                                              \
+            type candidate = v[i * stride];                                                                            \
+            if (candidate > best || candidate != candidate) best = candidate, at = i;                                  \
+        }                                                                                                              \
+    } while (0)
+
+static int64_t first_largest(const wg_array *x, int64_t n, int64_t stride) {
+    int64_t at = 0;
+    switch (x->dtype) {
+    case WG_BOOL: FIRST_LARGEST(uint8_t); break;
+    case WG_I32: FIRST_LARGEST(int32_t); break;
+    case WG_I64: FIRST_LARGEST(int64_t); break;
+    case WG_F32: FIRST_LARGEST(float); break;
+    default: FIRST_LARGEST(double); break;
+    }
+    return at;
+}
+
+wg_status wg_execute_argmax(const wg_kernels *k, wg_step *step) {
+    (void)k;
+    const wg_array *x = &step->in[0];
+    wg_split s;
+    split_axes(&s, x, (uint64_t)1 << step->attrs[0]);
+    int64_t n_out = wg_array_size(&step->out), *out = (int64_t *)step->out.data;
+    for (int64_t i = 0; i < n_out; i++) {
+        s.reduced.data = x->data + place_of(&s.kept, i) * (int64_t)wg_itemsize(x->dtype);
+        out[i] = first_largest(&s.reduced, x->shape[step->attrs[0]], x->strides[step->attrs[0]]);
+    }
+    return WG_OK;
+}
