@@ -18,7 +18,7 @@ static wg_status check_values(wg_tape *t, wg_id id) {
     for (int k = 0; k < n; k++)
         if (!(t->nodes[in[k]].flags & WG_FLAG_VALUE))
             return wg_fail(t, WG_RUNTIME_ERROR, "%s: node %u has no value any more; a transient sweep freed it",
-                           wg_op(t->nodes[id].op)->name, in[k]);
+                           wg_row(t->nodes[id].op)->name, in[k]);
     return WG_OK;
 }
 
@@ -74,13 +74,13 @@ static wg_status run_scalar(wg_tape *t, wg_id id, const wg_kernels *k) {
     const int64_t *attrs;
     const void *in[3], *slots[4];
     int n = wg_operands(t, id, &ids), n_attr = wg_attrs(t, id, &attrs);
-    double params[4];
+    double params[WG_MAX_PARAMS];
     for (int i = 0; i < n; i++) in[i] = wg_data(t, ids[i]);
-    for (int i = 0; i < n_attr && i < 4; i++) params[i] = wg_bits_double(attrs[i]);
+    for (int i = 0; i < n_attr && i < WG_MAX_PARAMS; i++) params[i] = wg_bits_double(attrs[i]);
     wg_map_operands(node->op, n, in, slots);
     wg_map_fn map = k->map[node->op][t->nodes[ids[node->op == WG_where]].dtype];
     if (!map)
-        return wg_fail(t, WG_TYPE_ERROR, "%s is not offered for %s", wg_op(node->op)->name,
+        return wg_fail(t, WG_TYPE_ERROR, "%s is not offered for %s", wg_row(node->op)->name,
                        wg_dtype_name((wg_dtype)t->nodes[ids[0]].dtype));
     map(&node->value, slots, 1, params);
     node->flags |= WG_FLAG_VALUE;
@@ -108,7 +108,7 @@ static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
         step.n_attr = wg_attrs(t, id, &step.attrs);
         step.scratch = wg_scratch(t, wg_scratch_need(k, &step));
         status = step.scratch ? wg_execute(k, &step) : wg_no_memory(t);
-        if (step.problem) wg_fail(t, status, "%s: %s", wg_op(step.op)->name, step.problem);
+        if (step.problem) wg_fail(t, status, "%s: %s", wg_row(step.op)->name, step.problem);
     }
     if (operands != few) free(operands);
     return status;
@@ -169,7 +169,7 @@ static wg_status run_node(wg_tape *t, wg_id id) {
         if (status != WG_OK || done) return status;
     }
     const wg_kernels *k = wg_kernels_table();
-    bool scalar = wg_ndim(t, id) == 0 && (wg_is_elementwise(wg_op(op)->kind) || op == WG_where);
+    bool scalar = wg_ndim(t, id) == 0 && (wg_is_elementwise(wg_row(op)->kind) || op == WG_where);
     return scalar ? run_scalar(t, id, k) : run_arrays(t, id, k);
 }
 

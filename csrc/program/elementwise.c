@@ -5,12 +5,12 @@
 #include "program.h"
 
 int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4]) {
-    const wg_op_info *info = wg_op(op);
+    const wg_op_info *info = wg_row(op);
     if (info->kind != WG_KIND_DERIVATIVE) {
         for (int k = 0; k < n_in; k++) slots[k] = in[k];
         return n_in;
     }
-    int reads = wg_op(info->base)->reads[info->operand], next = 1; /* the node keeps g and what its column reads */
+    int reads = wg_row(info->base)->reads[info->operand], next = 1; /* the node keeps g and what its column reads */
     slots[0] = in[0];
     for (int k = 0; k < 3; k++) slots[k + 1] = reads >> k & 1 ? in[next++] : in[0];
     return 4;
@@ -56,8 +56,8 @@ wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
         step->problem = "this op is not offered for this dtype; cast the operand";
         return WG_TYPE_ERROR;
     }
-    double params[4];
-    for (int i = 0; i < step->n_attr && i < 4; i++) params[i] = wg_bits_double(step->attrs[i]);
+    double params[WG_MAX_PARAMS];
+    for (int i = 0; i < step->n_attr && i < WG_MAX_PARAMS; i++) params[i] = wg_bits_double(step->attrs[i]);
     wg_operand operands[3];
     _Alignas(64) char tiles[3][WG_TILE * sizeof(double)];
     bool all_direct = true;

@@ -83,7 +83,7 @@ static wg_status view_of_operand(wg_planner *w, wg_id id, bool *is_view) {
 /* Steps are the live nodes that compute: neither leaves nor views. */
 static bool is_step(const wg_planner *w, wg_id id) {
     const wg_node_rec *node = &w->t->nodes[id];
-    if (!w->live[id] || wg_op(node->op)->kind == WG_KIND_LEAF) return false;
+    if (!w->live[id] || wg_row(node->op)->kind == WG_KIND_LEAF) return false;
     return !wg_is_view_op(node->op) || w->storage[id] != w->storage[node->in[0]];
 }
 
@@ -130,7 +130,7 @@ static bool may_overwrite(const wg_planner *w, wg_id id, uint32_t storage) {
     const wg_id *in;
     int n = wg_operands(t, id, &in);
     bool adds = op == WG_slice_add || op == WG_index_add;
-    if (!adds && !wg_is_elementwise(wg_op(op)->kind) && op != WG_where) return false;
+    if (!adds && !wg_is_elementwise(wg_row(op)->kind) && op != WG_where) return false;
     for (int k = 0; k < n; k++) {
         if (w->storage[in[k]] != storage) continue;
         if (adds && k > 0) return false;

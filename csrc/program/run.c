@@ -63,7 +63,7 @@ static wg_status run_steps(wg_program *p) {
         step->out.data = step->in[step->n_in].data; /* the result is the array behind the operands */
         wg_status status = wg_execute(k, step);
         if (status == WG_OK) continue;
-        snprintf(p->error, sizeof p->error, "%s: %s", wg_op(step->op)->name, step->problem ? step->problem : "failed");
+        snprintf(p->error, sizeof p->error, "%s: %s", wg_row(step->op)->name, step->problem ? step->problem : "failed");
         step->problem = NULL;
         return status;
     }

@@ -55,28 +55,35 @@ static const wg_column columns[WG_OP_COUNT] = {
 typedef struct {
     wg_id a, b, y;
     wg_dtype dtype;
-    wg_attr_copy params;
+    int n_params;
+    int64_t params[WG_MAX_PARAMS]; /* doubles' bits */
 } wg_letters;
 
-static wg_letters letters_of(const wg_tape *t, wg_id node) {
+static void params_of(const wg_tape *t, wg_id node, wg_letters *l) {
+    const int64_t *attrs;
+    l->n_params = wg_attrs(t, node, &attrs);
+    for (int i = 0; i < l->n_params; i++) l->params[i] = attrs[i];
+}
+
+static void letters_of(const wg_tape *t, wg_id node, wg_letters *l) {
     const wg_node_rec *n = &t->nodes[node];
-    return (wg_letters){.a = n->in[0],
-                        .b = wg_op(n->op)->arity > 1 ? n->in[1] : WG_NONE,
-                        .y = node,
-                        .dtype = (wg_dtype)n->dtype,
-                        .params = wg_copy_attrs(t, node)};
+    l->a = n->in[0];
+    l->b = wg_row(n->op)->arity > 1 ? n->in[1] : WG_NONE;
+    l->y = node;
+    l->dtype = (wg_dtype)n->dtype;
+    params_of(t, node, l);
 }
 
 /* A d_<op>_<k> node keeps g and those letters that its column reads. */
-static wg_letters letters_of_derivative(const wg_tape *t, wg_id node) {
+static void letters_of_derivative(const wg_tape *t, wg_id node, wg_letters *l) {
     const wg_node_rec *n = &t->nodes[node];
-    const wg_op_info *info = wg_op(n->op);
-    int reads = wg_op(info->base)->reads[info->operand], k = 1;
-    wg_letters l = {.dtype = (wg_dtype)n->dtype, .params = wg_copy_attrs(t, node)};
-    l.a = reads & 1 ? n->in[k++] : WG_NONE;
-    l.b = reads & 2 ? n->in[k++] : WG_NONE;
-    l.y = reads & 4 ? n->in[k++] : WG_NONE;
-    return l;
+    const wg_op_info *info = wg_row(n->op);
+    int reads = wg_row(info->base)->reads[info->operand], k = 1;
+    l->dtype = (wg_dtype)n->dtype;
+    l->a = reads & 1 ? n->in[k++] : WG_NONE;
+    l->b = reads & 2 ? n->in[k++] : WG_NONE;
+    l->y = reads & 4 ? n->in[k++] : WG_NONE;
+    params_of(t, node, l);
 }
 
 /* Evaluates a column as nodes. */
@@ -91,10 +98,10 @@ static wg_status expand(wg_tape *t, const wg_column *column, const wg_letters *l
         case WORD_RESULT: stack[top++] = l->y; break;
         case WORD_CONST: WG_TRY(wg_number(t, l->dtype, w->value, false, &stack[top++])); break;
         case WORD_PARAM:
-            WG_TRY(wg_number(t, l->dtype, wg_bits_double(l->params.x[(int)w->value]), false, &stack[top++]));
+            WG_TRY(wg_number(t, l->dtype, wg_bits_double(l->params[(int)w->value]), false, &stack[top++]));
             break;
         case WORD_OP: {
-            int arity = wg_op(w->op)->arity;
+            int arity = wg_row(w->op)->arity;
             top -= arity;
             WG_TRY(wg_append_flagged(t, w->op, arity, &stack[top], 0, NULL, 0, &stack[top]));
             top++;
@@ -112,19 +119,20 @@ static wg_status emit_derivative(wg_tape *t, int d_op, const wg_letters *l, wg_i
         if (column->words[0].value == 1) return *out = g, WG_OK;
         if (column->words[0].value == -1) return wg_emit1(t, WG_neg, g, out);
     }
-    const wg_op_info *info = wg_op(d_op);
-    int reads = wg_op(info->base)->reads[info->operand], n = 1;
+    const wg_op_info *info = wg_row(d_op);
+    int reads = wg_row(info->base)->reads[info->operand], n = 1;
     wg_id in[4] = {g};
     if (reads & 1) in[n++] = l->a;
     if (reads & 2) in[n++] = l->b;
     if (reads & 4) in[n++] = l->y;
-    return wg_append_flagged(t, d_op, n, in, l->params.n, l->params.x, 0, out);
+    return wg_append_flagged(t, d_op, n, in, l->n_params, l->params, 0, out);
 }
 
 wg_status wg_vjp_elementwise(wg_sweep *s, wg_id node, wg_id g) {
-    const wg_op_info *info = wg_op(s->t->nodes[node].op);
+    const wg_op_info *info = wg_row(s->t->nodes[node].op);
     if (info->kind == WG_KIND_ZERO || info->kind == WG_KIND_COMPARE) return WG_OK;
-    wg_letters l = letters_of(s->t, node);
+    wg_letters l;
+    letters_of(s->t, node, &l);
     for (int k = 0; k < info->arity; k++) {
         wg_id operand = k ? l.b : l.a, part;
         if (!wg_wants(s, operand)) continue;
@@ -135,10 +143,11 @@ wg_status wg_vjp_elementwise(wg_sweep *s, wg_id node, wg_id g) {
 }
 
 wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
-    const wg_op_info *info = wg_op(s->t->nodes[node].op);
+    const wg_op_info *info = wg_row(s->t->nodes[node].op);
     *out = WG_NONE;
     if (info->kind == WG_KIND_ZERO || info->kind == WG_KIND_COMPARE) return WG_OK;
-    wg_letters l = letters_of(s->t, node);
+    wg_letters l;
+    letters_of(s->t, node, &l);
     for (int k = 0; k < info->arity; k++) {
         wg_id part;
         if (tangents[k] == WG_NONE) continue;
@@ -153,7 +162,8 @@ wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_
 
 /* Opens the window for D's own nodes, so that wg_contribute and wg_slot_of find their slots. */
 static wg_status expand_in_window(wg_sweep *s, wg_id node, wg_id *d) {
-    wg_letters l = letters_of_derivative(s->t, node);
+    wg_letters l;
+    letters_of_derivative(s->t, node, &l);
     wg_id start = s->t->len;
     WG_TRY(expand(s->t, &columns[s->t->nodes[node].op], &l, d));
     s->extra_lo = start;
@@ -187,7 +197,8 @@ static bool reads_active(const wg_sweep *s, wg_id node) {
 wg_status wg_vjp_derivative(wg_sweep *s, wg_id node, wg_id g) {
     wg_id g0 = s->t->nodes[node].in[0], part, d;
     if (wg_wants(s, g0)) {
-        wg_letters l = letters_of_derivative(s->t, node);
+        wg_letters l;
+    letters_of_derivative(s->t, node, &l);
         WG_TRY(emit_derivative(s->t, s->t->nodes[node].op, &l, g, &part));
         WG_TRY(wg_contribute_sum(s, g0, part));
     }
@@ -206,7 +217,8 @@ wg_status wg_vjp_derivative(wg_sweep *s, wg_id node, wg_id g) {
 wg_status wg_jvp_derivative(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
     *out = WG_NONE;
     if (tangents[0] != WG_NONE) {
-        wg_letters l = letters_of_derivative(s->t, node);
+        wg_letters l;
+    letters_of_derivative(s->t, node, &l);
         WG_TRY(emit_derivative(s->t, s->t->nodes[node].op, &l, tangents[0], out));
     }
     if (!reads_active(s, node)) return WG_OK;
@@ -231,10 +243,11 @@ wg_status wg_jvp_derivative(wg_sweep *s, wg_id node, const wg_id *tangents, wg_i
 
 wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out) {
     WG_TRY(wg_check_id(t, node, "partial"));
-    const wg_op_info *info = wg_op(t->nodes[node].op);
+    const wg_op_info *info = wg_row(t->nodes[node].op);
     *out = WG_NONE;
     if ((info->kind != WG_KIND_UNARY && info->kind != WG_KIND_BINARY) || k < 0 || k >= info->arity) return WG_OK;
     if (!wg_is_float(t->nodes[node].dtype)) return WG_OK;
-    wg_letters l = letters_of(t, node);
+    wg_letters l;
+    letters_of(t, node, &l);
     return expand(t, &columns[t->nodes[node].op + 1 + k], &l, out);
 }

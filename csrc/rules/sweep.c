@@ -106,7 +106,7 @@ wg_status wg_contribute_rows(wg_sweep *s, wg_id id, wg_id index, wg_id g) {
 
 /* ---- what is walked ---------------------------------------------------------------------------------------- */
 static bool flows_through(const wg_tape *t, wg_id id) {
-    const wg_op_info *info = wg_op(t->nodes[id].op);
+    const wg_op_info *info = wg_row(t->nodes[id].op);
     if (info->kind == WG_KIND_ZERO || info->kind == WG_KIND_COMPARE) return false;
     if (t->nodes[id].op == WG_call) return true;
     return wg_has_adjoint(t->nodes[id].dtype) && (info->kind != WG_KIND_FLAT || t->nodes[id].op == WG_result);

@@ -178,7 +178,7 @@ static bool is_complex(int dtype) { return dtype >= WG_C64; }
 
 static wg_status append(wg_tape *t, int op, int n_in, wg_id *in, int n_attr, const int64_t *attrs, int flags,
                         wg_id *out) {
-    const wg_op_info *info = wg_op(op);
+    const wg_op_info *info = wg_row(op);
     bool weak;
     WG_TRY(promote_operands(t, info, n_in, in, &weak));
     wg_node_rec node = {.op = (uint16_t)op, .flags = (uint8_t)(flags | (weak ? WG_FLAG_WEAK : 0))};

@@ -16,7 +16,7 @@ wg_status wg_copy_node(wg_tape *dst, const wg_tape *src, wg_id id, const wg_id *
     int n_in = wg_operands(src, id, &in);
     node.shape = wg_intern(&dst->vectors, wg_ndim(src, id), wg_shape(src, id));
     if (node.shape == WG_NONE) return wg_no_memory(dst);
-    if (wg_op(node.op)->arity < 0) {
+    if (wg_row(node.op)->arity < 0) {
         WG_TRY(wg_push_side(dst, n_in, in, &node.in[0]));
         wg_id *renamed = dst->side + node.in[0] + 1;
         for (int k = 0; k < n_in; k++) renamed[k] = map[renamed[k]];

@@ -216,7 +216,7 @@ static wg_status result(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
 
 wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs, wg_dtype *dtype,
                    uint32_t *shape) {
-    const wg_op_info *info = wg_op(op);
+    const wg_op_info *info = wg_row(op);
     wg_ask q = {.t = t, .name = info->name, .op = op, .n_in = n_in, .n_attr = n_attr, .in = in, .attrs = attrs};
     if (n_in) {
         *dtype = (wg_dtype)t->nodes[in[0]].dtype;
@@ -224,7 +224,7 @@ wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, co
     }
     switch ((enum wg_infer_rule)info->infer) {
     case WG_INFER_elementwise:
-        WG_TRY(wants_attrs(&q, wg_op(info->kind == WG_KIND_DERIVATIVE ? info->base : op)->n_params));
+        WG_TRY(wants_attrs(&q, wg_row(info->kind == WG_KIND_DERIVATIVE ? info->base : op)->n_params));
         return elementwise(&q, 0, shape);
     case WG_INFER_compare: *dtype = WG_BOOL; return elementwise(&q, 0, shape);
     case WG_INFER_where: *dtype = dtype_of(&q, 1); return elementwise(&q, 0, shape);

@@ -1,4 +1,4 @@
-/* op_info[]: the rows of ops.def as data. */
+/* wg_op_table[]: the rows of ops.def as data. */
 #include <string.h>
 
 #include "tape.h"
@@ -54,7 +54,7 @@ enum {
                             .arity = 1 + BITS(READS_##name_##_##k),                                                    \
                             .base = WG_##name_,                                                                        \
                             .operand = k},
-static const wg_op_info op_info[WG_OP_COUNT] = {
+const wg_op_info wg_op_table[WG_OP_COUNT] = {
 #define LEAF(name, doc) ROW(name, "", doc, LEAF, ANY, none, 0, .lo = 0)
 #define UNARY(name, numpy, class, params, lo_, hi_, da, doc)                                                           \
     ROW(name, numpy, doc, UNARY, class, elementwise, 1, .lo = lo_, .hi = hi_, .n_params = params,                      \
@@ -74,11 +74,11 @@ static const wg_op_info op_info[WG_OP_COUNT] = {
 #include "../ops.def"
 };
 
-const wg_op_info *wg_op(int op) { return op >= 0 && op < WG_OP_COUNT ? &op_info[op] : NULL; }
+const wg_op_info *wg_op(int op) { return op >= 0 && op < WG_OP_COUNT ? &wg_op_table[op] : NULL; }
 
 int wg_op_find(const char *name) {
     for (int op = 0; op < WG_OP_COUNT; op++)
-        if (strcmp(op_info[op].name, name) == 0) return op;
+        if (strcmp(wg_op_table[op].name, name) == 0) return op;
     return -1;
 }
 

@@ -143,7 +143,7 @@ wg_status wg_push_side(wg_tape *t, int n, const wg_id *ids, uint32_t *place) {
 
 int wg_operands(const wg_tape *t, wg_id id, const wg_id **in) {
     const wg_node_rec *node = &t->nodes[id];
-    int arity = wg_op(node->op)->arity;
+    int arity = wg_row(node->op)->arity;
     if (arity >= 0) return *in = node->in, arity;
     *in = t->side + node->in[0] + 1;
     return (int)t->side[node->in[0]];
@@ -161,7 +161,7 @@ void wg_tape_pop(wg_tape *t, uint32_t len) {
         const wg_node_rec *node = &t->nodes[id];
         wg_drop_value(t, id);
         if (node->attrs) t->attrs_len = node->attrs;
-        if (wg_op(node->op)->arity < 0) t->side_len = node->in[0];
+        if (wg_row(node->op)->arity < 0) t->side_len = node->in[0];
         if (node->op == WG_call) wg_tape_release(t->children[--t->children_len]);
         if (node->op == WG_input) t->n_inputs--;
     }

@@ -5,6 +5,11 @@
 
 #include "../wengert.h"
 
+enum { WG_MAX_PARAMS = 4 }; /* P(i) of one row */
+extern const wg_op_info wg_op_table[WG_OP_COUNT];
+/* wg_op for a code that is known to be one */
+static inline const wg_op_info *wg_row(int op) { return &wg_op_table[op]; }
+
 /* ---- values ------------------------------------------------------------------------------------------------ */
 typedef struct { /* reference-counted memory that views share */
     int64_t refs;

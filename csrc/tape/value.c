@@ -154,7 +154,7 @@ bool wg_view_op(int op, const int64_t *attrs, int ndim_in, const int64_t *shape_
 wg_status wg_read(wg_tape *t, wg_id id, void *dst) {
     WG_TRY(wg_check_id(t, id, "read"));
     const char *src = wg_data(t, id);
-    if (!src) return wg_fail(t, WG_RUNTIME_ERROR, "node %u (%s) has no value", id, wg_op(t->nodes[id].op)->name);
+    if (!src) return wg_fail(t, WG_RUNTIME_ERROR, "node %u (%s) has no value", id, wg_row(t->nodes[id].op)->name);
     size_t itemsize = wg_itemsize(t->nodes[id].dtype);
     int ndim = wg_ndim(t, id);
     const int64_t *shape = wg_shape(t, id), *strides = wg_strides(t, id);
