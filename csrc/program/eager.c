@@ -106,7 +106,7 @@ static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
         step.out = array_of(t, id);
         if (stolen) operands[0] = step.out;
         step.n_attr = wg_attrs(t, id, &step.attrs);
-        step.scratch = wg_scratch(t, wg_scratch_need(k, &step));
+        step.scratch = wg_scratch(t, wg_prepare(k, &step));
         status = step.scratch ? wg_execute(k, &step) : wg_no_memory(t);
         if (step.problem) wg_fail(t, status, "%s: %s", wg_row(step.op)->name, step.problem);
     }

@@ -39,51 +39,65 @@ static void see_as(wg_operand *o, const wg_array *x, const wg_array *out) {
 /* Rows as long as this are never crossed by a tile, so that a row repeated over the others is read in place. */
 enum { LONG_ROW = 64 };
 
-static int64_t row_length(const wg_array *out, const wg_operand *operands, int n_in) {
-    bool all_direct = true;
-    for (int k = 0; k < n_in; k++) all_direct &= operands[k].direct || operands[k].single;
-    int64_t row = out->ndim ? out->shape[out->ndim - 1] : 1;
-    return all_direct || row < LONG_ROW ? INT64_MAX : row;
-}
-
-wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
-    const wg_array *out = &step->out;
-    int64_t size = wg_array_size(out);
-    if (size == 0) return WG_OK;
-    wg_dtype dtype = step->in[step->op == WG_where].dtype;
-    wg_map_fn map = k->map[step->op][dtype];
-    if (!map) {
-        step->problem = "this op is not offered for this dtype; cast the operand";
-        return WG_TYPE_ERROR;
-    }
+typedef struct {
+    const wg_step *step;
+    wg_map_fn map;
     double params[WG_MAX_PARAMS];
-    for (int i = 0; i < step->n_attr && i < WG_MAX_PARAMS; i++) params[i] = wg_bits_double(step->attrs[i]);
     wg_operand operands[3];
+    int64_t size, row; /* of the result; row INT64_MAX: tiles may cross */
+    bool all_direct;
+    int parts;
+} wg_loop;
+
+static void run_range(const wg_loop *loop, int64_t start, int64_t end) {
+    const wg_step *step = loop->step;
     _Alignas(64) char tiles[3][WG_TILE * sizeof(double)];
-    bool all_direct = true;
-    for (int j = 0; j < step->n_in; j++) {
-        see_as(&operands[j], &step->in[j], out);
-        all_direct &= operands[j].direct;
-        if (operands[j].single && !operands[j].direct)
-            wg_gather(tiles[j], &operands[j].array, 0, size < WG_TILE ? size : WG_TILE);
-    }
-    int64_t row = row_length(out, operands, step->n_in), n;
-    size_t itemsize = wg_itemsize(out->dtype);
-    for (int64_t start = 0; start < size; start += n) {
-        int64_t to_row_end = row == INT64_MAX ? INT64_MAX : row - start % row;
-        n = size - start;
-        if (!all_direct && n > WG_TILE) n = WG_TILE;
-        if (n > to_row_end) n = to_row_end;
+    for (int j = 0; j < step->n_in; j++)
+        if (loop->operands[j].single && !loop->operands[j].direct)
+            wg_gather(tiles[j], &loop->operands[j].array, 0, loop->size < WG_TILE ? loop->size : WG_TILE);
+    for (int64_t n; start < end; start += n) {
+        n = end - start;
+        if (!loop->all_direct && n > WG_TILE) n = WG_TILE;
+        if (loop->row != INT64_MAX && n > loop->row - start % loop->row) n = loop->row - start % loop->row;
         const void *in[3], *slots[4];
         for (int j = 0; j < step->n_in; j++) {
-            const wg_operand *o = &operands[j];
+            const wg_operand *o = &loop->operands[j];
             if (o->direct)
                 in[j] = o->array.data + start * (int64_t)wg_itemsize(o->array.dtype);
             else
                 in[j] = o->single ? tiles[j] : wg_fetch(tiles[j], &o->array, start, n);
         }
         wg_map_operands(step->op, step->n_in, in, slots);
-        map(out->data + start * (int64_t)itemsize, slots, n, params);
+        loop->map(step->out.data + start * (int64_t)wg_itemsize(step->out.dtype), slots, n, loop->params);
     }
+}
+
+static void run_part(void *context, int part) {
+    const wg_loop *loop = context;
+    int64_t each = (loop->size / loop->parts + WG_TILE - 1) / WG_TILE * WG_TILE, start = part * each;
+    int64_t end = part == loop->parts - 1 || start + each > loop->size ? loop->size : start + each;
+    if (start < end) run_range(loop, start, end);
+}
+
+wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
+    const wg_array *out = &step->out;
+    wg_loop loop = {.step = step, .size = wg_array_size(out), .row = INT64_MAX, .all_direct = true};
+    if (loop.size == 0) return WG_OK;
+    loop.map = k->map[step->op][step->in[step->op == WG_where].dtype];
+    if (!loop.map) {
+        step->problem = "this op is not offered for this dtype; cast the operand";
+        return WG_TYPE_ERROR;
+    }
+    for (int i = 0; i < step->n_attr && i < WG_MAX_PARAMS; i++) loop.params[i] = wg_bits_double(step->attrs[i]);
+    bool in_place = true;
+    for (int j = 0; j < step->n_in; j++) {
+        wg_operand *o = &loop.operands[j];
+        see_as(o, &step->in[j], out);
+        loop.all_direct &= o->direct;
+        in_place &= o->direct || o->single;
+    }
+    if (!in_place && out->shape[out->ndim - 1] >= LONG_ROW) loop.row = out->shape[out->ndim - 1];
+    loop.parts = wg_parts((double)loop.size * 0.5, step->max_parts);
+    wg_parallel(loop.parts, run_part, &loop);
     return WG_OK;
 }

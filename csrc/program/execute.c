@@ -154,34 +154,88 @@ static int64_t batch_place(const wg_array *x, const wg_array *out, int64_t i) {
     return place;
 }
 
+/* A product is split by its result's columns where B has to be packed and there are enough of them, else by its rows:
+ * then no part packs what another packs as well. */
+typedef struct {
+    const wg_kernels *k;
+    const wg_step *step;
+    wg_gemm g; /* of the first batch */
+    int64_t batches;
+    int parts;
+    bool by_columns;
+} wg_product;
+
+enum { COLUMN_GRAIN = 16, ROW_GRAIN = 6 }; /* of the float32 register tile */
+
+/* [start, end) of n that a part takes, in whole grains. */
+static void share(int64_t n, int part, int parts, int64_t grain, int64_t *start, int64_t *end) {
+    int64_t grains = (n + grain - 1) / grain;
+    *start = grains * part / parts * grain;
+    *end = grains * (part + 1) / parts * grain;
+    if (*end > n) *end = n;
+}
+
+static void run_product(void *context, int part) {
+    const wg_product *p = context;
+    const wg_step *step = p->step;
+    const wg_array *a = &step->in[0], *b = &step->in[1], *out = &step->out;
+    int64_t itemsize = (int64_t)wg_itemsize(out->dtype), start, end;
+    wg_gemm g = p->g;
+    size_t scratch = p->k->gemm_scratch[out->dtype](g.m, g.n, g.k);
+    g.scratch = (char *)step->scratch + (size_t)part * ((scratch + 63) / 64 * 64);
+    if (p->by_columns)
+        share(g.n, part, p->parts, COLUMN_GRAIN, &start, &end), g.n = end - start;
+    else
+        share(g.m, part, p->parts, ROW_GRAIN, &start, &end), g.m = end - start;
+    if (start >= end) return;
+    for (int64_t i = 0; i < p->batches; i++) {
+        g.a = a->data + (batch_place(a, out, i) + (p->by_columns ? 0 : start * g.a_row)) * itemsize;
+        g.b = b->data + (batch_place(b, out, i) + (p->by_columns ? start * g.b_col : 0)) * itemsize;
+        g.c = out->data + (i * p->g.m * p->g.n + (p->by_columns ? start : start * g.c_row)) * itemsize;
+        p->k->gemm[out->dtype](&g);
+    }
+}
+
+static double product_nanoseconds(const wg_step *step) {
+    const wg_array *a = &step->in[0], *out = &step->out;
+    double flops = 2.0 * (double)wg_array_size(out) * (double)a->shape[a->ndim - 1];
+    return flops / (out->dtype == WG_F32 ? 50 : 25); /* a nanosecond's on one core, about */
+}
+
 static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
     const wg_array *a = &step->in[0], *b = &step->in[1], *out = &step->out;
-    int64_t itemsize = (int64_t)wg_itemsize(out->dtype);
     wg_gemm g = {.m = out->shape[out->ndim - 2],
                  .n = out->shape[out->ndim - 1],
                  .k = a->shape[a->ndim - 1],
                  .a_row = a->strides[a->ndim - 2],
                  .a_col = a->strides[a->ndim - 1],
                  .b_row = b->strides[b->ndim - 2],
-                 .b_col = b->strides[b->ndim - 1],
-                 .scratch = step->scratch};
+                 .b_col = b->strides[b->ndim - 1]};
     g.c_row = g.n;
     if (!k->gemm[out->dtype]) return step->problem = "matmul is not offered for this dtype", WG_TYPE_ERROR;
-    int64_t size = g.m * g.n, batches = size ? wg_array_size(out) / size : 0;
-    for (int64_t i = 0; i < batches; i++) {
-        g.a = a->data + batch_place(a, out, i) * itemsize;
-        g.b = b->data + batch_place(b, out, i) * itemsize;
-        g.c = out->data + i * size * itemsize;
-        k->gemm[out->dtype](&g);
-    }
+    wg_product p = {.k = k, .step = step, .g = g, .parts = wg_parts(product_nanoseconds(step), step->max_parts)};
+    p.batches = g.m && g.n ? wg_array_size(out) / (g.m * g.n) : 0;
+    p.by_columns = g.n >= p.parts * 4 * COLUMN_GRAIN && (g.a_col == 1 || g.n >= g.m);
+    wg_parallel(p.parts, run_product, &p);
     return WG_OK;
 }
 
-size_t wg_scratch_need(const wg_kernels *k, const wg_step *step) {
+size_t wg_prepare(const wg_kernels *k, wg_step *step) {
+    step->max_parts = wg_most_threads();
     if (step->op != WG_matmul) return 0;
     const wg_array *a = &step->in[0], *out = &step->out;
     wg_gemm_scratch_fn need = k->gemm_scratch[out->dtype];
-    return need ? need(out->shape[out->ndim - 2], out->shape[out->ndim - 1], a->shape[a->ndim - 1]) : 0;
+    if (!need) return 0;
+    step->max_parts = wg_parts(product_nanoseconds(step), step->max_parts);
+    size_t one = need(out->shape[out->ndim - 2], out->shape[out->ndim - 1], a->shape[a->ndim - 1]);
+    return (one + 63) / 64 * 64 * (size_t)step->max_parts;
+}
+
+/* ---- how many parts ---------------------------------------------------------------------------------------- */
+int wg_parts(double nanoseconds, int most) {
+    const double grain = 30e3; /* waking a worker takes up to 10 us: a part should be worth several */
+    if (nanoseconds < 2 * grain) return 1;
+    return nanoseconds / grain < most ? (int)(nanoseconds / grain) : most;
 }
 
 /* ---- dispatch ---------------------------------------------------------------------------------------------- */

@@ -349,7 +349,7 @@ static void finish(wg_program *p) {
         step->in = p->arrays + at;
         at += (uint32_t)step->n_in + 1;
         step->out = p->arrays[at - 1];
-        size_t need = wg_scratch_need(k, step);
+        size_t need = wg_prepare(k, step);
         if (need > p->scratch_size) p->scratch_size = need;
     }
 }

@@ -7,6 +7,7 @@
 
 #include "../kernels/kernels.h"
 #include "../tape/tape.h"
+#include "../threads/pool.h"
 
 /* ---- arrays ------------------------------------------------------------------------------------------------ */
 typedef struct {
@@ -33,13 +34,17 @@ typedef struct {
     const wg_array *in;
     wg_array out; /* C-contiguous; for slice_add and index_add its data may be in[0]'s */
     const int64_t *attrs;
-    void *scratch;       /* wg_scratch_need bytes, 64-byte aligned */
+    void *scratch;       /* wg_prepare's bytes, 64-byte aligned */
+    int max_parts;       /* that scratch was sized for */
     const char *problem; /* set on failure */
 } wg_step;
 
 wg_status wg_execute(const wg_kernels *k, wg_step *step);
-/* Depends on shapes and dtypes only. */
-size_t wg_scratch_need(const wg_kernels *k, const wg_step *step);
+/* To be called once, before the step runs; data may be unknown yet.  Returns the bytes of scratch that it takes. */
+size_t wg_prepare(const wg_kernels *k, wg_step *step);
+/* Into how many parts, at most `most`, work of so many nanoseconds on one thread is worth splitting.  Results do not
+ * depend on it, nor on how many threads the parts then find. */
+int wg_parts(double nanoseconds, int most);
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step); /* elementwise.c */
 wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step);      /* reduce.c */
 wg_status wg_execute_argmax(const wg_kernels *k, wg_step *step);      /* reduce.c */
