@@ -88,6 +88,7 @@ static void copy_run(char *dst, int64_t d_step, const char *src, int64_t s_step,
 
 void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
     size_t itemsize = wg_itemsize(x->dtype);
+    if (n <= 0) return; /* an empty array has no element to start from */
     wg_walk w;
     walk_init(&w, x, start);
     int last = w.ndim - 1;
@@ -103,6 +104,7 @@ void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
 
 void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src) {
     size_t itemsize = wg_itemsize(x->dtype);
+    if (n <= 0) return; /* an empty array has no element to start from */
     wg_walk w;
     walk_init(&w, x, start);
     int last = w.ndim - 1;

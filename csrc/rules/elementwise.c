@@ -45,7 +45,7 @@ typedef struct {
 
 #define ENTRY(name, k) [WG_d_##name##_##k] = {column_##name##_##k, (int)(sizeof column_##name##_##k / sizeof(wg_word))},
 static const wg_column columns[WG_OP_COUNT] = {
-    /* by the code of d_<name>_<k> */
+/* by the code of d_<name>_<k> */
 #define UNARY(name, numpy, class, params, lo, hi, da, doc) ENTRY(name, 0)
 #define BINARY(name, numpy, class, lo, hi, da, db, doc) ENTRY(name, 0) ENTRY(name, 1)
 #include "../ops.def"
@@ -151,7 +151,10 @@ wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_
     for (int k = 0; k < info->arity; k++) {
         wg_id part;
         if (tangents[k] == WG_NONE) continue;
-        WG_TRY(emit_derivative(s->t, s->t->nodes[node].op + 1 + k, &l, tangents[k], &part));
+        if (s->t->nodes[node].op == WG_zmul && k == 1) /* bilinear: a = 0 still rules over the tangent of b */
+            WG_TRY(wg_emit2(s->t, WG_zmul, l.a, tangents[k], &part));
+        else
+            WG_TRY(emit_derivative(s->t, s->t->nodes[node].op + 1 + k, &l, tangents[k], &part));
         if (*out == WG_NONE)
             *out = part;
         else
@@ -198,7 +201,7 @@ wg_status wg_vjp_derivative(wg_sweep *s, wg_id node, wg_id g) {
     wg_id g0 = s->t->nodes[node].in[0], part, d;
     if (wg_wants(s, g0)) {
         wg_letters l;
-    letters_of_derivative(s->t, node, &l);
+        letters_of_derivative(s->t, node, &l);
         WG_TRY(emit_derivative(s->t, s->t->nodes[node].op, &l, g, &part));
         WG_TRY(wg_contribute_sum(s, g0, part));
     }
@@ -218,7 +221,7 @@ wg_status wg_jvp_derivative(wg_sweep *s, wg_id node, const wg_id *tangents, wg_i
     *out = WG_NONE;
     if (tangents[0] != WG_NONE) {
         wg_letters l;
-    letters_of_derivative(s->t, node, &l);
+        letters_of_derivative(s->t, node, &l);
         WG_TRY(emit_derivative(s->t, s->t->nodes[node].op, &l, tangents[0], out));
     }
     if (!reads_active(s, node)) return WG_OK;

@@ -38,14 +38,14 @@ static wg_status vjp_weighted(wg_sweep *s, wg_id node, wg_id g) {
     wg_id x = s->t->nodes[node].in[0], w;
     WG_TRY(weights(s->t, node, &w));
     WG_TRY(stretch(s->t, node, g, x, &g));
-    WG_TRY(wg_emit2(s->t, WG_mul, g, w, &g));
+    WG_TRY(wg_emit2(s->t, WG_zmul, g, w, &g)); /* an untaken branch may have NaN for a weight */
     return wg_contribute(s, x, g);
 }
 
 static wg_status jvp_weighted(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
     wg_attr_copy attrs = wg_copy_attrs(s->t, node);
     WG_TRY(weights(s->t, node, out));
-    WG_TRY(wg_emit2(s->t, WG_mul, tangents[0], *out, out));
+    WG_TRY(wg_emit2(s->t, WG_zmul, tangents[0], *out, out));
     return wg_emit_sum(s->t, *out, (uint64_t)attrs.x[0], attrs.x[1] != 0, out);
 }
 
