@@ -151,10 +151,7 @@ wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_
     for (int k = 0; k < info->arity; k++) {
         wg_id part;
         if (tangents[k] == WG_NONE) continue;
-        if (s->t->nodes[node].op == WG_zmul && k == 1) /* bilinear: a = 0 still rules over the tangent of b */
-            WG_TRY(wg_emit2(s->t, WG_zmul, l.a, tangents[k], &part));
-        else
-            WG_TRY(emit_derivative(s->t, s->t->nodes[node].op + 1 + k, &l, tangents[k], &part));
+        WG_TRY(emit_derivative(s->t, s->t->nodes[node].op + 1 + k, &l, tangents[k], &part));
         if (*out == WG_NONE)
             *out = part;
         else
