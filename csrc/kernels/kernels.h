@@ -1,0 +1,62 @@
+/* The kernel table: what an instruction set offers.  Kernels know ops.def and raw pointers, nothing else.
+ *
+ * cpu.c fills the table from k_generic.c, then overrides it upward (k_avx2.c); an entry that an ISA does not offer
+ * stays generic.  Every kernel is a plain function: no state, no allocation, callable from any thread.
+ */
+#ifndef WG_KERNELS_H
+#define WG_KERNELS_H
+
+#include "../wengert.h"
+
+/* out[i] = op(in[0][i], in[1][i], ...) for i < n; all contiguous, out may be the same pointer as any in[k].
+ * bool arrays are one byte an element, 0 or 1.
+ *   elementwise op            in = {a} or {a, b}
+ *   where                     in = {condition (bool), a, b}
+ *   comparison                out is bool
+ *   d_<op>_<k>                in = {g, a, b, y}; pointers that the column does not read are valid but ignored
+ * params: the real parameters P(i). */
+typedef void (*wg_map_fn)(void *out, const void *const *in, int64_t n, const double *params);
+
+/* *out = fold of x[0..n), n >= 1, in an order fixed by n alone (not by alignment).  max and min give NaN if any is. */
+typedef void (*wg_fold_fn)(void *out, const void *x, int64_t n);
+
+/* C (m, n) = A (m, k) B (k, n), or C + A B with accumulate; strides in elements, A and B strided at will (also negative
+ * or 0), C with unit column stride.  Each element of C is one chain of multiply-adds in increasing k, the same for
+ * every path (packed or not, edge or not). k = 0 gives zeros. C overlaps neither A nor B. */
+typedef struct {
+    int64_t m, n, k;
+    const void *a;
+    int64_t a_row, a_col;
+    const void *b;
+    int64_t b_row, b_col;
+    void *c;
+    int64_t c_row;
+    bool accumulate;
+    void *scratch; /* gemm_scratch(...) bytes, 64-byte aligned */
+} wg_gemm;
+typedef void (*wg_gemm_fn)(const wg_gemm *g);
+typedef size_t (*wg_gemm_scratch_fn)(int64_t m, int64_t n, int64_t k); /* an upper bound for any strides */
+
+typedef enum { WG_FOLD_SUM, WG_FOLD_MAX, WG_FOLD_MIN, WG_FOLD_COUNT } wg_fold;
+
+typedef struct {
+    const char *isa;
+    wg_map_fn map[WG_OP_COUNT][WG_DTYPE_COUNT];     /* by the dtype of a (of the branches for where, of g for d_...);
+                                                       NULL where the row's class excludes it */
+    wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
+    wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums of int32 and bool are int64 */
+    wg_gemm_fn gemm[WG_DTYPE_COUNT];
+    wg_gemm_scratch_fn gemm_scratch[WG_DTYPE_COUNT];
+} wg_kernels;
+
+/* The table that wg_kernels_init filled. */
+const wg_kernels *wg_kernels_table(void);
+
+/* Each ISA overrides what it offers. */
+void wg_kernels_generic(wg_kernels *k);
+void wg_kernels_avx2(wg_kernels *k);
+
+/* Builds a table of its own up to the named ISA, for tests that compare two in one process. */
+wg_status wg_kernels_build(const char *isa, wg_kernels *k, char *message, size_t message_size);
+
+#endif
