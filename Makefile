@@ -1,0 +1,93 @@
+# The habits of the project, one word each.  `make dev` first; the other targets use the environment that it fills.
+
+PYTHON ?= python
+C_SOURCES := $(sort $(shell find csrc -name '*.c'))
+# ops.def is a table set by hand: clang-format would break its rows.
+C_FILES := $(sort $(shell find csrc tests/c -name '*.[ch]' -o -name '*.inc'))
+
+.PHONY: help dev build test bench lint lint-ruff lint-format lint-c lint-cython lint-types format stubs docs asan clean
+
+help:
+	@echo "dev     editable install with every tool"
+	@echo "build   rebuild the extension in place, with warnings"
+	@echo "test    pytest"
+	@echo "asan    C unit tests under the address and undefined-behaviour sanitizers"
+	@echo "bench   the benchmarks"
+	@echo "lint    ruff, clang-format, cython-lint, mypy"
+	@echo "format  let ruff and clang-format rewrite the files"
+	@echo "stubs   compare the type stubs with the modules"
+	@echo "docs    run every example in README.md, docs/ and the docstrings"
+
+dev:
+	WENGERT_DEV=1 $(PYTHON) -m pip install --editable '.[dev]'
+
+build:
+	WENGERT_DEV=1 $(PYTHON) setup.py --quiet build_ext --inplace
+
+test:
+	$(PYTHON) -m pytest
+
+docs:
+	$(PYTHON) -m pytest tests/test_docs.py
+
+bench:
+	$(PYTHON) benchmarks/import_time.py
+
+lint: lint-ruff lint-format lint-c lint-cython lint-types
+
+lint-ruff:
+	$(PYTHON) -m ruff check --output-format=concise .
+
+lint-format:
+	$(PYTHON) -m ruff format --check --output-format=concise .
+
+lint-c:
+	clang-format --dry-run -Werror $(C_FILES)
+
+lint-cython:
+	cython-lint src
+
+lint-types:
+	$(PYTHON) -m mypy
+
+format:
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+	clang-format -i $(C_FILES)
+
+stubs:
+	$(PYTHON) -m mypy.stubtest wengert._core
+	$(PYTHON) -m mypy.stubtest --mypy-config-file pyproject.toml --allowlist .ci/stubtest-allowlist wengert
+
+# ---- C unit tests ------------------------------------------------------------------------------------------------
+# Every tests/c/test_*.c is a program of its own, linked with the whole core.  One whose name ends in _deep runs with a
+# stack of 256 kB: no walk over a tape may recurse.
+
+ASAN := build/asan
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+C_FLAGS := -std=c11 -O1 -g -ffp-contract=off -fno-math-errno -fno-omit-frame-pointer -Wall -Wextra -Wpedantic -Werror \
+           -Icsrc -MMD -MP $(SANITIZE)
+C_TESTS := $(patsubst tests/c/%.c,%,$(sort $(wildcard tests/c/test_*.c)))
+C_OBJECTS := $(C_SOURCES:csrc/%.c=$(ASAN)/csrc/%.o)
+
+asan: $(C_TESTS:%=$(ASAN)/%.passed)
+	@echo "asan: $(words $(C_TESTS)) programs passed"
+
+$(ASAN)/csrc/%.o: csrc/%.c
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -c $< -o $@
+
+$(ASAN)/test_%: tests/c/test_%.c $(C_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) $< $(C_OBJECTS) -o $@ -lm -pthread
+
+$(ASAN)/%.passed: $(ASAN)/%
+	$(if $(filter %_deep,$*),ulimit -s 256 &&) UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 $<
+	@touch $@
+
+-include $(C_OBJECTS:.o=.d) $(C_TESTS:%=$(ASAN)/%.d)
+
+.SECONDARY:
+
+clean:
+	rm -rf build dist src/wengert.egg-info src/wengert/_core.c src/wengert/*.so
