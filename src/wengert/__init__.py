@@ -1,0 +1,75 @@
+"""Reverse-mode automatic differentiation with a C core: differentiate NumPy code, train dense networks.
+
+Examples
+--------
+>>> import numpy as np, wengert as wg
+>>> wg.grad(lambda x: np.sum(np.sin(x) ** 2))(np.array([0.0, np.pi / 4]))
+array([0., 1.])
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from wengert._version import __version__
+
+if TYPE_CHECKING:
+    from . import io, losses, numpy, optim, plot, testing
+    from ._core import Var, get_num_threads, set_num_threads
+    from .machine import cpu_info
+    from .nn import MLP
+    from .program import Program, compile
+    from .pytree import flatten, tree_map
+    from .tape import Gradient, Tape
+    from .training import History
+    from .transforms import (
+        elementwise_grad,
+        grad,
+        hessian,
+        hvp,
+        jacfwd,
+        jacobian,
+        jacrev,
+        jvp,
+        stop_gradient,
+        value_and_grad,
+        vjp,
+    )  # fmt: skip
+
+# Where each name lives; a module is imported when one of its names is first used (PEP 562), so that `import
+# wengert` is quick.
+_NAMES = {
+    "_core": ("Var", "get_num_threads", "set_num_threads"),
+    "machine": ("cpu_info",),
+    "nn": ("MLP",),
+    "program": ("Program", "compile"),
+    "pytree": ("flatten", "tree_map"),
+    "tape": ("Gradient", "Tape"),
+    "training": ("History",),
+    "transforms": (
+        "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "stop_gradient",
+        "value_and_grad", "vjp",
+    ),
+}  # fmt: skip
+_MODULES = ("io", "losses", "numpy", "optim", "plot", "testing")
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "compile", "cpu_info",
+    "elementwise_grad", "flatten", "get_num_threads", "grad", "hessian", "hvp", "io", "jacfwd", "jacobian",
+    "jacrev", "jvp", "losses", "numpy", "optim", "plot", "set_num_threads", "stop_gradient", "testing",
+    "tree_map", "value_and_grad", "vjp",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,137 @@
+# The C interface of wengert.h as Cython sees it, and the three classes that wrap it.
+from libc.stddef cimport size_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
+
+
+cdef extern from "wengert.h" nogil:
+    enum:
+        WG_MAX_NDIM
+        WG_OP_COUNT
+
+    ctypedef enum wg_dtype:
+        WG_BOOL, WG_I32, WG_I64, WG_F32, WG_F64, WG_C64, WG_C128, WG_DTYPE_COUNT
+
+    ctypedef enum wg_status:
+        WG_OK, WG_VALUE_ERROR, WG_TYPE_ERROR, WG_INDEX_ERROR, WG_MEMORY_ERROR, WG_INTERRUPTED
+
+    # The op codes that operators of Var use; every other op is found by name.
+    enum:
+        WG_neg, WG_abs, WG_reciprocal, WG_square, WG_sqrt, WG_copy, WG_broadcast
+        WG_add, WG_sub, WG_mul, WG_div, WG_pow, WG_matmul
+        WG_equal, WG_not_equal, WG_less, WG_less_equal, WG_greater, WG_greater_equal
+
+    ctypedef struct wg_op_info:
+        const char *name
+        const char *numpy
+        const char *doc
+        const char *derivative[2]
+        double lo, hi
+        int kind, class_, arity, n_params, base, operand
+
+    const wg_op_info *wg_op(int op)
+    size_t wg_itemsize(wg_dtype dtype)
+    wg_status wg_kernels_init(const char *isa, char *message, size_t message_size)
+    const char *wg_isa()
+    bint wg_isa_supported(const char *name)
+    wg_status wg_set_num_threads(int n)
+    int wg_get_num_threads()
+
+    ctypedef struct wg_tape:
+        pass
+    ctypedef uint32_t wg_id
+    enum:
+        WG_NONE
+
+    wg_tape *wg_tape_new(bint abstract)
+    void wg_tape_release(wg_tape *t)
+    const char *wg_tape_error(const wg_tape *t)
+    uint32_t wg_tape_len(const wg_tape *t)
+    void wg_tape_pop(wg_tape *t, uint32_t length)
+    void wg_tape_adopt(wg_tape *t)
+
+    wg_status wg_constant(wg_tape *t, wg_dtype dtype, const void *value, bint weak, wg_id *out)
+    wg_status wg_leaf(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, const int64_t *strides,
+                      void *data, void (*release)(void *) noexcept, void *owner, wg_id *out)
+    wg_status wg_input(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, bint weak, wg_id *out)
+    wg_status wg_append(wg_tape *t, int op, int n_in, const wg_id *inputs, int n_attr, const int64_t *attrs,
+                        wg_id *out)
+    wg_status wg_tape_set_outputs(wg_tape *t, int n, const wg_id *outputs)
+    wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *inputs, wg_id *first)
+    wg_status wg_vjp(wg_tape *t, int n_out, const wg_id *outputs, const wg_id *cotangents, int n_in,
+                     const wg_id *inputs, bint transient, wg_id *result)
+    wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out,
+                     const wg_id *outputs, wg_id *result)
+    wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out)
+
+    ctypedef struct wg_node_info:
+        int op
+        wg_dtype dtype
+        bint weak, has_value
+        int ndim
+        const int64_t *shape
+        int n_in
+        const wg_id *inputs "in"
+        int n_attr
+        const int64_t *attrs
+
+    wg_status wg_node(wg_tape *t, wg_id id, wg_node_info *info)
+    wg_status wg_read(wg_tape *t, wg_id id, void *dst)
+    uint32_t wg_tape_n_inputs(const wg_tape *t)
+    uint32_t wg_tape_n_outputs(const wg_tape *t)
+    const wg_id *wg_tape_inputs(const wg_tape *t)
+    const wg_id *wg_tape_outputs(const wg_tape *t)
+    wg_status wg_verify(wg_tape *t)
+
+    ctypedef struct wg_program:
+        pass
+    ctypedef struct wg_program_info:
+        uint32_t nodes, steps
+        size_t arena_bytes, scratch_bytes, value_bytes
+
+    wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out)
+    void wg_program_release(wg_program *p)
+    wg_status wg_program_run(wg_program *p, void **inputs, void **outputs)
+    const char *wg_program_error(const wg_program *p)
+    void wg_program_describe(const wg_program *p, wg_program_info *info)
+
+
+cdef union Scalar:
+    int64_t i64
+    double f64
+    double c128[2]  # the widest
+
+
+cdef class Tape:
+    cdef wg_tape *handle
+    cdef readonly bint abstract
+    cdef public Tape parent     # the tape whose Vars may be used here as hidden inputs
+    cdef int depth              # number of ancestors
+    cdef dict slots             # abstract: identity of an array or Var -> its input node
+    cdef readonly list sources  # abstract: per input slot None (declared), or the ndarray or Var behind it
+    cdef object __weakref__
+
+    cdef wg_id node_of(self, object x) except? 0xFFFFFFFF
+    cdef wg_id hidden(self, object key, object source, wg_dtype dtype, int ndim, const int64_t *shape,
+                      bint weak) except? 0xFFFFFFFF
+
+
+cdef class Var:
+    cdef readonly Tape tape
+    cdef readonly wg_id index
+
+
+cdef struct Slot:
+    wg_dtype dtype
+    bint weak
+    int ndim
+    size_t nbytes
+    int64_t shape[32]
+
+
+cdef class Program:
+    cdef wg_program *handle
+    cdef readonly int n_inputs, n_outputs
+    cdef Slot *slots            # n_inputs inputs, then n_outputs outputs
+    cdef int32_t *alias         # per output the donated input slot, or -1
+    cdef bint *donated          # per input slot: some output overwrites it
+    cdef list shapes            # per output

@@ -1,0 +1,1105 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: auto_pickle=False, autotestdict=False
+"""The binding of the C core: tapes, handles to their nodes, programs.  It marshals and does no mathematics.
+
+NumPy's C-API is not used: arrays come in through the buffer protocol and go out as `numpy.empty` filled by C.
+"""
+import os
+from collections import namedtuple
+from math import prod
+
+import numpy as np
+
+cimport cython
+from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport Py_XDECREF, Py_XINCREF
+from libc.string cimport memcpy, memset, strcmp
+
+cdef extern from *:
+    """
+    static _Thread_local PyObject *wg_current = NULL;
+    /* PyObject_GetBuffer without the exception: 0 where the object has no such buffer. */
+    static int try_buffer(PyObject *x, Py_buffer *view, int flags) {
+        if (PyObject_GetBuffer(x, view, flags) == 0) return 1;
+        PyErr_Clear();
+        return 0;
+    }
+    """
+    PyObject *wg_current
+    bint try_buffer(object x, Py_buffer *view, int flags) noexcept
+
+# An array larger than this is used in place by an eager tape, a smaller one is copied: copying 1 MB takes
+# some 50 us, less than the operations that read it, and frees the caller to change the array.
+cdef Py_ssize_t BORROW_BYTES = 1 << 20
+cdef enum:
+    MAX_ATTRS = 128         # a slice has three per axis
+    MAX_IDLE = 8            # emptied C tapes kept for the next transform
+    IDLE_NODES = 1 << 16    # a tape that grew longer gives its memory back instead
+
+cdef object np_empty = np.empty
+cdef object np_asarray = np.asarray
+cdef object np_frombuffer = np.frombuffer
+cdef object Array = np.ndarray
+cdef object Generic = np.generic
+
+# By dtype code: NumPy's dtype, its scalar type, and the buffer protocol's format characters.
+DTYPES = tuple([np.dtype(name) for name in ("?", "i4", "i8", "f4", "f8", "c8", "c16")])
+cdef list SCALARS = [dtype.type for dtype in DTYPES]
+cdef list FORMATS = [b"?", b"i", b"l" if np.dtype("l").itemsize == 8 else b"q", b"f", b"d", b"Zf", b"Zd"]
+cdef dict CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
+# Small integers are held by the narrowest supported one and promote as that.
+cdef dict WIDENED = {np.dtype(a): np.dtype(b) for a, b in (
+    ("i1", "i4"), ("u1", "i4"), ("i2", "i4"), ("u2", "i4"), ("u4", "i8"))}
+cdef str SUPPORTED = "bool, int32, int64, float32, float64, complex64, complex128"
+
+# What Python code registers (see `register`).
+cdef dict METHODS = {}
+cdef dict UFUNCS = {}
+cdef object ARRAY_UFUNC = None
+cdef object ARRAY_FUNCTION = None
+
+Node = namedtuple("Node", "op dtype weak shape inputs attrs has_value")
+Op = namedtuple("Op", "code name numpy doc derivative lo hi kind class_ arity n_params base operand")
+
+
+cdef dict EXCEPTIONS = {WG_VALUE_ERROR: ValueError, WG_TYPE_ERROR: TypeError, WG_INDEX_ERROR: IndexError,
+                        WG_MEMORY_ERROR: MemoryError, WG_INTERRUPTED: KeyboardInterrupt}
+
+
+# ---- errors ------------------------------------------------------------------------------------------------
+
+cdef int check(Tape tape, wg_status status) except -1:
+    """Turns a status into the Python exception that it stands for."""
+    if status == WG_OK:
+        return 0
+    raise_status(status, wg_tape_error(tape.handle))
+
+
+cdef int raise_status(wg_status status, const char *text) except -1:
+    raise EXCEPTIONS.get(status, RuntimeError)(text.decode("utf-8", "replace") if text != NULL else "")
+
+
+cdef int refuse(str what, str numpy_name) except -1:
+    raise TypeError(
+        f"{what} would drop the derivative: use the NumPy function on the Var ({numpy_name}), "
+        f"or v.value for the plain number")
+
+
+# ---- numbers and arrays ------------------------------------------------------------------------------------
+
+cdef int pack(Scalar *out, int dtype, object x) except -1:
+    """Writes a Python or NumPy scalar as one element of a dtype."""
+    cdef bytes raw
+    if dtype == WG_F64:
+        out.f64 = x
+    elif dtype == WG_I64:
+        out.i64 = x
+    else:
+        raw = SCALARS[dtype](x).tobytes()
+        memcpy(out, PyBytes_AsString(raw), len(raw))
+    return 0
+
+
+cdef object unpack(const Scalar *x, int dtype):
+    """One element as a NumPy scalar."""
+    if dtype == WG_F64:
+        return SCALARS[WG_F64](x.f64)
+    raw = PyBytes_FromStringAndSize(<const char *>x, wg_itemsize(<wg_dtype>dtype))
+    return np_frombuffer(raw, DTYPES[dtype])[0]
+
+
+cdef int weak_code(object x):
+    """The dtype code of a Python number that takes the other operand's dtype (NEP 50), or -1."""
+    if type(x) is float:
+        return WG_F64
+    if type(x) is int:
+        return WG_I64
+    return -1
+
+
+def supported(x):
+    """`x` as an ndarray of a native, aligned dtype that a tape can hold; `x` itself where it is one.
+
+    Raises TypeError for float16, longdouble, uint64, object, str and the like.
+    """
+    cdef object array = x if isinstance(x, Array) else np_asarray(x)
+    dtype = array.dtype
+    if dtype in CODES:
+        if array.flags.aligned and not any([stride % dtype.itemsize for stride in array.strides]):
+            return array
+        return array.copy()
+    dtype = dtype.newbyteorder("=")
+    dtype = WIDENED.get(dtype, dtype)
+    if dtype not in CODES:
+        raise TypeError(
+            f"an array of dtype {array.dtype} cannot be recorded; supported are {SUPPORTED}: "
+            f"convert it with .astype(...)")
+    return array.astype(dtype)
+
+
+cdef void release_buffer(void *owner) noexcept with gil:
+    PyBuffer_Release(<Py_buffer *>owner)
+    PyMem_Free(owner)
+
+
+cdef wg_id leaf(Tape tape, object array) except? 0xFFFFFFFF:
+    """A new leaf of an eager tape for an array that `supported` has passed."""
+    cdef int64_t strides[32]
+    cdef wg_id out = 0
+    cdef int code = CODES[array.dtype], k
+    cdef wg_status status
+    cdef Py_buffer *view = <Py_buffer *>PyMem_Malloc(sizeof(Py_buffer))
+    if view == NULL:
+        raise MemoryError()
+    if array.ndim > WG_MAX_NDIM:
+        PyMem_Free(view)
+        raise ValueError(f"an array of {array.ndim} axes cannot be recorded; at most {WG_MAX_NDIM} can")
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_RECORDS_RO)
+    except BaseException:
+        PyMem_Free(view)
+        raise
+    for k in range(view.ndim):
+        strides[k] = view.strides[k] // view.itemsize
+    if view.len > BORROW_BYTES:
+        status = wg_leaf(tape.handle, <wg_dtype>code, view.ndim, <int64_t *>view.shape, strides, view.buf,
+                         release_buffer, view, &out)
+        if status != WG_OK:
+            release_buffer(view)
+    else:
+        status = wg_leaf(tape.handle, <wg_dtype>code, view.ndim, <int64_t *>view.shape, strides, view.buf,
+                         NULL, NULL, &out)
+        release_buffer(view)
+    check(tape, status)
+    return out
+
+
+# ---- tapes -------------------------------------------------------------------------------------------------
+
+cdef wg_tape *idle[MAX_IDLE]
+cdef int n_idle = 0
+
+
+cdef class Tape:
+    """A list of recorded operations.
+
+    Parameters
+    ----------
+    abstract : bool
+        An abstract tape knows shapes and dtypes only; an eager one computes each node as it is appended.
+    parent : Tape, optional
+        The tape whose Vars may be used on this (abstract) one, as hidden inputs.
+    """
+
+    def __cinit__(self, bint abstract=False, Tape parent=None):
+        global n_idle
+        if not abstract and n_idle > 0:
+            n_idle -= 1
+            self.handle = idle[n_idle]
+            wg_tape_adopt(self.handle)
+        else:
+            self.handle = wg_tape_new(abstract)
+            if self.handle == NULL:
+                raise MemoryError()
+        self.abstract = abstract
+        self.parent = parent
+        self.depth = 0 if parent is None else parent.depth + 1
+        self.slots = {}
+        self.sources = []
+
+    def __dealloc__(self):
+        # Nobody refers to this object any more: no Var can see the C tape that the next transform takes over.
+        global n_idle
+        if self.handle == NULL:
+            return
+        if not self.abstract and n_idle < MAX_IDLE and wg_tape_len(self.handle) < IDLE_NODES:
+            wg_tape_adopt(self.handle)
+            wg_tape_pop(self.handle, 0)
+            idle[n_idle] = self.handle
+            n_idle += 1
+        else:
+            wg_tape_release(self.handle)
+
+    def __len__(self):
+        return wg_tape_len(self.handle)
+
+    def pop(self, wg_id length):
+        """Forgets the nodes from `length` on; Vars that refer to them have ended."""
+        wg_tape_pop(self.handle, length)
+
+    def adopt(self):
+        """Makes the calling thread the owner."""
+        wg_tape_adopt(self.handle)
+
+    def verify(self):
+        """Checks every invariant of every node; raises ValueError naming the first that fails."""
+        check(self, wg_verify(self.handle))
+
+    cdef wg_id node_of(self, object x) except? 0xFFFFFFFF:
+        """The node of this tape that stands for an operand of any kind."""
+        cdef Var v
+        cdef wg_id out = 0
+        cdef Scalar value
+        cdef int code
+        if type(x) is Var:
+            v = <Var>x
+            if v.tape is self:
+                if v.index >= wg_tape_len(self.handle):
+                    raise_ended()
+                return v.index
+            return lift(self, v)
+        code = weak_code(x)
+        if code >= 0:
+            pack(&value, code, x)
+            check(self, wg_constant(self.handle, <wg_dtype>code, &value, True, &out))
+            return out
+        if type(x) is bool or isinstance(x, Generic):
+            code = WG_BOOL if type(x) is bool else CODES.get(x.dtype, -1)
+        if 0 <= code < WG_C64:  # complex numbers are too wide for a constant
+            pack(&value, code, x)
+            check(self, wg_constant(self.handle, <wg_dtype>code, &value, False, &out))
+            return out
+        cdef object array = supported(x)
+        if not self.abstract:
+            return leaf(self, array)
+        # The caller's own array is read again at each replay, whatever conversion it takes.
+        source = x if isinstance(x, Array) else array
+        cdef _Shape dims = shape_array(array.shape)
+        return self.hidden(id(source), source, CODES[array.dtype], dims.ndim, dims.data, False)
+
+    cdef wg_id hidden(self, object key, object source, wg_dtype dtype, int ndim, const int64_t *shape,
+                      bint weak) except? 0xFFFFFFFF:
+        """The input that stands for an array or an ancestor's Var, one per source."""
+        cdef wg_id out = 0
+        known = self.slots.get(key)
+        if known is not None:
+            return known
+        check(self, wg_input(self.handle, dtype, ndim, shape, weak, &out))
+        self.slots[key] = out
+        self.sources.append(source)
+        return out
+
+    def as_var(self, x):
+        """A Var of this tape for an array, a scalar or a Var of this tape or of an ancestor."""
+        return new_var(self, self.node_of(x))
+
+    def leaf(self, x):
+        """A new leaf of an eager tape; 0-d numbers too, which `as_var` would intern as constants."""
+        if self.abstract:
+            raise ValueError("leaf: an abstract tape has inputs instead of leaves")
+        return new_var(self, leaf(self, supported(x)))
+
+    def input(self, dtype, shape, bint weak=False):
+        """The next declared input of an abstract tape."""
+        cdef wg_id out = 0
+        cdef _Shape dims = shape_array(shape)
+        check(self, wg_input(self.handle, CODES[np.dtype(dtype)], dims.ndim, dims.data, weak, &out))
+        self.sources.append(None)
+        return new_var(self, out)
+
+    def full(self, value, dtype, shape):
+        """A constant repeated to a shape."""
+        cdef Scalar element
+        cdef wg_id out = 0, node = 0
+        cdef int code = CODES[np.dtype(dtype)]
+        cdef _Shape dims
+        pack(&element, code, value)
+        check(self, wg_constant(self.handle, <wg_dtype>code, &element, False, &node))
+        if len(shape) == 0:
+            return new_var(self, node)
+        dims = shape_array(shape)
+        check(self, wg_append(self.handle, WG_broadcast, 1, &node, dims.ndim, dims.data, &out))
+        return new_var(self, out)
+
+    def set_outputs(self, outputs):
+        """Declares what an abstract tape computes."""
+        cdef _Ids ids = node_ids(self, outputs)
+        check(self, wg_tape_set_outputs(self.handle, ids.n, ids.data))
+
+    def call(self, Tape child, operands):
+        """Applies a recorded tape to operands, one per input slot; returns its outputs as a list of Vars."""
+        cdef _Ids ids = node_ids(self, operands)
+        cdef wg_id first = 0
+        cdef uint32_t k
+        if <uint32_t>ids.n != wg_tape_n_inputs(child.handle):
+            raise ValueError(f"call: {ids.n} operands for {wg_tape_n_inputs(child.handle)} inputs")
+        if wg_tape_n_outputs(child.handle) == 0:
+            return []
+        wg_tape_adopt(child.handle)
+        check(self, wg_call(self.handle, child.handle, ids.n, ids.data, &first))
+        return [new_var(self, first + k) for k in range(wg_tape_n_outputs(child.handle))]
+
+    def vjp(self, outputs, cotangents, inputs, bint transient=False):
+        """Appends a reverse sweep; returns one Var per input, None where the outputs do not depend on it."""
+        cdef _Ids out = node_ids(self, outputs), seed = node_ids(self, cotangents)
+        cdef _Ids given = node_ids(self, inputs), result = _Ids(given.n)
+        check(self, wg_vjp(self.handle, out.n, out.data, seed.data, given.n, given.data, transient,
+                           result.data))
+        return vars_or_none(self, result)
+
+    def jvp(self, inputs, tangents, outputs):
+        """Appends a forward sweep; a tangent may be None (zero), as may each result."""
+        cdef _Ids given = node_ids(self, inputs), seed = node_ids(self, tangents)
+        cdef _Ids out = node_ids(self, outputs), result = _Ids(out.n)
+        check(self, wg_jvp(self.handle, given.n, given.data, seed.data, out.n, out.data, result.data))
+        return vars_or_none(self, result)
+
+    def partial(self, wg_id node, int operand):
+        """Appends the local partial derivative of an elementwise node; None where its op has none."""
+        cdef wg_id out = WG_NONE
+        check(self, wg_partial(self.handle, node, operand, &out))
+        return None if out == WG_NONE else new_var(self, out)
+
+    def node(self, wg_id index):
+        """What is known of one node, as a `Node`."""
+        cdef wg_node_info info
+        check(self, wg_node(self.handle, index, &info))
+        return Node(wg_op(info.op).name.decode(), DTYPES[<int>info.dtype], info.weak, shape_tuple(info),
+                    tuple([info.inputs[k] for k in range(info.n_in)]),
+                    tuple([info.attrs[k] for k in range(info.n_attr)]), info.has_value)
+
+    def at(self, wg_id index):
+        """The Var of a node."""
+        if index >= wg_tape_len(self.handle):
+            raise IndexError(f"node {index} of a tape of {wg_tape_len(self.handle)} nodes")
+        return new_var(self, index)
+
+    def value(self, wg_id index):
+        """A node's value: a fresh ndarray, or a NumPy scalar for shape ()."""
+        return read(self, index)
+
+    @property
+    def inputs(self):
+        """The indices of an abstract tape's inputs, in slot order."""
+        cdef const wg_id *ids = wg_tape_inputs(self.handle)
+        return [ids[k] for k in range(wg_tape_n_inputs(self.handle))]
+
+    @property
+    def outputs(self):
+        """The indices of the declared outputs."""
+        cdef const wg_id *ids = wg_tape_outputs(self.handle)
+        return [ids[k] for k in range(wg_tape_n_outputs(self.handle))]
+
+
+cdef int raise_ended() except -1:
+    raise RuntimeError(
+        "this Var has ended: the transform (grad, vjp, jvp, compile, ...) that recorded it has returned; "
+        "return the quantity from the function instead of keeping the Var, or use a wg.Tape() of your own")
+
+
+@cython.final
+@cython.freelist(8)
+cdef class _Ids:
+    """A C array of node ids that Python's reference counting frees."""
+    cdef wg_id small[16]
+    cdef wg_id *data
+    cdef int n
+
+    def __cinit__(self, int n):
+        self.n = n
+        self.data = &self.small[0] if n <= 16 else <wg_id *>PyMem_Malloc(n * sizeof(wg_id))
+        if self.data == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        if self.data != &self.small[0]:
+            PyMem_Free(self.data)
+
+
+cdef _Ids node_ids(Tape tape, object operands):
+    """The nodes of operands; None becomes WG_NONE."""
+    cdef _Ids ids = _Ids(len(operands))
+    cdef int k
+    for k in range(ids.n):
+        x = operands[k]
+        ids.data[k] = WG_NONE if x is None else tape.node_of(x)
+    return ids
+
+
+cdef list vars_or_none(Tape tape, _Ids ids):
+    return [None if ids.data[k] == WG_NONE else new_var(tape, ids.data[k]) for k in range(ids.n)]
+
+
+@cython.final
+cdef class _Shape:
+    cdef int64_t data[32]
+    cdef int ndim
+
+
+cdef _Shape shape_array(object shape):
+    cdef _Shape out = _Shape.__new__(_Shape)
+    cdef int k
+    out.ndim = len(shape)
+    if out.ndim > WG_MAX_NDIM:
+        raise ValueError(f"shape has {out.ndim} dimensions; at most {WG_MAX_NDIM} are supported")
+    for k in range(out.ndim):
+        out.data[k] = shape[k]
+    return out
+
+
+cdef tuple shape_tuple(wg_node_info info):
+    if info.ndim == 0:
+        return ()
+    if info.ndim == 1:
+        return (info.shape[0],)
+    return tuple([info.shape[k] for k in range(info.ndim)])
+
+
+cdef object read(Tape tape, wg_id index):
+    cdef wg_node_info info
+    cdef Scalar element
+    cdef Py_buffer view
+    cdef wg_status status
+    if index >= wg_tape_len(tape.handle):
+        raise_ended()
+    check(tape, wg_node(tape.handle, index, &info))
+    if not info.has_value:
+        raise TypeError(
+            "this Var is traced: it has a shape and a dtype but no value while a function is compiled; "
+            "compute with it, or pass what must be known as a static argument (static_argnums)")
+    if info.ndim == 0:
+        check(tape, wg_read(tape.handle, index, &element))
+        return unpack(&element, info.dtype)
+    array = np_empty(shape_tuple(info), DTYPES[<int>info.dtype])
+    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+    status = wg_read(tape.handle, index, view.buf)
+    PyBuffer_Release(&view)
+    check(tape, status)
+    return array
+
+
+cdef Tape inner(Tape a, Tape b):
+    """The inner one of two tapes of one family, None being nobody's."""
+    cdef Tape t, outer
+    if a is b or b is None:
+        return a
+    if a is None:
+        return b
+    t, outer = (a, b) if a.depth > b.depth else (b, a)
+    cdef Tape innermost = t
+    while t is not None and t is not outer:
+        t = t.parent
+    if t is None:
+        raise ValueError(
+            "Vars of unrelated tapes were combined: they come from two wg.Tape()s, or one was kept from a "
+            "transform that does not enclose this one; record both on one tape, or pass v.value")
+    return innermost
+
+
+cdef wg_id lift(Tape tape, Var v) except? 0xFFFFFFFF:
+    """An ancestor's Var as a hidden input of an abstract tape."""
+    cdef wg_node_info info
+    if inner(tape, v.tape) is not tape:
+        raise ValueError(
+            "a Var of an inner recording was used outside of it; return it from the compiled function")
+    if v.index >= wg_tape_len(v.tape.handle):
+        raise_ended()
+    check(v.tape, wg_node(v.tape.handle, v.index, &info))
+    return tape.hidden((id(v.tape), v.index), v, info.dtype, info.ndim, info.shape, info.weak)
+
+
+# ---- recording ---------------------------------------------------------------------------------------------
+
+def current():
+    """The tape that this thread records on, or None."""
+    return <object>wg_current if wg_current != NULL else None
+
+
+def set_current(Tape tape):
+    """Makes `tape` (or None) the tape that this thread records on; returns the one before."""
+    global wg_current
+    cdef object before = <object>wg_current if wg_current != NULL else None
+    cdef PyObject *old = wg_current
+    wg_current = <PyObject *>tape if tape is not None else NULL
+    Py_XINCREF(wg_current)
+    Py_XDECREF(old)
+    return before
+
+
+def innermost(operands):
+    """The tape on which operands meet: the innermost tape of the Vars among them, or the current tape if that
+    lies further in; None where there is neither.
+
+    Raises ValueError where two Vars belong to unrelated tapes.
+    """
+    cdef Tape tape = None, recording, t
+    for x in operands:
+        if type(x) is Var:
+            tape = inner(tape, (<Var>x).tape)
+    if wg_current == NULL:
+        return tape
+    recording = <Tape>wg_current
+    t = recording
+    while tape is not None and t is not None and t is not tape:
+        t = t.parent
+    return tape if t is None else recording
+
+
+cpdef Var record(int op, tuple operands, tuple attrs=()):
+    """Appends one op to the innermost tape of its operands (with no Var among them, to the current tape).
+
+    Attributes are integers, or floats for real parameters, which travel as the bits of a double.
+    """
+    cdef Tape tape = None
+    cdef int64_t params[MAX_ATTRS]
+    cdef wg_id out = 0
+    cdef Scalar real
+    cdef int k, n_attrs = <int>len(attrs)
+    for x in operands:
+        if type(x) is Var:
+            tape = inner(tape, (<Var>x).tape)
+    if tape is None:
+        if wg_current == NULL:
+            raise RuntimeError("record: there is no Var among the operands and no tape is being recorded")
+        tape = <Tape>wg_current
+    if n_attrs > MAX_ATTRS:
+        raise ValueError(f"record: {n_attrs} attributes; at most {MAX_ATTRS} are supported")
+    for k in range(n_attrs):
+        if type(attrs[k]) is float:
+            real.f64 = attrs[k]
+            params[k] = real.i64
+        else:
+            params[k] = attrs[k]
+    cdef _Ids ids = node_ids(tape, operands)
+    check(tape, wg_append(tape.handle, op, ids.n, ids.data, n_attrs, params, &out))
+    return new_var(tape, out)
+
+
+cdef Var unary(int op, Var v):
+    cdef wg_id node = v.tape.node_of(v)
+    cdef wg_id out = 0
+    check(v.tape, wg_append(v.tape.handle, op, 1, &node, 0, NULL, &out))
+    return new_var(v.tape, out)
+
+
+cdef object binary(int op, object left, object right):
+    """left op right, at least one of them a Var; NotImplemented where the other is no operand."""
+    cdef Tape tape
+    cdef wg_id nodes[2]
+    cdef wg_id out = 0
+    if not is_operand(left) or not is_operand(right):
+        return NotImplemented
+    if type(left) is not Var:
+        tape = (<Var>right).tape
+    elif type(right) is not Var:
+        tape = (<Var>left).tape
+    else:
+        tape = inner((<Var>left).tape, (<Var>right).tape)
+    nodes[0] = tape.node_of(left)
+    nodes[1] = tape.node_of(right)
+    check(tape, wg_append(tape.handle, op, 2, nodes, 0, NULL, &out))
+    return new_var(tape, out)
+
+
+cdef bint is_operand(object x):
+    return (type(x) is Var or type(x) is float or type(x) is int or type(x) is bool or type(x) is complex
+            or isinstance(x, (Array, Generic, list, tuple)))
+
+
+cdef object power(object base, object exponent):
+    """base ** exponent; the exponents that have an op of their own take it."""
+    if type(exponent) is int or type(exponent) is float:
+        if exponent == 2:
+            return unary(WG_square, base)
+        if exponent == 1:
+            return unary(WG_copy, base)
+        if exponent == 0.5:
+            return unary(WG_sqrt, base)
+        if exponent == -1:
+            return unary(WG_reciprocal, base)
+    return binary(WG_pow, base, exponent)
+
+
+# ---- Var ---------------------------------------------------------------------------------------------------
+
+# In the order of Py_LT, Py_LE, Py_EQ, Py_NE, Py_GT, Py_GE.
+cdef int *COMPARISONS = [WG_less, WG_less_equal, WG_equal, WG_not_equal, WG_greater, WG_greater_equal]
+
+
+def delegate(str name):
+    """A method of Var that calls the function which the protocols register under its name."""
+    def method(self, *args, **kwargs):
+        return METHODS[name](self, *args, **kwargs)
+    method.__name__ = name
+    method.__qualname__ = f"Var.{name}"
+    return method
+
+
+cdef inline Var new_var(Tape tape, wg_id index):
+    cdef Var v = Var.__new__(Var)
+    v.tape = tape
+    v.index = index
+    return v
+
+
+cdef wg_node_info describe(Var v) except *:
+    cdef wg_node_info info
+    if v.index >= wg_tape_len(v.tape.handle):
+        raise_ended()
+    check(v.tape, wg_node(v.tape.handle, v.index, &info))
+    return info
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(1024)
+@cython.c_api_binop_methods(True)
+cdef class Var:
+    """A handle to one node of a tape; it behaves as the ndarray that the node stands for."""
+
+    @property
+    def value(self):
+        """The value: a fresh ndarray, a NumPy scalar for shape (); TypeError while a function is compiled."""
+        return read(self.tape, self.index)
+
+    @property
+    def shape(self):
+        return shape_tuple(describe(self))
+
+    @property
+    def dtype(self):
+        return DTYPES[<int>describe(self).dtype]
+
+    @property
+    def ndim(self):
+        return describe(self).ndim
+
+    @property
+    def size(self):
+        return prod(self.shape)
+
+    @property
+    def weak(self):
+        """Whether the dtype gives way to the other operand's, as a Python number's does (NEP 50)."""
+        return describe(self).weak
+
+    @property
+    def T(self):
+        return METHODS["transpose"](self)
+
+    def grad(self):
+        """The gradient of this number by everything recorded before it: `v.tape.gradient(v)`."""
+        return self.tape.gradient(self)
+
+    def __neg__(self):
+        return unary(WG_neg, self)
+
+    def __pos__(self):
+        return new_var(self.tape, self.index)
+
+    def __abs__(self):
+        return unary(WG_abs, self)
+
+    # With c_api_binop_methods either operand may be the Var.
+    def __add__(left, right):
+        return binary(WG_add, left, right)
+
+    def __sub__(left, right):
+        return binary(WG_sub, left, right)
+
+    def __mul__(left, right):
+        return binary(WG_mul, left, right)
+
+    def __truediv__(left, right):
+        return binary(WG_div, left, right)
+
+    def __pow__(left, right, modulo):
+        if modulo is not None:
+            raise TypeError("pow(v, exponent, modulo): the modulo is not supported for a Var")
+        return power(left, right)
+
+    def __matmul__(left, right):
+        if is_operand(left) and is_operand(right):
+            return METHODS["matmul"](left, right)
+        return NotImplemented
+
+    def __richcmp__(self, other, int op):
+        return binary(COMPARISONS[op], self, other)
+
+    def __and__(left, right):
+        return METHODS["logical_and"](left, right)
+
+    def __or__(left, right):
+        return METHODS["logical_or"](left, right)
+
+    def __invert__(self):
+        return METHODS["logical_not"](self)
+
+    def __hash__(self):
+        return hash((id(self.tape), self.index))
+
+    def __bool__(self):
+        if self.tape.abstract:
+            raise TypeError(
+                "bool(v): a traced value has no truth value while a function is compiled, so `if`, `while`, "
+                "`and`, `or` and `assert` cannot look at it; use np.where (or wg.cond), or pass what decides "
+                "as a static argument (static_argnums)")
+        return bool(read(self.tape, self.index))
+
+    def __float__(self):
+        refuse("float(v), or a math function of v,", "np.sin(v) for math.sin(v)")
+
+    def __int__(self):
+        refuse("int(v)", "v.astype(int)")
+
+    def __index__(self):
+        raise TypeError(
+            "an index, a shape or range() needs a Python integer, not a Var: np.take(a, v) gathers, v.value "
+            "is the plain number, and of a compiled function such an argument belongs in static_argnums")
+
+    def __complex__(self):
+        refuse("complex(v)", "v.astype(complex)")
+
+    def __array__(self, dtype=None, copy=None):
+        refuse("np.asarray(v), or storing v in a plain ndarray,",
+               "wengert.numpy.asarray(v), wengert.numpy.array([...]) or np.stack([...])")
+
+    def item(self, *args):
+        refuse("v.item()", "v itself is the number")
+
+    def tolist(self):
+        refuse("v.tolist()", "list(v) gives Vars")
+
+    def __len__(self):
+        cdef wg_node_info info = describe(self)
+        if info.ndim == 0:
+            raise TypeError("a Var of shape () has no length and cannot be iterated over")
+        return info.shape[0]
+
+    def __iter__(self):
+        return iter([self[k] for k in range(len(self))])
+
+    def __getitem__(self, key):
+        return METHODS["getitem"](self, key)
+
+    def __setitem__(self, key, value):
+        raise TypeError(
+            "v[i] = w: a Var cannot be written in place; build the array with np.where, np.concatenate or "
+            "np.stack, or assign in a plain ndarray before it is recorded")
+
+    def __format__(self, spec):
+        return format(self.value, spec)
+
+    def __repr__(self):
+        if self.index >= wg_tape_len(self.tape.handle):
+            return "Var(ended)"
+        if not describe(self).has_value:
+            return f"Var(shape={self.shape}, dtype={self.dtype}, traced)"
+        return f"Var({np.array2string(np_asarray(self.value), separator=', ', threshold=20)})"
+
+    def __str__(self):
+        return str(self.value) if not self.tape.abstract else repr(self)
+
+    def __reduce__(self):
+        raise TypeError("a Var cannot be pickled or deep-copied: it refers to its tape; use v.value")
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method == "__call__" and not kwargs:
+            op = UFUNCS.get(ufunc)
+            if op is not None:
+                return record(op, inputs)
+        return ARRAY_UFUNC(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func, types, args, kwargs):
+        return ARRAY_FUNCTION(func, types, args, kwargs)
+
+    # ndarray's methods.
+    sum = delegate("sum")
+    mean = delegate("mean")
+    var = delegate("var")
+    std = delegate("std")
+    max = delegate("max")
+    min = delegate("min")
+    argmax = delegate("argmax")
+    argmin = delegate("argmin")
+    reshape = delegate("reshape")
+    transpose = delegate("transpose")
+    swapaxes = delegate("swapaxes")
+    ravel = delegate("ravel")
+    flatten = delegate("flatten")
+    squeeze = delegate("squeeze")
+    astype = delegate("astype")
+    dot = delegate("dot")
+    clip = delegate("clip")
+    take = delegate("take")
+    conj = delegate("conj")
+    conjugate = delegate("conjugate")
+
+    def copy(self, order="C"):
+        return unary(WG_copy, self)
+
+
+# ---- programs ----------------------------------------------------------------------------------------------
+
+cdef class Program:
+    """An abstract tape with outputs, lowered for replay.
+
+    Parameters
+    ----------
+    tape : Tape
+    alias : sequence of int, optional
+        Per output the input slot whose array it overwrites, or -1.
+    """
+
+    def __cinit__(self, Tape tape, alias=None):
+        cdef wg_node_info info
+        cdef int k
+        cdef wg_id node
+        cdef const wg_id *inputs = wg_tape_inputs(tape.handle)
+        cdef const wg_id *outputs = wg_tape_outputs(tape.handle)
+        self.n_inputs = wg_tape_n_inputs(tape.handle)
+        self.n_outputs = wg_tape_n_outputs(tape.handle)
+        self.slots = <Slot *>PyMem_Malloc((self.n_inputs + self.n_outputs + 1) * sizeof(Slot))
+        self.alias = <int32_t *>PyMem_Malloc((self.n_outputs + 1) * sizeof(int32_t))
+        self.donated = <bint *>PyMem_Malloc((self.n_inputs + 1) * sizeof(bint))
+        if self.slots == NULL or self.alias == NULL or self.donated == NULL:
+            raise MemoryError()
+        memset(self.donated, 0, (self.n_inputs + 1) * sizeof(bint))
+        for k in range(self.n_inputs + self.n_outputs):
+            node = inputs[k] if k < self.n_inputs else outputs[k - self.n_inputs]
+            check(tape, wg_node(tape.handle, node, &info))
+            fill_slot(&self.slots[k], &info)
+        for k in range(self.n_outputs):
+            self.alias[k] = -1 if alias is None else alias[k]
+            if self.alias[k] >= 0:
+                self.donated[self.alias[k]] = True
+        self.shapes = [tape.node(index).shape for index in tape.outputs]
+        if self.n_outputs:  # the C core knows no program that computes nothing
+            check(tape, wg_program_new(tape.handle, self.alias, &self.handle))
+
+    def __dealloc__(self):
+        if self.handle != NULL:
+            wg_program_release(self.handle)
+        PyMem_Free(self.slots)
+        PyMem_Free(self.alias)
+        PyMem_Free(self.donated)
+
+    @property
+    def info(self):
+        """nodes, steps, arena_bytes, scratch_bytes and value_bytes of the plan, as a dict."""
+        cdef wg_program_info info
+        memset(&info, 0, sizeof(info))
+        if self.handle != NULL:
+            wg_program_describe(self.handle, &info)
+        return {"nodes": info.nodes, "steps": info.steps, "arena_bytes": info.arena_bytes,
+                "scratch_bytes": info.scratch_bytes, "value_bytes": info.value_bytes}
+
+    def run(self, list inputs, list out=None):
+        """Replays on one object per input slot.
+
+        Parameters
+        ----------
+        inputs : list of ndarray, NumPy scalar or Python number
+        out : list of ndarray, optional
+            C-contiguous arrays of the outputs' shapes and dtypes to write to; they may overlap inputs.
+
+        Returns
+        -------
+        list or None
+            The outputs: fresh arrays, the donated arrays or those of `out`; None where some input has not the
+            recorded type, shape, dtype or C order (nothing has run then).
+        """
+        cdef _Frame frame = _Frame(self.n_inputs, self.n_outputs)
+        cdef wg_status status
+        cdef int k
+        if len(inputs) != self.n_inputs:
+            return None
+        for k in range(self.n_inputs):
+            if not frame.read(k, &self.slots[k], inputs[k], self.donated[k]):
+                return None
+        if self.handle == NULL:
+            return []
+        cdef list results = [None] * self.n_outputs
+        for k in range(self.n_outputs):
+            if self.alias[k] >= 0:
+                frame.refuse_shared(self.alias[k])
+                frame.pointers[self.n_inputs + k] = frame.pointers[self.alias[k]]
+                results[k] = inputs[self.alias[k]]
+            else:
+                results[k] = frame.write(self.n_inputs + k, &self.slots[self.n_inputs + k], self.shapes[k],
+                                         None if out is None else out[k])
+        with nogil:
+            status = wg_program_run(self.handle, frame.pointers, frame.pointers + self.n_inputs)
+        if status != WG_OK:
+            raise_status(status, wg_program_error(self.handle))
+        for k in range(self.n_outputs):
+            if results[k] is None:
+                results[k] = unpack(&frame.scalars[self.n_inputs + k], self.slots[self.n_inputs + k].dtype)
+            if out is not None and out[k] is not results[k]:
+                out[k][...] = results[k]
+                results[k] = out[k]
+        return results
+
+
+cdef int fill_slot(Slot *slot, const wg_node_info *info) except -1:
+    cdef int k
+    slot.dtype, slot.weak, slot.ndim = info.dtype, info.weak, info.ndim
+    slot.nbytes = wg_itemsize(info.dtype)
+    for k in range(info.ndim):
+        slot.shape[k] = info.shape[k]
+        slot.nbytes *= info.shape[k]
+    return 0
+
+
+@cython.final
+cdef class _Frame:
+    """The buffers of one replay: pointers to inputs and outputs, held until it is over."""
+    cdef int n_in, n, n_views
+    cdef Py_buffer *views
+    cdef Scalar *scalars    # values of 0-d slots that no array holds
+    cdef void **pointers    # inputs, then outputs
+    cdef size_t *nbytes
+
+    def __cinit__(self, int n_in, int n_out):
+        cdef char *block
+        self.n_in, self.n = n_in, n_in + n_out
+        block = <char *>PyMem_Malloc(
+            (self.n + 1) * (sizeof(Scalar) + sizeof(Py_buffer) + sizeof(void *) + sizeof(size_t)))
+        if block == NULL:
+            raise MemoryError()
+        self.scalars = <Scalar *>block
+        self.views = <Py_buffer *>(self.scalars + self.n)
+        self.pointers = <void **>(self.views + self.n)
+        self.nbytes = <size_t *>(self.pointers + self.n)
+
+    def __dealloc__(self):
+        cdef int k
+        for k in range(self.n_views):
+            PyBuffer_Release(&self.views[k])
+        PyMem_Free(self.scalars)
+
+    cdef bint read(self, int k, const Slot *slot, object x, bint writable) except -1:
+        """Points slot k at x; False where x does not match the slot."""
+        cdef int i
+        cdef Py_buffer *view = &self.views[self.n_views]
+        self.nbytes[k] = slot.nbytes
+        if slot.weak:
+            if weak_code(x) != <int>slot.dtype:
+                return False
+            self.pointers[k] = &self.scalars[k]
+            pack(&self.scalars[k], slot.dtype, x)
+            return True
+        if not try_buffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)):
+            return False
+        self.n_views += 1
+        if (view.ndim != slot.ndim or strcmp(view.format, PyBytes_AsString(FORMATS[<int>slot.dtype])) != 0
+                or <size_t>view.buf % <size_t>view.itemsize != 0):
+            return False
+        for i in range(slot.ndim):
+            if view.shape[i] != slot.shape[i]:
+                return False
+        self.pointers[k] = view.buf
+        return True
+
+    cdef object write(self, int k, const Slot *slot, tuple shape, object out):
+        """Points output k at `out` or at a fresh array, which is returned; None for a number in `scalars`."""
+        cdef object array = out
+        if array is None and slot.ndim == 0:
+            self.pointers[k] = &self.scalars[k]
+            return None
+        if array is None:
+            array = np_empty(shape, DTYPES[<int>slot.dtype])
+        PyObject_GetBuffer(array, &self.views[self.n_views], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        if out is not None and self.overlaps(self.views[self.n_views].buf, slot.nbytes, -1):
+            PyBuffer_Release(&self.views[self.n_views])
+            return self.write(k, slot, shape, None)
+        self.pointers[k] = self.views[self.n_views].buf
+        self.n_views += 1
+        return array
+
+    cdef bint overlaps(self, void *start, size_t nbytes, int skip):
+        """Whether any input but slot `skip` shares memory with nbytes from start."""
+        cdef int i
+        cdef char *a = <char *>start
+        cdef char *b
+        for i in range(self.n_in):
+            b = <char *>self.pointers[i]
+            if i != skip and a < b + self.nbytes[i] and b < a + nbytes:
+                return True
+        return False
+
+    cdef int refuse_shared(self, int k) except -1:
+        if self.overlaps(self.pointers[k], self.nbytes[k], k):
+            raise ValueError(
+                "a donated argument shares memory with another argument or with a captured array: it would "
+                "be overwritten while it is read; pass a copy or do not donate it")
+        return 0
+
+
+# ---- module ------------------------------------------------------------------------------------------------
+
+def register(methods=None, ufuncs=None, array_ufunc=None, array_function=None):
+    """Tells Var what Python code implements: named methods, ufunc -> op code, and NumPy's two protocols."""
+    global ARRAY_UFUNC, ARRAY_FUNCTION
+    METHODS.update(methods or {})
+    UFUNCS.update(ufuncs or {})
+    ARRAY_UFUNC = array_ufunc or ARRAY_UFUNC
+    ARRAY_FUNCTION = array_function or ARRAY_FUNCTION
+
+
+cdef str text(const char *s):
+    return None if s == NULL else s.decode("utf-8")
+
+
+def ops():
+    """The op table, one `Op` per row."""
+    cdef const wg_op_info *row
+    cdef list table = []
+    for code in range(WG_OP_COUNT):
+        row = wg_op(code)
+        derivative = (text(row.derivative[0]), text(row.derivative[1]))
+        table.append(Op(code, text(row.name), text(row.numpy), text(row.doc), derivative, row.lo, row.hi,
+                        row.kind, row.class_, row.arity, row.n_params, row.base, row.operand))
+    return table
+
+
+def dtype_code(dtype):
+    """The code of a supported dtype, as the `cast` op takes it; TypeError for any other."""
+    dtype = np.dtype(dtype)
+    if dtype not in CODES:
+        raise TypeError(f"dtype {dtype} is not supported by a tape; supported are {SUPPORTED}")
+    return CODES[dtype]
+
+
+def set_num_threads(int n):
+    """How many threads programs and large eager operations may use; results are the same bits for any number.
+
+    Raises
+    ------
+    ValueError
+        For n < 1 and for more threads than are supported.
+    """
+    if wg_set_num_threads(n) != WG_OK:
+        raise ValueError(f"set_num_threads: n={n}; expected 1 to 256")
+
+
+def get_num_threads():
+    """How many threads programs and large eager operations may use."""
+    return wg_get_num_threads()
+
+
+def isa():
+    """The instruction set whose kernels run."""
+    return wg_isa().decode()
+
+
+def isa_supported(str name):
+    """Whether kernels of this name are compiled in and this CPU can run them."""
+    return wg_isa_supported(name.encode())
+
+
+cdef int initialise() except -1:
+    cdef char message[256]
+    cdef bytes wanted = os.environ.get("WENGERT_ISA", "").encode()
+    message[0] = 0
+    if wg_kernels_init(wanted, message, sizeof(message)) != WG_OK:
+        raise ImportError(f"WENGERT_ISA={wanted.decode()!r}: {message.decode('utf-8', 'replace')}")
+    return 0
+
+
+initialise()

@@ -1,0 +1,30 @@
+"""NumPy's namespace for Vars and plain arrays alike: `import wengert.numpy as np`.
+
+Functions that record are here under NumPy's names, with the same meaning: on plain arrays they are NumPy's
+own.  They are what cannot be reached by NumPy's protocols (`np.array([v0, v1])`), and while `wg.compile`
+records they take a captured array as an input of the program where NumPy would compute with it at once.
+Every other name (`pi`, `float64`, `linspace`, ...) is NumPy's.  Beyond NumPy: `relu`, `leaky_relu`, `elu`,
+`gelu`, `silu`, `sigmoid` (`expit`), `softplus`, `erf`, `softmax`, `log_softmax`, `logsumexp`.
+
+Examples
+--------
+>>> import wengert as wg, wengert.numpy as np
+>>> wg.grad(lambda x: np.sum(np.stack([x, np.sin(x)])))(0.0)
+np.float64(2.0)
+"""
+
+from typing import Any
+
+import numpy as _numpy
+
+from ..protocols import NAMESPACE as _NAMESPACE
+
+globals().update(_NAMESPACE)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_numpy, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*_NAMESPACE, *dir(_numpy)})

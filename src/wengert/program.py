@@ -1,0 +1,483 @@
+"""`wg.compile`: a function is recorded once for each kind of arguments, then replayed in C."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, overload
+
+import numpy as np
+
+from . import _core
+from ._core import Var, current, innermost, set_current, supported
+from .guards import Guards
+from .pytree import Structure, leaf_names, tree_flatten, tree_unflatten
+from .tape import Tape
+
+__all__ = ["Compiled", "Program", "compile"]
+
+P = ParamSpec("P")
+Argnums = int | tuple[int, ...]
+
+# Recordings that one compiled function keeps; the one unused for longest makes room.
+MAX_RECORDINGS = 64
+
+
+class Program(_core.Program):
+    """A recorded function, lowered to C: what `compile(f).program(*args)` returns.
+
+    Attributes
+    ----------
+    info : dict
+        `nodes` recorded, `steps` that a replay runs, `arena_bytes` and `scratch_bytes` planned, `value_bytes`
+        that the intermediates would take without reuse of memory.
+    """
+
+    def explain(self) -> str:
+        """The plan in words.
+
+        Examples
+        --------
+        >>> import numpy as np, wengert as wg
+        >>> print(wg.compile(lambda x: np.sin(x) * 2).program(np.ones(4)).explain().splitlines()[0])
+        1 input, 1 output
+        """
+        info = self.info
+        saved = 1 - info["arena_bytes"] / info["value_bytes"] if info["value_bytes"] else 0.0
+        rows = [
+            ("nodes recorded", f"{info['nodes']:,}"),
+            ("steps of a replay", f"{info['steps']:,}"),
+            ("arena", f"{info['arena_bytes']:,} bytes"),
+            ("intermediates", f"{info['value_bytes']:,} bytes, {saved:.0%} of them saved by reuse"),
+            ("packing scratch", f"{info['scratch_bytes']:,} bytes"),
+        ]
+        head = f"{_count(self.n_inputs, 'input')}, {_count(self.n_outputs, 'output')}"
+        return "\n".join([head, *(f"  {label:<20}{text}" for label, text in rows)])
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+class Traced(NamedTuple):
+    """What a recording knows of an input: everything but its value."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    weak: bool
+
+
+class Static:
+    """An argument that a recording knows by value; equal where type and value are."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __hash__(self) -> int:
+        return hash((type(self.value), self.value))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Static)
+            and type(self.value) is type(other.value)
+            and bool(self.value is other.value or self.value == other.value)
+        )
+
+
+DTYPES = frozenset(_core.DTYPES)
+FLOAT, INTEGER = Traced(np.dtype(float), (), True), Traced(np.dtype(np.int64), (), True)
+
+
+def describe(x: Any) -> Traced | Static:
+    """What the key of a recording holds of one leaf of the arguments."""
+    if type(x) is float:
+        return FLOAT
+    if type(x) is int:
+        return INTEGER
+    if isinstance(x, (np.ndarray, np.generic)):
+        return Traced(x.dtype if x.dtype in DTYPES else supported(x).dtype, x.shape, False)
+    if isinstance(x, Var):
+        return Traced(x.dtype, x.shape, x.weak)
+    if isinstance(x, Static):
+        return x
+    return Static(x)
+
+
+class Trace:
+    """One recording of a function: the tape, its hidden inputs, and how results are put together."""
+
+    def __init__(
+        self, f: Callable, keywords: bool, tree: Structure, leaves: list, described: list, donated: set[int]
+    ):
+        self.keywords, self.tree = keywords, tree
+        self.statics = [(k, d) for k, d in enumerate(described) if isinstance(d, Static)]
+        self.traced = [k for k, d in enumerate(described) if isinstance(d, Traced)]
+        self.guards = Guards(f)
+        self.plan: Program | None = None
+        self.tape = tape = Tape(abstract=True, parent=innermost(leaves))
+        before = set_current(tape)
+        try:
+            given = [d.value if isinstance(d, Static) else tape.input(*d) for d in described]
+            whole = tree_unflatten(tree, given)
+            args, kwargs = whole if keywords else (whole, {})
+            self._keep(f(*args, **kwargs))
+        finally:
+            set_current(before)
+        tape.parent = None  # the recording is over, and so is its relation to the tape around it
+        self.hidden = tape.sources[len(self.traced) :]
+        self.cacheable = not any(isinstance(source, Var) for source in self.hidden)
+        self.alias = self._match(donated, leaf_names(tree.children[0] if keywords else tree))
+        self.donated = [self.traced[slot] for slot in self.alias if slot >= 0]
+
+    def _keep(self, result: Any) -> None:
+        """Declares the outputs; what is neither Var nor array is part of the result as it is."""
+        leaves, self.structure = tree_flatten(result)
+        outputs = [leaf for leaf in leaves if isinstance(leaf, (Var, np.ndarray))]
+        self.constants = [
+            (k, leaf) for k, leaf in enumerate(leaves) if not isinstance(leaf, (Var, np.ndarray))
+        ]
+        if outputs:
+            self.tape.set_outputs([self.tape.as_var(x) for x in outputs])
+
+    def _match(self, donated: set[int], paths: list[str]) -> list[int]:
+        """Per output the slot of the donated argument of its shape and dtype that it overwrites, or -1.
+
+        An output takes the argument that stands at its own place in the tree of arguments; what is left is
+        matched in order, numbers of shape () excepted.
+        """
+        free = {slot: leaf for slot, leaf in enumerate(self.traced) if leaf in donated}
+        constants = dict(self.constants)
+        places = leaf_names(self.structure, "[0]" if self.structure.kind is None else "")
+        places = [place for k, place in enumerate(places) if k not in constants]
+        inputs = [self.tape.node(index) for index in self.tape.inputs]
+        outputs = [self.tape.node(index) for index in self.tape.outputs]
+        alias = [-1] * len(outputs)
+        for same_place in (True, False):
+            for k, (want, place) in enumerate(zip(outputs, places, strict=True)):
+                fits = (
+                    slot
+                    for slot, leaf in free.items()
+                    if (inputs[slot].dtype, inputs[slot].shape) == (want.dtype, want.shape)
+                    and (paths[leaf] == place if same_place else want.shape)
+                )
+                if alias[k] < 0:
+                    alias[k] = next(fits, -1)
+                    free.pop(alias[k], None)
+        return alias
+
+    @property
+    def program(self) -> Program:
+        """The lowered tape, made when first needed."""
+        if self.plan is None:
+            self.tape.adopt()
+            self.plan = Program(self.tape, self.alias)
+        return self.plan
+
+    def operands(self, leaves: list) -> list:
+        """One object per input slot: the traced arguments, then what the function captured."""
+        given = leaves if not self.statics else [leaves[k] for k in self.traced]
+        return given + self.hidden
+
+    def answers(self, keywords: bool, tree: Structure, leaves: list) -> bool:
+        """Whether this recording serves such arguments, if they have its shapes and dtypes."""
+        if keywords is not self.keywords or tree != self.tree:
+            return False
+        for k, static in self.statics:
+            x = leaves[k]
+            if (x if isinstance(x, Static) else Static(x)) != static:
+                return False
+        for k in self.donated:
+            if getattr(leaves[k], "base", None) is not None:  # a view is looked at more closely
+                return False
+        return self.guards.hold()
+
+    def assemble(self, outputs: list) -> Any:
+        """The function's result from its outputs."""
+        if self.constants:
+            for k, leaf in self.constants:
+                outputs.insert(k, leaf)
+        return outputs[0] if self.structure.kind is None else tree_unflatten(self.structure, outputs)
+
+
+class Compiled:
+    """A function that replays a recording of itself; see `compile`."""
+
+    __slots__ = ("__dict__", "__weakref__", "_check", "_donate", "_f", "_recent", "_static", "_traces")
+
+    def __init__(self, f: Callable, static_argnums: Any, donate_argnums: Any, check: bool):
+        functools.update_wrapper(self, f)
+        self._f = f
+        self._static = _places("static_argnums", static_argnums)
+        self._donate = _places("donate_argnums", donate_argnums)
+        if set(self._static) & set(self._donate):
+            raise ValueError("compile: a static argument cannot be donated")
+        self._check = check
+        self._traces: OrderedDict[Any, Trace] = OrderedDict()
+        self._recent: Trace | None = None
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self, '__name__', self._f)!s}, {_count(len(self._traces), 'recording')}>"
+
+    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        keywords, leaves, tree = self._flatten(args, kwargs)
+        trace = self._recent
+        # The common case, in which nothing has changed: the program itself compares shapes and dtypes.
+        if trace is not None and out is None and not _is_abstract() and trace.answers(keywords, tree, leaves):
+            outputs = trace.program.run(trace.operands(leaves))
+            if outputs is not None:
+                return trace.assemble(outputs)
+        trace = self._trace(keywords, tree, leaves)
+        target = innermost(leaves)
+        if target is not None and (target.abstract or not trace.cacheable or _has_var(leaves)):
+            if out is not None:
+                raise TypeError("out= cannot receive Vars; call without it inside of a transform")
+            return trace.assemble(target.call(trace.tape, trace.operands(leaves)))
+        return self._replay(trace, keywords, tree, leaves, out)
+
+    def program(self, *args: Any, **kwargs: Any) -> Program:
+        """The program for such arguments."""
+        keywords, leaves, tree = self._flatten(args, kwargs)
+        return self._trace(keywords, tree, leaves).program
+
+    def _flatten(self, args: tuple, kwargs: dict) -> tuple[bool, list, Structure]:
+        if self._static:
+            args = tuple(Static(x) if k in self._static else x for k, x in enumerate(args))
+        if not kwargs:
+            return (False, *tree_flatten(args))
+        return (True, *tree_flatten((args, kwargs)))
+
+    def _trace(self, keywords: bool, tree: Structure, leaves: list) -> Trace:
+        """The recording for such arguments; a new one where a name means something else than it did."""
+        described = [describe(leaf) for leaf in leaves]
+        key = (keywords, tree, tuple(described))
+        try:
+            trace = self._traces.get(key)
+        except TypeError:
+            self._refuse_unhashable(keywords, tree, described)
+            raise
+        if trace is not None and trace.guards.hold():
+            self._traces.move_to_end(key)
+        else:
+            self._refuse_objects(keywords, tree, leaves, described)
+            trace = Trace(self._f, keywords, tree, leaves, described, self._donated(keywords, tree))
+            if self._check:
+                again = Trace(self._f, keywords, tree, leaves, described, self._donated(keywords, tree))
+                compare(getattr(self, "__name__", "f"), trace.tape, again.tape)
+            if trace.cacheable:
+                self._traces[key] = trace
+                if len(self._traces) > MAX_RECORDINGS:
+                    self._traces.popitem(last=False)
+        self._recent = trace if trace.cacheable else None
+        return trace
+
+    def _labels(self, keywords: bool, tree: Structure) -> list[str]:
+        labels = leaf_names(tree)
+        if not keywords:
+            return [f"argument {label[1:].replace(']', '', 1)}" for label in labels]
+        return [f"argument {label[4:].replace(']', '', 1)}" for label in labels]
+
+    def _refuse_objects(self, keywords: bool, tree: Structure, leaves: list, described: list) -> None:
+        for k, (leaf, known) in enumerate(zip(leaves, described, strict=True)):
+            if not isinstance(known, Static) or isinstance(leaf, Static):
+                continue
+            if not isinstance(leaf, (str, bytes, bool)) and not callable(leaf):
+                label = self._labels(keywords, tree)[k]
+                raise TypeError(
+                    f"compile: {label} is a {type(leaf).__name__}; expected arrays, numbers, strings, "
+                    f"functions or pytrees of them: name it in static_argnums"
+                )
+
+    def _refuse_unhashable(self, keywords: bool, tree: Structure, described: list) -> None:
+        for k, known in enumerate(described):
+            try:
+                hash(known)
+            except TypeError as error:
+                label = self._labels(keywords, tree)[k]
+                raise TypeError(f"compile: the static {label} cannot be hashed: {error}") from None
+
+    def _donated(self, keywords: bool, tree: Structure) -> set[int]:
+        """The positions, among all leaves, of those of donated arguments."""
+        arguments = tree.children[0].children if keywords else tree.children
+        positions, start = set(), 0
+        for k, child in enumerate(arguments):
+            if k in self._donate:
+                positions |= set(range(start, start + child.n_leaves))
+            start += child.n_leaves
+        return positions
+
+    def _replay(self, trace: Trace, keywords: bool, tree: Structure, leaves: list, out: Any) -> Any:
+        """One replay, whatever the arrays' layout."""
+        if trace.donated:
+            labels = self._labels(keywords, tree)
+            for k in trace.donated:
+                refuse_donation(leaves[k], labels[k])
+        targets = None if out is None else receivers(out, trace)
+        outputs = trace.program.run(trace.operands(leaves), targets)
+        if outputs is None:  # some array is strided, big-endian, narrow ...: those are converted
+            outputs = trace.program.run([_in_order(x) for x in trace.operands(leaves)], targets)
+        if outputs is None:  # a captured array has changed its shape or dtype
+            for key in [key for key, kept in self._traces.items() if kept is trace]:
+                del self._traces[key]
+            trace = self._trace(keywords, tree, leaves)
+            targets = None if out is None else receivers(out, trace)
+            outputs = trace.program.run([_in_order(x) for x in trace.operands(leaves)], targets)
+        assert outputs is not None, "a fresh recording fits its own arguments"
+        return trace.assemble(outputs)
+
+
+def _is_abstract() -> bool:
+    recording = current()
+    return recording is not None and recording.abstract
+
+
+def _has_var(leaves: list) -> bool:
+    return any(isinstance(leaf, Var) for leaf in leaves)
+
+
+def _in_order(x: Any) -> Any:
+    return np.asarray(supported(x), order="C") if isinstance(x, (np.ndarray, np.generic)) else x
+
+
+def _places(name: str, argnums: Any) -> tuple[int, ...]:
+    places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if any(not isinstance(k, int) or k < 0 for k in places):
+        raise ValueError(f"compile: {name}={argnums!r}; expected positions of arguments: integers from 0 on")
+    return places
+
+
+def refuse_donation(x: Any, label: str) -> None:
+    """Raises ValueError for an array that must not or cannot be overwritten."""
+    if (
+        not isinstance(x, np.ndarray)
+        or not x.flags.c_contiguous
+        or not x.flags.writeable
+        or not x.dtype.isnative
+    ):
+        raise ValueError(f"compile: {label} is donated; it must be a writeable, C-contiguous ndarray")
+    # A view is overwritten for its owner too, unless nobody but the view refers to that: one reference is the
+    # view's, one # may be this call's.
+    if isinstance(x.base, np.ndarray) and sys.getrefcount(x.base) > 2:
+        raise ValueError(f"compile: {label} is donated, but it is a view of another array; donate a copy")
+
+
+def receivers(out: Any, trace: Trace) -> list[np.ndarray]:
+    """The arrays of `out=`, one per output, checked."""
+    leaves, structure = tree_flatten(out)
+    if structure != trace.structure:
+        raise ValueError(f"out= has the structure {structure}, the result {trace.structure}")
+    constants = dict(trace.constants)
+    labels = leaf_names(structure, "out")
+    targets = [
+        (leaf, label)
+        for k, (leaf, label) in enumerate(zip(leaves, labels, strict=True))
+        if k not in constants
+    ]
+    for number, ((target, label), index) in enumerate(zip(targets, trace.tape.outputs, strict=True)):
+        node = trace.tape.node(index)
+        if not isinstance(target, np.ndarray):
+            raise TypeError(f"{label} is a {type(target).__name__}; expected an ndarray")
+        if target.shape != node.shape or target.dtype != node.dtype:
+            raise ValueError(
+                f"{label} has shape {target.shape} and dtype {target.dtype}, "
+                f"expected {node.shape} and {node.dtype}"
+            )
+        if not target.flags.c_contiguous or not target.flags.writeable:
+            raise ValueError(f"{label} must be C-contiguous and writeable")
+        for other, other_label in targets[:number]:
+            if np.may_share_memory(target, other):
+                raise ValueError(f"{label} shares memory with {other_label}")
+    return [target for target, _ in targets]
+
+
+def compare(name: str, first: Tape, second: Tape) -> None:
+    """Raises RuntimeError naming the first difference between two recordings of one function."""
+    why = "it depends on something that a recording does not see (a clock, np.random, a changing object)"
+    for index in range(max(len(first), len(second))):
+        if index >= min(len(first), len(second)):
+            raise RuntimeError(
+                f"{name}: recorded twice, it has {len(first)} nodes, then {len(second)}; {why}"
+            )
+        a, b = first.node(index), second.node(index)
+        if a != b or (a.has_value and not _same(first.value(index), second.value(index))):
+            raise RuntimeError(
+                f"{name}: recorded twice, node {index} is {_show(first, index)}, "
+                f"then {_show(second, index)}; {why}"
+            )
+    for number, (x, y) in enumerate(zip(first.sources, second.sources, strict=True)):
+        if x is not y and not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and _same(x, y)):
+            raise RuntimeError(f"{name}: recorded twice, input {number} is an array of other values; {why}")
+
+
+def _same(x: Any, y: Any) -> bool:
+    return np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+def _show(tape: Tape, index: int) -> str:
+    node = tape.node(index)
+    return f"the constant {tape.value(index)}" if node.has_value else f"{node.op} of shape {node.shape}"
+
+
+@overload
+def compile(
+    f: Callable[P, Any], static_argnums: Argnums = (), donate_argnums: Argnums = (), check: bool = False
+) -> Compiled: ...
+@overload
+def compile(
+    f: None = None, static_argnums: Argnums = (), donate_argnums: Argnums = (), check: bool = False
+) -> Callable[[Callable[P, Any]], Compiled]: ...
+def compile(f=None, static_argnums=(), donate_argnums=(), check=False):
+    """Records `f` once per structure, shapes, dtypes and static values of its arguments, then replays it in
+    C.
+
+    Arrays and Python numbers among the arguments are traced.  Strings, bools, None, functions and the
+    arguments named in `static_argnums` are part of what selects a recording.  Captured arrays are read anew
+    at every replay; captured Python numbers are constants, and rebinding a name that the function's own code
+    reads records again.  What no recording sees: clocks, `np.random`, changes inside of the functions that it
+    calls.
+
+    Parameters
+    ----------
+    f : callable
+        Made of NumPy, wengert and transforms; takes and returns pytrees.
+    static_argnums : int or tuple of int
+        Positional arguments, hashable, that are compared by type and equality.
+    donate_argnums : int or tuple of int
+        Positional arguments whose arrays may be overwritten: an output of the same shape and dtype is written
+        there, and that array is what is returned.  They must be writeable, C-contiguous and no views.
+    check : bool
+        Record twice and compare.
+
+    Returns
+    -------
+    Compiled
+        Called as `f`, also with `out=`, a pytree of arrays to write the results to.  `.program(*args)` gives
+        the `Program`.
+
+    Raises
+    ------
+    TypeError
+        Where the function needs a value while it is recorded (`if`, `float`, a boolean mask), and for
+        arguments that are neither traced nor hashable.
+    RuntimeError
+        With `check`, where two recordings differ.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> g = wg.compile(wg.grad(lambda w, x: np.sum(np.tanh(x @ w))))
+    >>> g(np.zeros(2), np.ones((3, 2)))
+    array([3., 3.])
+    """
+    if f is None:
+        return lambda f: compile(f, static_argnums, donate_argnums, check)
+    if not callable(f):
+        raise TypeError(f"compile: f must be a function, got {type(f).__name__}")
+    return Compiled(f, static_argnums, donate_argnums, check)

@@ -1,0 +1,212 @@
+"""Elementwise functions: one per row of the op table, and the few that are made of several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._core import Op, Var, ops, record
+from .registry import (
+    FUNCTIONS,
+    METHODS,
+    NAMESPACE,
+    append,
+    extra,
+    implements,
+    is_recorded,
+    method,
+    operand,
+    refuse_options,
+)
+
+ELEMENTWISE_KINDS = (1, 2, 3, 4)  # wg_kind: unary, binary, zero derivative, comparison
+UFUNCS: dict[Any, int] = {}  # NumPy ufunc -> op code
+BY_NAME: dict[str, int] = {}  # name that a ufunc of another package (scipy.special) may have -> op code
+
+
+def _elementwise(op: Op, numpy_function: Any):
+    """The function of `wengert.numpy` for one row of the table."""
+
+    def function(*args, **kwargs):
+        if is_recorded(args):
+            if kwargs:
+                refuse_options(op.numpy, **kwargs)
+            if len(args) != op.arity:
+                raise TypeError(f"{op.numpy} takes {op.arity} arrays, got {len(args)}")
+            return record(op.code, args)
+        return numpy_function(*args, **kwargs)
+
+    function.__name__ = function.__qualname__ = op.numpy
+    function.__doc__ = f"{op.doc}\n\nAs `numpy.{op.numpy}`; takes Vars, arrays and scalars."
+    return function
+
+
+def _file_rows() -> None:
+    for op in ops():
+        if op.kind not in ELEMENTWISE_KINDS or not op.numpy:
+            continue
+        BY_NAME[op.numpy] = op.code
+        numpy_function = getattr(np, op.numpy, None)
+        if numpy_function is not None:
+            UFUNCS[numpy_function] = op.code
+            NAMESPACE[op.numpy] = _elementwise(op, numpy_function)
+
+
+_file_rows()
+del UFUNCS[np.power]  # constant exponents have ops of their own: see `power`
+NAMESPACE["abs"] = NAMESPACE["absolute"]
+NAMESPACE["true_divide"] = NAMESPACE["divide"]
+
+
+@implements(np.power, np.float_power, names=("pow",))
+def power(x1: Any, x2: Any, **kwargs: Any) -> Var:
+    """x1 ** x2, elementwise; squares, roots and reciprocals by constant exponents have ops of their own."""
+    refuse_options("power", **kwargs)
+    return x1**x2 if isinstance(x1, Var) else append("pow", x1, x2)
+
+
+@implements(np.positive)
+def positive(x: Any) -> Var:
+    """+x"""
+    return append("copy", x)
+
+
+@implements(np.conjugate)
+@method("conj", "conjugate")
+def conjugate(x: Any) -> Any:
+    """The complex conjugate, which of real numbers is they themselves."""
+    if operand(x).dtype.kind == "c":
+        raise TypeError("np.conjugate of a complex Var is not supported")
+    return x
+
+
+@implements(np.where)
+def where(condition: Any, x: Any = None, y: Any = None) -> Var:
+    """x where the condition holds, else y."""
+    if x is None or y is None:
+        raise TypeError(
+            "np.where(condition) with one argument has a shape that depends on values; use where(c, x, y)"
+        )
+    return append("where", as_bool(condition), x, y)
+
+
+@implements(np.clip)
+@method("clip")
+def clip(
+    a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None
+) -> Var:
+    """`a` limited to [a_min, a_max]; at a bound the derivative is shared with it."""
+    refuse_options("clip", out=out)
+    lower = a_min if min is None else min
+    upper = a_max if max is None else max
+    limited = a if lower is None else append("maximum", a, lower)
+    limited = limited if upper is None else append("minimum", limited, upper)
+    return append("copy", a) if lower is None and upper is None else limited
+
+
+def as_bool(x: Any) -> Any:
+    """Truth of each element."""
+    if operand(x).dtype == bool:
+        return x
+    return NAMESPACE["not_equal"](x, 0)
+
+
+@implements(np.logical_and)
+@method("logical_and")
+def logical_and(x1: Any, x2: Any) -> Var:
+    """Whether both hold; also `x1 & x2` of bool Vars."""
+    return append("where", as_bool(x1), as_bool(x2), False)
+
+
+@implements(np.logical_or)
+@method("logical_or")
+def logical_or(x1: Any, x2: Any) -> Var:
+    """Whether either holds; also `x1 | x2` of bool Vars."""
+    return append("where", as_bool(x1), True, as_bool(x2))
+
+
+@implements(np.logical_not)
+@method("logical_not")
+def logical_not(x: Any) -> Var:
+    """Whether it does not hold; also `~x` of a bool Var."""
+    return append("where", as_bool(x), False, True)
+
+
+def _bitwise(name: str, logical: str):
+    """`&`, `|` and `~`: of bool Vars they are the logical functions; integers have no bit ops."""
+
+    def function(*args):
+        if any(operand(x).dtype != bool for x in args):
+            raise TypeError(f"np.{name} is supported on bool Vars only")
+        return METHODS[logical](*args)
+
+    return function
+
+
+for _name, _logical in (
+    ("bitwise_and", "logical_and"),
+    ("bitwise_or", "logical_or"),
+    ("invert", "logical_not"),
+):
+    FUNCTIONS[getattr(np, _name)] = METHODS[_name] = _bitwise(_name, _logical)
+
+
+@implements(np.isnan)
+def isnan(x: Any) -> Var:
+    """Whether an element is not a number."""
+    return append("not_equal", x, x)
+
+
+# ---- names that NumPy does not have -------------------------------------------------------------------
+
+
+@extra
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x)."""
+    return append("sigmoid", x)
+
+
+@extra
+def erf(x: Any) -> Any:
+    """The error function."""
+    return append("erf", x)
+
+
+@extra
+def softplus(x: Any) -> Any:
+    """log(1 + e^x), without overflow."""
+    return append("softplus", x)
+
+
+@extra
+def relu(x: Any) -> Any:
+    """max(x, 0); the derivative at 0 is 0."""
+    return append("relu", x)
+
+
+@extra
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """x where x > 0, else negative_slope * x."""
+    return append("leaky_relu", x, attrs=(float(negative_slope),))
+
+
+@extra
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, else alpha * (e^x - 1)."""
+    return append("elu", x, attrs=(float(alpha),))
+
+
+@extra
+def gelu(x: Any) -> Any:
+    """x * Phi(x), Phi the standard normal distribution function (the exact form)."""
+    return append("gelu", x)
+
+
+@extra
+def silu(x: Any) -> Any:
+    """x * sigmoid(x)."""
+    return append("silu", x)
+
+
+NAMESPACE["expit"] = NAMESPACE["sigmoid"]

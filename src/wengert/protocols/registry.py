@@ -1,0 +1,146 @@
+"""The tables of the NumPy protocols, and what the implementations share.
+
+An implementation is an ordinary function over Vars, arrays and scalars that appends ops with `record`.
+`implements` files it under the NumPy functions that it answers to; `wengert.numpy` offers it under the same
+names.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from .._core import Tape, Var, current, ops, record, set_current
+
+OPS = {op.name: op.code for op in ops()}
+
+FUNCTIONS: dict[Any, Callable] = {}  # NumPy array function or ufunc -> implementation
+METHODS: dict[str, Callable] = {}  # name of a Var's method -> implementation
+NAMESPACE: dict[str, Callable] = {}  # name in wengert.numpy -> function for Vars and plain arrays alike
+
+
+def is_recorded(args: Iterable) -> bool:
+    """Whether a call with these arguments belongs on a tape rather than to NumPy.
+
+    It does with a Var among them (also inside lists), and while `wg.compile` records also with an ndarray:
+    captured arrays are inputs of the program, not constants.
+    """
+    for x in args:
+        if type(x) is Var:
+            return True
+    recording = current()
+    abstract = recording is not None and recording.abstract
+    for x in args:
+        if (abstract and isinstance(x, np.ndarray)) or (isinstance(x, (list, tuple)) and is_recorded(x)):
+            return True
+    return False
+
+
+def implements(*functions: Any, names: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
+    """Files an implementation under NumPy functions, their names in `wengert.numpy`, and further names there.
+
+    Returns the function of `wengert.numpy`, which computes with NumPy where there is nothing to record.
+    """
+
+    def file(implementation: Callable) -> Callable:
+        for function in functions:
+            FUNCTIONS[function] = implementation
+        public = _with_numpy(implementation, functions[0])
+        NAMESPACE.update(dict.fromkeys((*(function.__name__ for function in functions), *names), public))
+        return public
+
+    return file
+
+
+def _with_numpy(implementation: Callable, numpy_function: Callable) -> Callable:
+    @functools.wraps(implementation)
+    def function(*args, **kwargs):
+        if is_recorded(args) or (kwargs and is_recorded(kwargs.values())):
+            return implementation(*args, **kwargs)
+        return numpy_function(*args, **kwargs)
+
+    function.__name__ = numpy_function.__name__
+    return function
+
+
+def extra(implementation: Callable) -> Callable:
+    """Files a function of one array that NumPy does not have; plain arrays are computed on a passing tape."""
+
+    @functools.wraps(implementation)
+    def function(x, *args, **kwargs):
+        if is_recorded((x,)):
+            return implementation(x, *args, **kwargs)
+        before = set_current(None)
+        try:
+            return implementation(Tape().as_var(x), *args, **kwargs).value
+        finally:
+            set_current(before)
+
+    NAMESPACE[implementation.__name__] = function
+    return function
+
+
+def method(*names: str) -> Callable[[Callable], Callable]:
+    """Files an implementation as methods of Var."""
+
+    def file(implementation: Callable) -> Callable:
+        METHODS.update(dict.fromkeys(names, implementation))
+        return implementation
+
+    return file
+
+
+def operand(x: Any) -> Any:
+    """`x` as something with a shape and a dtype: a Var or an ndarray.  Lists with Vars inside are stacked."""
+    if isinstance(x, (Var, np.ndarray)):
+        return x
+    if isinstance(x, (list, tuple)) and is_recorded(x):
+        return NAMESPACE["array"](x)
+    return np.asarray(x)
+
+
+def refuse_options(name: str, **options: Any) -> None:
+    """Raises TypeError for NumPy's options that a Var does not take; None and defaults are not given."""
+    for option, value in options.items():
+        if value is not None and value is not np._NoValue:
+            raise TypeError(f"{name}: the argument {option}= is not supported on a Var; compute without it")
+
+
+def normalize_axis(axis: Any, ndim: int) -> int:
+    """An axis counted from the front; NumPy's AxisError where there is no such axis."""
+    if isinstance(axis, Var):
+        raise TypeError(
+            "an axis must be a Python integer, not a Var; pass it as a static argument (static_argnums)"
+        )
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(axis, ndim)
+    return int(axis) % ndim
+
+
+def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes counted from the front, all of them for None."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = tuple(normalize_axis(a, ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"an axis is repeated in {axis}")
+    return axes
+
+
+def dims(shape: Any) -> tuple[int, ...]:
+    """A shape given as an integer or a sequence of integers, as a tuple."""
+    if isinstance(shape, Var) or (
+        isinstance(shape, (tuple, list)) and any(isinstance(n, Var) for n in shape)
+    ):
+        raise TypeError(
+            "a shape consists of Python integers, not Vars; pass them as static arguments (static_argnums)"
+        )
+    return tuple(int(n) for n in shape) if isinstance(shape, (tuple, list)) else (int(shape),)
+
+
+def append(name: str, *operands: Any, attrs: tuple = ()) -> Var:
+    """Appends the op of this name."""
+    return record(OPS[name], operands, attrs)

@@ -1,0 +1,15 @@
+"""Derivatives of functions: grad, vjp, jvp and what is made of them.
+
+Every transform works in the same way.  It binds the inputs to fresh `copy` nodes on the current tape, calls
+the function, and appends a reverse or a forward sweep that follows only nodes that depend on those copies.
+So transforms nest in any order, forward and reverse alike.  The outermost one owns the tape: it reads the
+results into fresh arrays and pops its nodes.
+"""
+
+from .first import elementwise_grad, grad, jvp, stop_gradient, value_and_grad, vjp
+from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+
+__all__ = [
+    "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "stop_gradient",
+    "value_and_grad", "vjp",
+]  # fmt: skip

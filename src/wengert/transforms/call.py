@@ -1,0 +1,184 @@
+"""One call of a transform: its tape, its inputs bound to fresh copies, its outputs checked."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec, Protocol, overload
+
+import numpy as np
+
+from .. import numpy as wnp
+from .._core import Var, innermost, set_current
+from ..protocols.registry import append
+from ..pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_unflatten
+from ..tape import Tape
+
+P = ParamSpec("P")
+Argnums = int | tuple[int, ...]
+DIFFERENTIABLE = frozenset(map(np.dtype, ("f4", "f8")))
+
+
+class Transform(Protocol):
+    """A function of functions that also decorates, with and without arguments."""
+
+    @overload
+    def __call__(self, f: Callable[P, Any], argnums: Argnums = 0, **options: Any) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self, f: None = None, argnums: Argnums = 0, **options: Any
+    ) -> Callable[[Callable[P, Any]], Callable[P, Any]]: ...
+
+
+def decorates(transform: Callable[..., Any]) -> Transform:
+    """Lets a transform be called without a function, giving a decorator."""
+
+    @functools.wraps(transform)
+    def decorator(f=None, *args, **options):
+        if f is None:
+            return lambda f: transform(f, *args, **options)
+        if not callable(f):
+            raise TypeError(f"{transform.__name__}: f must be a function, got {type(f).__name__}")
+        return transform(f, *args, **options)
+
+    return decorator
+
+
+class Recording:
+    """One call of a transform: the tape on which it records, and whether it is the outermost one there."""
+
+    __slots__ = ("before", "outermost", "tape")
+
+    def __init__(self, operands: Iterable[Any]):
+        tape = innermost(operands)
+        self.outermost = tape is None
+        self.tape: Any = Tape() if tape is None else tape
+
+    def __enter__(self) -> Recording:
+        self.before = set_current(self.tape)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        set_current(self.before)
+        if self.outermost:
+            self.tape.pop(0)
+
+    def result(self, v: Any) -> Any:
+        """What the caller gets for a Var: from the outermost transform its value, else itself."""
+        return v.value if self.outermost and isinstance(v, Var) else v
+
+    def derivative(self, v: Var | None, like: Var) -> Any:
+        """As `result`; zeros of the shape and dtype of `like` where a sweep gave nothing."""
+        if v is not None:
+            return self.result(v)
+        if self.outermost:
+            return np.zeros(like.shape, like.dtype)[()]
+        return self.tape.full(0, like.dtype, like.shape)
+
+
+def operands(args: tuple, kwargs: dict) -> list[Any]:
+    return tree_leaves(args) + tree_leaves(kwargs) if kwargs else tree_leaves(args)
+
+
+class Bound:
+    """The arguments of one call, those to be differentiated replaced by fresh copies on the tape."""
+
+    def __init__(self, name: str, tape: Any, args: tuple, argnums: Argnums):
+        self.single = not isinstance(argnums, (tuple, list))
+        numbers = list(argnums) if isinstance(argnums, (tuple, list)) else [argnums]
+        self.args = list(args)
+        self.inputs: list[Var] = []
+        self.structures: list[Structure] = []
+        if len({number % max(len(args), 1) for number in numbers}) != len(numbers):
+            raise ValueError(f"{name}: argnums={argnums} names an argument twice")
+        for number in numbers:
+            if not isinstance(number, (int, np.integer)) or not -len(args) <= number < len(args):
+                raise TypeError(
+                    f"{name}: argnums={argnums} names argument {number}, but the function was called with "
+                    f"{len(args)} positional arguments; pass what is differentiated by position"
+                )
+            leaves, structure = tree_flatten(args[number])
+            for k, leaf in enumerate(leaves):
+                if not is_differentiable(leaf):
+                    label = leaf_names(structure, f"argument {number % len(args)}")[k]
+                    raise TypeError(f"{name}: {label} {_why_not(leaf)}")
+            copies = [bind(tape, leaf) for leaf in leaves]
+            self.args[number] = tree_unflatten(structure, copies)
+            self.inputs += copies
+            self.structures.append(structure)
+
+    def rebuild(self, leaves: Sequence[Any]) -> Any:
+        """One entry per input, as the arguments were given: a tree, or a tuple of trees for several."""
+        trees, start = [], 0
+        for structure in self.structures:
+            trees.append(tree_unflatten(structure, leaves[start : start + structure.n_leaves]))
+            start += structure.n_leaves
+        return trees[0] if self.single else tuple(trees)
+
+
+def is_differentiable(x: Any) -> bool:
+    """Whether there is a derivative by `x`: a real floating-point number or array, or a Python integer."""
+    if isinstance(x, (np.ndarray, np.generic, Var)):
+        return x.dtype in DIFFERENTIABLE or x.dtype.newbyteorder("=") in DIFFERENTIABLE
+    return type(x) is float or type(x) is int
+
+
+def _why_not(x: Any) -> str:
+    if not isinstance(x, (np.ndarray, np.generic, Var)):
+        return f"is a {type(x).__name__}; a derivative needs a float or an array of floats"
+    hint = ".astype(float)" if x.dtype.kind in "biu" else ".astype(np.float64)"
+    advice = f"pass x{hint}, or leave it out of argnums"
+    return f"has dtype {x.dtype}; a derivative needs float32 or float64: {advice}"
+
+
+def bind(tape: Any, x: Any) -> Var:
+    """A fresh copy of an input on the tape."""
+    return append("copy", tape.as_var(float(x) if type(x) is int else x))
+
+
+def seed(name: str, tape: Any, x: Any, like: Var, label: str) -> Var:
+    """A tangent or cotangent on the tape, of the shape and dtype of what it belongs to."""
+    if not isinstance(x, (int, float, np.ndarray, np.generic, Var)):
+        raise TypeError(f"{name}: {label} is a {type(x).__name__}; expected an array of shape {like.shape}")
+    if np.shape(x) != like.shape:
+        raise ValueError(f"{name}: {label} has shape {np.shape(x)}, expected {like.shape}")
+    v = tape.as_var(x)
+    return v if v.dtype == like.dtype and not v.weak else wnp.astype(v, like.dtype)
+
+
+def outputs_on(tape: Any, y: Any) -> tuple[list[Var], Structure]:
+    """The outputs of a function as Vars of the tape, constants included."""
+    leaves, structure = tree_flatten(y)
+    return [tape.as_var(leaf) for leaf in leaves], structure
+
+
+def split_aux(name: str, y: Any, has_aux: bool) -> tuple[Any, Any]:
+    if not has_aux:
+        return y, None
+    if not isinstance(y, tuple) or len(y) != 2:
+        raise TypeError(f"{name}: with has_aux=True the function must return a pair (output, aux)")
+    return y
+
+
+def scalar_output(name: str, tape: Any, y: Any) -> Var:
+    """The one number that a function returned, on the tape."""
+    if not isinstance(y, (Var, int, float, np.ndarray, np.generic)):
+        raise TypeError(f"{name}: the function returned a {type(y).__name__}; it must return one number")
+    if np.size(y) != 1:
+        raise ValueError(
+            f"{name}: the output has shape {np.shape(y)}; the gradient is that of one number: use "
+            f"wg.jacobian for all outputs, wg.elementwise_grad for elementwise functions, "
+            f"vmap for one gradient per row"
+        )
+    if not isinstance(y, Var):  # a constant: its gradient is zero whatever its dtype
+        return tape.as_var(float(np.asarray(y).reshape(())))
+    refuse_integers(name, [y])
+    return tape.as_var(y)
+
+
+def refuse_integers(name: str, outputs: Iterable[Var]) -> None:
+    for y in outputs:
+        if y.dtype not in DIFFERENTIABLE:
+            raise TypeError(
+                f"{name}: the output has dtype {y.dtype}, which has no derivative; return a float"
+            )
