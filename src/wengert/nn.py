@@ -1,0 +1,479 @@
+"""Dense networks: `MLP`."""
+
+import sys
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from . import _core, checks
+from . import numpy as wnp
+from .activations import ACTIVATIONS, INITIALISERS
+from .architecture import Architecture
+from .io import weights
+from .losses import resolve
+from .parameters import Layer, Layers, check_layers, copy_into
+from .program import compile
+from .transforms import value_and_grad
+
+# Rows are predicted in blocks of about this many numbers per layer, so that memory stays bounded.
+BLOCK_ELEMENTS = 1 << 22
+
+
+class MLP:
+    """A multilayer perceptron: dense layers with an activation after each.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Widths from the inputs to the outputs, at least two.
+    activation : str
+        After each layer but the last: relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus, sin or
+        identity.
+    dtype : "float32" or "float64"
+    seed : int, optional
+        Fixes the initial weights and everything that `fit` draws.
+    output_activation : str
+        After the last layer; the default leaves the outputs as they are.
+    init : "he", "glorot" or "lecun", optional
+        Initial weights; by default what suits the activation.  Biases start at 0.
+
+    Attributes
+    ----------
+    theta : ndarray (n_parameters,)
+        All parameters; assigning copies in place.
+    params : list of {"weight": (in, out), "bias": (out,)}
+        Views into theta; assigning a list, a layer or an array copies in place.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument that does not fit.
+
+    Examples
+    --------
+    >>> net = MLP([30, 64, 2], seed=0)
+    >>> net
+    MLP(30-64-2, relu, float32, 2,114 parameters)
+    >>> net.params[0]["weight"].shape
+    (30, 64)
+    """
+
+    def __init__(
+        self,
+        layers,
+        activation="relu",
+        dtype="float32",
+        seed=None,
+        *,
+        output_activation="identity",
+        init=None,
+    ):
+        widths = tuple(checks.count("MLP", f"layers[{k}]", n) for k, n in enumerate(layers))
+        if len(widths) < 2:
+            raise ValueError(
+                f"MLP: layers is {list(widths)}, expected at least two widths, inputs and outputs"
+            )
+        architecture = Architecture(
+            widths,
+            checks.choice("MLP", "activation", activation, ACTIVATIONS),
+            checks.choice("MLP", "output_activation", output_activation, ACTIVATIONS),
+        )
+        if init is not None:
+            checks.choice("MLP", "init", init, INITIALISERS)
+        dtype = _float_dtype(dtype)
+        if architecture.size > sys.maxsize // dtype.itemsize:
+            raise ValueError(
+                f"MLP: layers {'-'.join(map(str, widths))} need {architecture.size:,} parameters, "
+                f"more than memory can address"
+            )
+        self._adopt(architecture, np.zeros(architecture.size, dtype), checks.generator("MLP", seed))
+        for k, layer in enumerate(self._params):
+            suits = ACTIVATIONS[output_activation if k == len(self._params) - 1 else activation].init
+            draw = INITIALISERS[init or suits]
+            layer["weight"][...] = draw(self.generator, *layer["weight"].shape)
+
+    def _adopt(self, architecture, theta, rng):
+        """Takes its state; everything else is derived from it."""
+        self._architecture, self._theta, self.generator = architecture, theta, rng
+        self._params = Layers(Layer(layer) for layer in architecture.unpack(theta))
+
+    # ---- parameters -------------------------------------------------------------------------------------
+
+    @property
+    def layers(self):
+        """Widths from the inputs to the outputs."""
+        return list(self._architecture.layers)
+
+    @property
+    def activation(self):
+        """Name of the activation after each layer but the last."""
+        return self._architecture.activation
+
+    @property
+    def output_activation(self):
+        """Name of the activation after the last layer."""
+        return self._architecture.output_activation
+
+    @property
+    def dtype(self):
+        """The parameters' dtype."""
+        return self._theta.dtype
+
+    @property
+    def theta(self):
+        """All parameters as one vector, in the order weight, bias, weight, bias ..."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, value):
+        if value is not self._theta:
+            copy_into(self._theta, value, "theta")
+
+    @property
+    def params(self):
+        """One {"weight": (in, out), "bias": (out,)} per layer, views into theta."""
+        return self._params
+
+    @params.setter
+    def params(self, value):
+        value = list(value)
+        if len(value) != len(self._params):
+            raise ValueError(f"params: {len(value)} layers were given, expected {len(self._params)}")
+        check_layers(self._params, value)
+        for k, layer in enumerate(value):
+            self._params[k] = layer
+
+    def __repr__(self):
+        widths = "-".join(map(str, self.layers))
+        tail = "" if self.output_activation == "identity" else f" then {self.output_activation}"
+        return f"MLP({widths}, {self.activation}{tail}, {self.dtype}, {self._theta.size:,} parameters)"
+
+    # ---- evaluation -------------------------------------------------------------------------------------
+
+    def apply(self, params, x):
+        """Outputs for given parameters: a pure function of both arguments, to be differentiated and compiled.
+
+        Parameters
+        ----------
+        params : as `MLP.params`, arrays or Vars
+        x : array or Var, (in,) or (rows, in); cast to the parameters' dtype
+
+        Returns
+        -------
+        (out,) or (rows, out), a Var where an argument holds one
+        """
+        x = x if isinstance(x, _core.Var) else np.asarray(x)
+        self._check_input("apply", x.shape)
+        return self._architecture.apply(params, x)
+
+    def __call__(self, x):
+        """Outputs (out,) or (rows, out); a Var where `x` is one or where a function is being recorded."""
+        tape = _core.current()
+        if isinstance(x, _core.Var) or (tape is not None and tape.abstract):
+            return self.apply(self._params, x)
+        return self.predict(x)
+
+    def predict(self, X):
+        """Raw outputs as an ndarray: (in,) -> (out,), (rows, in) -> (rows, out)."""
+        x = self._read("predict", X)
+        block = max(1, BLOCK_ELEMENTS // max(self.layers))
+        if x.ndim == 1 or len(x) <= block:
+            return self._forward(self._theta, x)
+        return np.concatenate([self._forward(self._theta, x[k : k + block]) for k in range(0, len(x), block)])
+
+    def predict_proba(self, X):
+        """Probabilities of the classes: the softmax of the outputs; of a single output the sigmoid.
+
+        Raises ValueError where an output activation has already changed the logits.
+        """
+        if self.output_activation != "identity":
+            raise ValueError(
+                f"predict_proba: outputs pass through {self.output_activation} and are no logits; use predict"
+            )
+        logits = self.predict(X)
+        if self.layers[-1] == 1:
+            return wnp.sigmoid(logits)
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def _read(self, where, x):
+        """An input as an array of the parameters' dtype, of a shape that fits."""
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiub":
+            raise TypeError(f"{where}: x has dtype {x.dtype}, expected real numbers")
+        self._check_input(where, x.shape)
+        return x.astype(self.dtype, copy=False)
+
+    def _check_input(self, where, shape):
+        n_in = self.layers[0]
+        if len(shape) not in (1, 2) or shape[-1] != n_in:
+            raise ValueError(f"{where}: x has shape {shape}, expected ({n_in},) or (rows, {n_in})")
+
+    @cached_property
+    def _forward(self):
+        return _compiled(self._architecture.apply, self._architecture)
+
+    # ---- derivatives ------------------------------------------------------------------------------------
+
+    def value_and_grad(self, X, y, loss="squared_error"):
+        """The mean loss over the rows and its gradient by the parameters.
+
+        Parameters
+        ----------
+        X : array (rows, in)
+        y : array, as for `fit`
+        loss : "squared_error", "cross_entropy" or callable(output, target)
+
+        Returns
+        -------
+        value : NumPy scalar
+        gradient : list of {"weight": (in, out), "bias": (out,)}, views into one vector laid out as theta
+        """
+        x, y, loss = self._batch("value_and_grad", X, y, loss)
+        value, gradient = self._gradient_of(loss)(self._theta, x, y)
+        return value, self._architecture.unpack(gradient)
+
+    def jacobian(self, x):
+        """Derivatives of the outputs by the inputs, (out, in), or (rows, out, in) row by row."""
+        return self.value_and_jacobian(x)[1]
+
+    def value_and_jacobian(self, x):
+        """Outputs and their derivatives by the inputs, (out,) and (out, in), or row by row."""
+        return self._by_rows(self._value_and_jacobian, self._read("jacobian", x))
+
+    def layer_jacobians(self, x):
+        """Each layer's derivative by its own input, first layer first.
+
+        ``J[l][j, i] = sigma'(a_j) W[i, j]``, of shape (width l + 1, width l), or (rows, ...) row by row;
+        ``J[-1] @ ... @ J[0]`` is `jacobian`.
+        """
+        return self._by_rows(self._layer_jacobians, self._read("layer_jacobians", x))
+
+    def layer_adjoints(self, x, y, loss="squared_error"):
+        """The loss's derivative by every layer's value: what backpropagation stores on its way down.
+
+        Parameters
+        ----------
+        x : array (in,) or (rows, in)
+        y : one target, or one per row, as for `fit`
+        loss : "squared_error", "cross_entropy" or callable(output, target)
+
+        Returns
+        -------
+        list of ndarray
+            One per width: [0] is dL/dx, [-1] dL/doutput; each has the shape of its layer's value.  A mean
+            over rows carries its factor 1 / rows.
+        """
+        x = np.asarray(x)
+        if x.ndim != 1:
+            x, y, loss = self._batch("layer_adjoints", x, y, loss)
+            return self._architecture.layer_adjoints(self._params, x, y, loss, "layer_adjoints")
+        rows = self.layer_adjoints(x[None], np.asarray(y)[None], loss)
+        return [adjoint[0] for adjoint in rows]
+
+    def objective(self, loss, where="objective"):
+        """The mean loss as a pure function of (theta, x, y), to be differentiated and compiled."""
+        return self._architecture.objective(resolve(loss, where), where)
+
+    def _batch(self, where, X, y, loss):
+        """Checked inputs, targets and loss function."""
+        loss = resolve(loss, where)
+        x = checks.features(where, "X", X, self.layers[0], self.dtype)
+        return x, checks.targets(where, "y", y, len(x), self.layers[-1], loss, self.dtype), loss
+
+    def _by_rows(self, function, x):
+        """The results of a function of rows, without the row axis where `x` has none."""
+        if x.ndim == 2:
+            return function(self._theta, x)
+        results = function(self._theta, x[None])
+        return type(results)(result[0] for result in results)
+
+    @cached_property
+    def _value_and_jacobian(self):
+        return _compiled(self._architecture.value_and_jacobian, self._architecture)
+
+    @cached_property
+    def _layer_jacobians(self):
+        return _compiled(self._architecture.layer_jacobians, self._architecture)
+
+    @cached_property
+    def _gradient_of(self):
+        return lru_cache(maxsize=8)(partial(_compiled_gradient, self._architecture))
+
+    # ---- training ---------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        loss="squared_error",
+        optimizer=None,
+        epochs=100,
+        batch_size=None,
+        shuffle=True,
+        validation=None,
+        seed=None,
+        callbacks=(),
+        verbose=False,
+    ):
+        """Minimises the mean loss over minibatches, from the current weights on, with fresh optimizer state.
+
+        Parameters
+        ----------
+        X : array (rows, in), finite
+        y : array
+            Targets (rows, out) for squared error, (rows,) where out = 1; integer labels (rows,) or one-hot
+            (rows, out) for cross-entropy; anything with `rows` rows for a callable.
+        loss : "squared_error", "cross_entropy" or callable(output, target)
+            A callable returns one number or one value per row, which is averaged.
+        optimizer : with `init` and `step` as in `wengert.optim`; default Adam(1e-3)
+        epochs : int
+        batch_size : int
+            Rows per step, by default min(200, rows); the last step of an epoch takes what is left.
+        shuffle : bool
+            Whether each epoch takes the rows in a new random order.
+        validation : fraction of the rows to hold out, or (X, y)
+        seed : int, optional
+            For the held-out rows and the order; by default the net's own generator is used.
+        callbacks : sequence of callable(epoch, history, net)
+            Called after each epoch, epoch = 1, 2 ...; training ends when one returns True.
+        verbose : bool
+            Whether to print a line after each epoch.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where an argument does not fit; nothing has changed then.
+        FloatingPointError
+            Where the loss stops being finite; the net has the weights from the start of that epoch.
+
+        Notes
+        -----
+        An interrupt (Ctrl-C) leaves the weights of the last whole step.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> X = np.linspace(-1, 1, 64).reshape(-1, 1)
+        >>> net = MLP([1, 16, 1], activation="tanh", seed=0)
+        >>> history = net.fit(X, X**2, epochs=50)
+        >>> history.loss[-1] < history.loss[0]
+        True
+        """
+        from .training import fit  # training stands above nets; it is loaded when first used
+
+        return fit(
+            self, X, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
+            validation=validation, seed=seed, callbacks=callbacks, verbose=verbose,
+        )  # fmt: skip
+
+    # ---- copies and files -------------------------------------------------------------------------------
+
+    def copy(self):
+        """An independent network with the same parameters and the same state of its generator."""
+        twin = type(self).__new__(type(self))
+        rng = np.random.Generator(np.random.Philox())
+        rng.bit_generator.state = self.generator.bit_generator.state
+        twin._adopt(self._architecture, self._theta.copy(), rng)
+        return twin
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    def __getstate__(self):
+        return {
+            "header": self.header(),
+            "theta": self._theta,
+            "generator": self.generator.bit_generator.state,
+        }
+
+    def __setstate__(self, state):
+        rng = np.random.Generator(np.random.Philox())
+        rng.bit_generator.state = state["generator"]
+        self._adopt(_architecture_of(state["header"]), np.array(state["theta"]), rng)
+
+    def header(self):
+        """What a file says about the network beside its parameters, as JSON can hold it."""
+        return {
+            "layers": self.layers,
+            "activation": self.activation,
+            "output_activation": self.output_activation,
+            "dtype": str(self.dtype),
+        }
+
+    def save(self, path, **extra):
+        """Writes the network as `.npz` (with a JSON header, no pickle) or, by extension, as `.safetensors`.
+
+        Parameters
+        ----------
+        path : str or path
+        extra
+            Further entries of the header, anything that JSON can hold.
+
+        Raises
+        ------
+        ValueError
+            For another extension.
+        OSError
+            Where the file cannot be written; a file that stood there before is then still whole.
+        """
+        arrays = {
+            f"layers.{k}.{name}": value
+            for k, layer in enumerate(self._params)
+            for name, value in layer.items()
+        }
+        weights.save(path, self.header() | extra, arrays)
+
+    @classmethod
+    def load(cls, path):
+        """The network that `save` wrote, with a new generator.
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be read.
+        ValueError
+            Where it does not hold a network or is damaged.
+        """
+        header, arrays = weights.load(path)
+        try:
+            net = cls(**{key: header[key] for key in ("layers", "activation", "output_activation", "dtype")})
+            net.params = [
+                {name: arrays[f"layers.{k}.{name}"] for name in ("weight", "bias")}
+                for k in range(len(net.params))
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"load: {Path(path)} does not hold a network: {error}") from error
+        return net
+
+
+def _float_dtype(dtype):
+    """float32 or float64 as a dtype in native byte order."""
+    try:
+        resolved = np.dtype(dtype)
+    except TypeError:
+        resolved = None
+    if resolved not in (np.float32, np.float64):
+        raise ValueError(f"MLP: dtype is {dtype!r}, expected 'float32' or 'float64'")
+    return resolved.newbyteorder("=")
+
+
+def _architecture_of(header):
+    return Architecture(tuple(header["layers"]), header["activation"], header["output_activation"])
+
+
+def _compiled(method, architecture):
+    """A function of (params, x) as a compiled function of (theta, x)."""
+    return compile(lambda theta, x: method(architecture.unpack(theta), x))
+
+
+def _compiled_gradient(architecture, loss):
+    return compile(value_and_grad(architecture.objective(loss, "value_and_grad")))
