@@ -1,0 +1,109 @@
+"""Compiled functions inside of transforms and of one another."""
+
+import functools
+import itertools
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import wengert as wg
+import wengert.numpy as wnp
+
+
+def counted(f):
+    """`f` and the list that grows whenever it is called, that is recorded."""
+    calls = []
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        calls.append(1)
+        return f(*args, **kwargs)
+
+    return wrapped, calls
+
+
+# ---- calls inside of transforms -------------------------------------------------------------------------
+
+
+def energy(x, y):
+    return np.sum(np.tanh(x) * y)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_derivatives_go_through_a_compiled_function(order, rng):
+    x, y = rng.standard_normal(3), rng.standard_normal(3)
+
+    def through(f, modes):
+        for mode in modes:
+            inner = f
+            if mode == "rev":
+                f = lambda x, inner=inner: np.sum(wg.grad(inner)(x) * y)  # noqa: E731
+            else:
+                f = lambda x, inner=inner: wg.jvp(inner, (x,), (y,))[1]  # noqa: E731
+        return f
+
+    for modes in itertools.product(["rev", "fwd"], repeat=order):
+        expected = through(lambda x: energy(x, y), modes)(x)
+        inner = wg.compile(lambda x: energy(x, y))
+        assert_allclose(through(inner, modes)(x), expected, rtol=1e-12)
+        assert_allclose(wg.compile(through(inner, modes))(x), expected, rtol=1e-12)
+        assert_allclose(wg.compile(through(lambda x: energy(x, y), modes))(x), expected, rtol=1e-12)
+
+
+def test_a_call_is_one_node():
+    t = wg.Tape()
+    x = t.var(np.ones(3))
+    f, calls = counted(lambda x: np.sum(np.sin(x)))
+    g = wg.compile(f)
+    g(np.ones(3))
+    z = g(x)
+    assert len(calls) == 1
+    assert "call" in str(t)
+    assert_allclose(t.gradient(z)[x], np.cos(np.ones(3)))
+
+
+def test_compiled_inside_of_compiled_reads_captured_arrays_anew():
+    W = np.ones(3)
+    inner = wg.compile(lambda x: x * W)
+    outer = wg.compile(lambda x: np.sum(inner(x)) + np.sum(inner(np.ones(3))))
+    assert outer(np.ones(3)) == 6.0
+    W[:] = 2.0
+    assert outer(np.ones(3)) == 12.0
+
+
+def test_vars_of_enclosing_transforms_may_be_captured():
+    def f(x):
+        g = wg.compile(lambda y: y * x)
+        return g(x) + g(2.0)
+
+    assert wg.grad(f)(3.0) == 8.0
+    assert wg.compile(wg.grad(f))(3.0) == 8.0
+    assert wg.jvp(f, (3.0,), (1.0,))[1] == 8.0
+    kept = {}
+
+    def reuse(x):
+        kept["x"] = x
+        return compiled(2.0)
+
+    compiled = wg.compile(lambda y: y * kept["x"])
+    assert [wg.grad(reuse)(v) for v in (1.0, 5.0)] == [2.0, 2.0]
+    assert next(reuse(v) for v in (1.0, 5.0)) == 2.0
+
+
+def test_a_traced_var_cannot_leave():
+    kept = []
+    wg.compile(lambda x: kept.append(x) or x)(1.0)
+    with pytest.raises((RuntimeError, ValueError, TypeError)):
+        wg.grad(lambda y: y * kept[0])(1.0)
+
+
+def test_compiled_functions_agree_with_eager_ones(rng):
+    def f(x):
+        y = np.where(x > 0, np.sqrt(np.abs(x)), np.exp(x))
+        z = np.concatenate([y[::-1], np.outer(y, y)[0]])
+        return np.max(z) + np.sum(z[np.array([0, -1])]) + wnp.logsumexp(z) + np.var(z)
+
+    x = rng.standard_normal(5)
+    for transform in (lambda f: f, wg.grad, wg.hessian):
+        assert_allclose(wg.compile(transform(f))(x), transform(f)(x), rtol=1e-13)

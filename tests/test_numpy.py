@@ -1,0 +1,198 @@
+"""NumPy's functions and methods on Vars, through its protocols and through wengert.numpy."""
+
+import numpy as np
+import pytest
+import scipy.special
+from numpy.testing import assert_allclose, assert_array_equal
+
+import wengert as wg
+import wengert.numpy as wnp
+
+
+@pytest.fixture
+def tape():
+    return wg.Tape()
+
+
+def same(v, expected):
+    """Value, shape and dtype agree with NumPy's."""
+    expected = np.asarray(expected)
+    assert (v.shape, v.dtype) == (expected.shape, expected.dtype)
+    assert_array_equal(v.value, expected)
+
+
+# ---- NumPy's functions ----------------------------------------------------------------------------------
+
+B = np.linspace(0.1, 2.0, 12).reshape(3, 4)
+FUNCTIONS = {
+    "sum": lambda np, x: np.sum(x, axis=1),
+    "sum of two axes": lambda np, x: np.sum(x, axis=(0, -1), keepdims=True),
+    "mean": lambda np, x: np.mean(x, axis=0),
+    "max": lambda np, x: np.max(x, axis=1, keepdims=True),
+    "amin": lambda np, x: np.amin(x),
+    "var": lambda np, x: np.var(x, axis=0, ddof=1),
+    "std": lambda np, x: np.std(x),
+    "argmax": lambda np, x: np.argmax(x, axis=1),
+    "argmin": lambda np, x: np.argmin(x),
+    "where": lambda np, x: np.where(x > 1, x, 0),
+    "clip": lambda np, x: np.clip(x, 0.5, 1.0),
+    "maximum": lambda np, x: np.maximum(x, 1.0),
+    "reshape": lambda np, x: np.reshape(x, (2, -1)),
+    "reshape F": lambda np, x: np.reshape(x, (2, 6), order="F"),
+    "ravel": lambda np, x: np.ravel(x),
+    "transpose": lambda np, x: np.transpose(x),
+    "swapaxes": lambda np, x: np.swapaxes(x, 0, 1),
+    "moveaxis": lambda np, x: np.moveaxis(np.reshape(x, (3, 2, 2)), 0, -1),
+    "expand_dims": lambda np, x: np.expand_dims(x, (0, -1)),
+    "squeeze": lambda np, x: np.squeeze(np.reshape(x, (1, 12, 1))),
+    "broadcast_to": lambda np, x: np.broadcast_to(x, (2, 3, 4)),
+    "concatenate": lambda np, x: np.concatenate([x, x + 1], axis=1),
+    "concatenate flat": lambda np, x: np.concatenate([x, x], axis=None),
+    "stack": lambda np, x: np.stack([x, x * 2], axis=-1),
+    "vstack": lambda np, x: np.vstack([x[0], x]),
+    "hstack": lambda np, x: np.hstack([x[0], x[1]]),
+    "split": lambda np, x: np.split(x, 2, axis=1)[1],
+    "split at": lambda np, x: np.split(x, [1, 3], axis=1)[1],
+    "take": lambda np, x: np.take(x, [[0, -1]], axis=1),
+    "take flat": lambda np, x: np.take(x, [0, -1]),
+    "flip": lambda np, x: np.flip(x, 1),
+    "outer": lambda np, x: np.outer(x[0], x[1]),
+    "dot": lambda np, x: np.dot(x, x[0]),
+    "dot of matrices": lambda np, x: np.dot(x, x.T),
+    "dot of many axes": lambda np, x: np.dot(x, np.reshape(np.concatenate([x, x]), (2, 4, 3))),
+    "matmul": lambda np, x: np.matmul(x, x.T),
+    "matmul of vectors": lambda np, x: np.matmul(x[0], x[1]),
+    "matmul of a vector": lambda np, x: np.matmul(x[:, 0], x),
+    "batched matmul": lambda np, x: np.reshape(x, (3, 2, 2)) @ np.reshape(x, (3, 2, 2)),
+    "batched vector": lambda np, x: np.reshape(x, (3, 2, 2)) @ x[0, :2],
+    "full_like": lambda np, x: np.full_like(x, 2.0) * x,
+    "zeros_like": lambda np, x: np.zeros_like(x) + np.ones_like(x) * x,
+    "isnan": lambda np, x: np.isnan(x),
+    "logical": lambda np, x: np.logical_and(x > 0.5, np.logical_not(np.logical_or(x > 1, x < 0))),
+    "power": lambda np, x: np.power(x, 3),
+    "conjugate": lambda np, x: np.conjugate(x) + np.positive(x),
+    "atleast": lambda np, x: np.atleast_2d(x[0]) * np.atleast_1d(x[0, 0]),
+    "astype": lambda np, x: x.astype("f4"),
+    "copy": lambda np, x: np.copy(x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("namespace", [np, wnp], ids=["numpy", "wengert.numpy"])
+def test_functions_agree_with_numpy(tape, name, namespace):
+    f = FUNCTIONS[name]
+    expected = np.asarray(f(np, B))
+    found = f(namespace, tape.leaf(B))
+    assert isinstance(found, wg.Var)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    assert_allclose(found.value, expected, rtol=1e-15)
+    plain = f(wnp, B)
+    assert not isinstance(plain, wg.Var)
+    assert_array_equal(plain, expected)
+    assert_allclose(wg.compile(lambda x: f(namespace, x))(B), expected, rtol=1e-15)
+
+
+METHODS = [
+    "sum", "mean", "var", "std", "max", "min", "argmax", "argmin", "ravel", "flatten", "squeeze", "conj",
+    "transpose", "copy",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_are_ndarrays(tape, name):
+    assert_allclose(getattr(tape.leaf(B), name)().value, getattr(B, name)(), rtol=1e-15)
+
+
+def test_methods_with_arguments(tape):
+    v = tape.leaf(B)
+    same(v.reshape(4, 3), B.reshape(4, 3))
+    same(v.reshape((2, -1)), B.reshape((2, -1)))
+    same(v.transpose(1, 0), B.T)
+    same(v.swapaxes(0, 1), B.T)
+    same(v.clip(0.5, 1), B.clip(0.5, 1))
+    same(v.take([1, 2], axis=0), B.take([1, 2], axis=0))
+    assert_allclose(v.dot(B.T).value, B.dot(B.T), rtol=1e-15)
+    assert_allclose(v.sum(axis=0, keepdims=True).value, B.sum(axis=0, keepdims=True), rtol=1e-15)
+
+
+def test_integers_and_bools_sum_as_numpys(tape):
+    for array in (np.arange(4, dtype="i4"), np.array([True, True, False])):
+        same(np.sum(tape.leaf(array)), np.sum(array))
+        same(np.mean(tape.leaf(array)), np.mean(array))
+
+
+def test_empty_arrays(tape):
+    v = tape.leaf(np.zeros((0, 3)))
+    same(np.sum(v, axis=0), np.zeros(3))
+    same(v @ np.zeros((3, 2)), np.zeros((0, 2)))
+    same(v.T @ v, np.zeros((3, 3)))
+    assert np.isnan(np.mean(v).value)
+    with pytest.raises(ValueError, match="empty"):
+        np.max(v)
+
+
+@pytest.mark.parametrize("name", ["expit", "erf"])
+def test_scipy_ufuncs_are_mapped_by_name(tape, name):
+    f = getattr(scipy.special, name)
+    assert_allclose(f(tape.leaf(B)).value, f(B), rtol=4e-15)
+    assert_allclose(getattr(wnp, name)(B), f(B), rtol=4e-15)
+
+
+ACTIVATIONS = {
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "gelu": lambda x: x * 0.5 * scipy.special.erfc(-x / np.sqrt(2)),
+    "silu": lambda x: x * scipy.special.expit(x),
+    "sigmoid": scipy.special.expit,
+    "softplus": lambda x: np.logaddexp(0, x),
+    "erf": scipy.special.erf,
+    "softmax": lambda x: scipy.special.softmax(x, axis=-1),
+    "log_softmax": lambda x: scipy.special.log_softmax(x, axis=-1),
+    "logsumexp": scipy.special.logsumexp,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_functions_beyond_numpy(tape, name):
+    x = np.linspace(-3, 3, 11)
+    f = getattr(wnp, name)
+    assert_allclose(f(x), ACTIVATIONS[name](x), rtol=1e-14, atol=1e-16)
+    assert_allclose(f(tape.leaf(x)).value, ACTIVATIONS[name](x), rtol=1e-14, atol=1e-16)
+    assert f(x.astype("f4")).dtype == np.float32
+
+
+def test_arrays_of_vars_are_stacked(tape):
+    v = tape.leaf(2.0)
+    same(wnp.array([[v, 1.0], [0.0, v]]), [[2.0, 1.0], [0.0, 2.0]])
+    same(wnp.asarray(v), 2.0)
+    assert wnp.asarray([1, 2]).dtype == int
+    assert wnp.pi == np.pi
+    assert wg.grad(lambda x: wnp.array([x, x**2])[1])(3.0) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda v: np.floor_divide(v, 2), "floor_divide"),
+        (lambda v: np.add.reduce(v), "add.reduce"),
+        (lambda v: np.add(np.ones(3), v, out=np.ones(3)), "out="),
+        (lambda v: np.add(v, 1, where=np.array(True)), "where="),
+        (lambda v: np.fft.fft(v), "numpy.fft.fft"),
+        (lambda v: np.linalg.det(v), "det"),
+        (lambda v: np.sum(v, initial=1.0), "initial="),
+        (lambda v: wnp.sin(v, dtype="f4"), "dtype="),
+        (lambda v: scipy.special.gamma(v), "gamma"),
+        (lambda v: np.where(v > 0), "one argument"),
+    ],
+)
+def test_what_is_not_supported_is_named(tape, call, name):
+    with pytest.raises(TypeError, match=name.replace(".", r"\.")):
+        call(tape.leaf(np.ones(3)))
+
+
+def test_adding_into_a_plain_array_raises(tape):
+    array = np.ones(3)
+    with pytest.raises(TypeError, match=r"a = a \+ v"):
+        array += tape.leaf(np.ones(3))
+    assert_array_equal(array, np.ones(3))

@@ -1,0 +1,258 @@
+"""Every elementwise op of the table: values, first and second derivatives, in both modes, on every dtype.
+
+Each is checked against the pure-Python reference (eagerly and compiled), NumPy or scipy.special, complex-step
+derivatives of the column's text, and HIPS autograd.  The loops run over the table: a new row is tested.
+"""
+
+import zlib
+
+import numpy as np
+import pytest
+import reference
+import scipy.special
+from oracle import (
+    OPS,
+    ULPS,
+    Core,
+    agree,
+    close,
+    derivative,
+    names,
+    run,
+    spacing,
+)
+
+SMOOTH = names("UNARY", "BINARY")
+ELEMENTWISE = names("UNARY", "BINARY", "ZERO", "COMPARE")
+FLOATS = ("float32", "float64")
+ORDERS = (("rev",), ("fwd",), ("rev", "rev"), ("rev", "fwd"), ("fwd", "rev"), ("fwd", "fwd"))
+PARAMETERS = (0.3,)  # of leaky_relu and elu
+
+# Vectors hold 4 or 8 elements and kernels take up to 4 at a time; 1007 = 19 * 53 leaves every kind of tail.
+LENGTHS = (*range(1, 41), 1007)
+UNARY_SHAPES = ((), (0,), (1,), (3, 4), (2, 0, 3), (2, 1, 5))
+BINARY_SHAPES = (
+    ((), ()),
+    ((5,), (5,)),
+    ((), (5,)),
+    ((5,), (1,)),
+    ((4, 1), (1, 3)),
+    ((2, 3, 4), (4,)),
+    ((3, 5), (3, 1)),
+    ((0, 3), (3,)),
+    ((2, 1, 3), (5, 1)),
+)
+
+
+# gelu rounds a / sqrt(2) by half an ULP; the tail of the normal distribution magnifies that by a^2 + 1 <= 10.
+VALUE_ULPS = dict.fromkeys(OPS, ULPS) | {"gelu": ULPS + 5}
+
+
+def draw(name, shape, dtype="float64", k=0):
+    """An operand from the op's test domain, the same for the same name, shape and k."""
+    op = OPS[name]
+    rng = np.random.default_rng([zlib.crc32(name.encode()), k, *shape])
+    if np.dtype(dtype).kind == "f":
+        return rng.uniform(op.lo, op.hi, shape).astype(dtype)
+    return rng.integers(
+        max(int(op.lo), 0) if dtype == "bool" else int(op.lo),
+        2 if dtype == "bool" else int(op.hi),
+        shape,
+        endpoint=dtype != "bool",
+    ).astype(dtype)
+
+
+def operands(name, shapes, dtype="float64"):
+    return [draw(name, shape, dtype, k) for k, shape in enumerate(shapes)]
+
+
+def program(name):
+    return lambda m, *xs: [m.op(name, *xs, attrs=PARAMETERS[: OPS[name].n_params])]
+
+
+def shapes_of(name):
+    return [(shape,) for shape in UNARY_SHAPES] if OPS[name].arity == 1 else BINARY_SHAPES
+
+
+def value(name, *arrays):
+    m = Core()
+    return np.asarray(m.op(name, *(m.array(x) for x in arrays), attrs=PARAMETERS[: OPS[name].n_params]).value)
+
+
+# ---- against the reference ----------------------------------------------------------------------------
+
+
+def test_the_reference_knows_every_op():
+    assert set(OPS) - {"constant", "leaf", "input", "result"} == set(reference.OPS)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_values(name, dtype):
+    for shapes in [*shapes_of(name), *([(n,)] * OPS[name].arity for n in LENGTHS)]:
+        arrays = operands(name, shapes, dtype)
+        (expected,) = run(program(name), arrays, "reference")
+        for machine in ("eager", "compiled"):
+            close(*run(program(name), arrays, machine), expected, VALUE_ULPS[name] * spacing(expected))
+
+
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_derivatives(name, dtype, order):
+    for shapes in [*shapes_of(name), [(9,)] * OPS[name].arity]:
+        agree(derivative(program(name), order), operands(name, shapes, dtype))
+
+
+@pytest.mark.parametrize("name", names("UNARY", "BINARY", "ZERO", "COMPARE", "DERIVATIVE"))
+def test_a_lane_does_not_depend_on_its_place(name):
+    base = name if name in ELEMENTWISE else name[2:-2]
+    attrs = PARAMETERS[: OPS[base].n_params]
+    for dtype in FLOATS:
+        arrays = [draw(base, (1007,), dtype, k) for k in range(OPS[name].arity)]
+
+        def on(*xs):
+            m = Core()
+            return np.asarray(m.op(name, *(m.array(x) for x in xs), attrs=attrs).value)
+
+        whole = on(*arrays)
+        for n in range(1, 41):
+            np.testing.assert_array_equal(on(*(x[:n] for x in arrays)), whole[:n])
+            np.testing.assert_array_equal(on(*(x[-n:] for x in arrays)), whole[-n:])
+        for layout in (
+            lambda x: x[::3],
+            lambda x: x[::-1],
+            lambda x: x[:1000].reshape(20, 50).T,
+            lambda x: np.asfortranarray(x[:1000].reshape(20, 50)),
+            lambda x: x[5],
+            lambda x: x[7:7],
+        ):
+            np.testing.assert_array_equal(on(*map(layout, arrays)), layout(whole))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "int64"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_integers(name, dtype):
+    for shapes in shapes_of(name):
+        arrays = operands(name, shapes, dtype)
+        (expected,) = run(program(name), arrays, "reference")
+        for machine in ("eager", "compiled"):
+            close(*run(program(name), arrays, machine), expected, VALUE_ULPS[name] * spacing(expected))
+
+
+@pytest.mark.parametrize("name", names("BINARY", "COMPARE"))
+def test_promotion_is_numpy_s(name):
+    dtypes = ("int32", "int64", "float32", "float64")
+    for a in dtypes:
+        for b in dtypes:
+            y = value(name, draw(name, (3,), a), draw(name, (3,), b, 1))
+            function = getattr(np, OPS[name].numpy or "true_divide")
+            with np.errstate(all="ignore"):
+                expected = function(np.ones(3, a), np.ones(3, b)).dtype
+            if name == "pow" and expected.kind == "i":
+                expected = np.dtype("float64")  # integer powers are computed as floats
+            assert y.dtype == expected, (a, b)
+
+
+# ---- against NumPy and scipy.special ------------------------------------------------------------------
+
+
+def known(name):
+    """The function of NumPy or scipy.special that the row answers to."""
+    numpy_name = OPS[name].numpy
+    return getattr(np, numpy_name, None) or getattr(scipy.special, numpy_name)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", [name for name in ELEMENTWISE if OPS[name].numpy])
+def test_values_are_numpy_s(name, dtype):
+    arrays = operands(name, [(1007,)] * OPS[name].arity, dtype)
+    exact = np.asarray(known(name)(*(x.astype("float64") for x in arrays)))
+    expected = exact.astype(dtype) if exact.dtype.kind == "f" else exact
+    # 2 ULP of ours, and up to 4 of NumPy's vector functions in float64
+    close(value(name, *arrays), expected, 6 * spacing(expected))
+
+
+# What NumPy has no complex function for; where it is not analytic, the side on which the real part lies.
+COMPLEX = {
+    "abs": lambda a: np.where(a.real < 0, -a, a),
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "softplus": lambda a: np.log(1 + np.exp(a)),
+    "relu": lambda a: np.where(a.real > 0, a, 0),
+    "leaky_relu": lambda a: np.where(a.real > 0, a, PARAMETERS[0] * a),
+    "elu": lambda a: np.where(a.real > 0, a, PARAMETERS[0] * np.expm1(a)),
+    "gelu": lambda a: a * 0.5 * (1 + scipy.special.erf(a / np.sqrt(2))),
+    "silu": lambda a: a / (1 + np.exp(-a)),
+    "zmul": lambda a, b: a * b,
+    "maximum": lambda a, b: np.where(a.real > b.real, a, b),
+    "minimum": lambda a, b: np.where(a.real < b.real, a, b),
+}
+# The words of a column as NumPy functions: its text is valid Python.
+WORDS = {
+    name: COMPLEX[name] if name in ("sigmoid",) else known(name)
+    for name in (
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "neg",
+        "square",
+        "reciprocal",
+        "exp",
+        "log",
+        "sin",
+        "cos",
+        "erf",
+        "pow",
+        "sign",
+        "sigmoid",
+        "where",
+        "greater",
+        "less",
+        "equal",
+    )
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_columns_against_complex_step(name):
+    """Im f(a + ih) / h has no cancellation (Squire & Trapp 1998): it is f' to a few ULP."""
+    function, step = COMPLEX.get(name) or known(name), 1e-200
+    xs = [draw(name, (200,), k=k) for k in range(OPS[name].arity)]
+    letters = dict(zip("ab", xs, strict=False), y=function(*map(np.complex128, xs)).real, p=PARAMETERS)
+    for k, text in enumerate(OPS[name].derivative[: len(xs)]):
+        column = eval(text, dict(WORDS), letters)
+        moved = [x + step * 1j if j == k else x + 0j for j, x in enumerate(xs)]
+        # Columns add terms of size 1 at most a few times: 100 roundings of those.
+        np.testing.assert_allclose(
+            np.broadcast_to(column, (200,)), function(*moved).imag / step, 1e-13, 2e-14
+        )
+
+
+# ---- against HIPS autograd ----------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Output seems independent of input")  # second derivatives that are zero
+@pytest.mark.parametrize("name", [name for name in SMOOTH if OPS[name].numpy])
+def test_derivatives_are_autograd_s(name):
+    autograd = pytest.importorskip("autograd")
+    function = getattr(pytest.importorskip("autograd.numpy"), OPS[name].numpy, None) or getattr(
+        pytest.importorskip("autograd.scipy.special"), OPS[name].numpy
+    )
+    arrays = operands(name, [(50,)] * OPS[name].arity)
+    ones = np.ones(50)
+
+    def gradients(m, *xs):
+        first = m.vjp([m.op(name, *xs)], [m.array(ones)], xs)
+        found = list(first)
+        for g in first:
+            found += m.vjp([g], [m.array(ones)], xs) if g is not None else [None] * len(xs)
+        return found
+
+    grads = [autograd.elementwise_grad(function, k) for k in range(len(arrays))]
+    grads += [autograd.elementwise_grad(g, k) for g in grads for k in range(len(arrays))]
+    for ours, theirs in zip(run(gradients, arrays, "eager"), grads, strict=True):
+        if ours is None:
+            ours = np.zeros(50)
+        # Each side rounds some tens of times, and terms of either sign reach a hundred times the result.
+        np.testing.assert_allclose(ours, theirs(*arrays), rtol=1e-12, atol=1e-12)

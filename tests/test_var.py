@@ -1,0 +1,301 @@
+"""Var: operators, promotion, arrays that come in, conversions, and what it refuses."""
+
+import copy
+import math
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import wengert as wg
+
+
+@pytest.fixture
+def tape():
+    return wg.Tape()
+
+
+def same(v, expected):
+    """Value, shape and dtype agree with NumPy's."""
+    expected = np.asarray(expected)
+    assert (v.shape, v.dtype) == (expected.shape, expected.dtype)
+    assert_array_equal(v.value, expected)
+
+
+# ---- operators and promotion ----------------------------------------------------------------------------
+
+OPERATORS = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+OTHERS = [
+    2, 2.5, np.float32(2.5), np.float64(2.5), np.int32(2), np.arange(1.0, 4.0), np.arange(1, 4, dtype="i4"),
+    np.arange(1, 7, dtype="f4").reshape(2, 3), np.array(2.0), [1.0, 2.0, 3.0],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8"])
+@pytest.mark.parametrize("other", OTHERS, ids=lambda x: f"{type(x).__name__}-{getattr(x, 'dtype', '')}")
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_promote_as_numpy(tape, name, other, dtype):
+    plain = np.array([1, 2, 3], dtype)
+    v = tape.leaf(plain)
+    operator = OPERATORS[name]
+    same(operator(v, other), operator(plain, other))
+    reflected = operator(np.asarray(other) if isinstance(other, list) else other, plain)
+    same(operator(other, v), reflected)
+
+
+def test_python_numbers_are_weak_and_numpy_scalars_are_not(tape):
+    v = tape.leaf(np.ones(2, "f4"))
+    assert (v * 2.0).dtype == np.float32
+    assert (v * np.float64(2.0)).dtype == np.float64
+    assert (v * np.ones(2)).dtype == np.float64
+    assert (tape.leaf(np.arange(2)) * 2.0).dtype == np.float64
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, 0.5, -0.5, 2.5])
+def test_powers(tape, exponent):
+    plain = np.array([0.5, 1.0, 4.0])
+    v = tape.leaf(plain)
+    assert_allclose((v**exponent).value, plain**exponent, rtol=4e-16)
+    assert_allclose(np.power(v, exponent).value, plain**exponent, rtol=4e-16)
+    assert_allclose((2.0**v).value, 2.0**plain, rtol=4e-16)
+
+
+def test_special_exponents_take_their_own_ops(tape):
+    v = tape.leaf(2.0)
+    ops = [tape.node((v**e).index).op for e in (2, 0.5, -1, 1, 3)]
+    assert ops == ["square", "sqrt", "reciprocal", "copy", "pow"]
+
+
+def test_unary_operators(tape):
+    v = tape.leaf(np.array([-1.5, 2.0]))
+    same(-v, [1.5, -2.0])
+    same(+v, [-1.5, 2.0])
+    same(abs(v), [1.5, 2.0])
+    same(~(v > 0), [True, False])
+    same((v > 0) & (v < 1), [False, False])
+    same((v > 0) | (v < 1), [True, True])
+
+
+def test_a_modulo_in_pow_is_refused(tape):
+    with pytest.raises(TypeError, match="modulo"):
+        pow(tape.leaf(2.0), 2, 3)
+
+
+def test_unknown_operands_are_left_to_them(tape):
+    class Other:
+        def __radd__(self, left):
+            return "answered"
+
+    v = tape.leaf(1.0)
+    assert v + Other() == "answered"
+    with pytest.raises(TypeError, match="unsupported operand"):
+        v + object()
+    assert (v == None) is False  # noqa: E711
+    assert (v == "a") is False
+
+
+# ---- arrays that come in --------------------------------------------------------------------------------
+
+LAYOUTS = {
+    "F-order": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "strided": np.arange(24.0).reshape(4, 6)[::2, ::2],
+    "reversed": np.arange(6.0).reshape(2, 3)[::-1, ::-1],
+    "transposed": np.arange(6.0).reshape(3, 2).T,
+    "big-endian": np.arange(6, dtype=">f8").reshape(2, 3),
+    "unaligned": np.frombuffer(b"x" + np.arange(6.0).tobytes(), np.uint8)[1:].view("f8").reshape(2, 3),
+    "field": np.array([(1, 2.0), (3, 4.0)], dtype=[("a", "i1"), ("b", "f8")])["b"],
+    "0-d": np.array(3.0),
+    "empty": np.zeros((0, 3)),
+    "broadcast": np.broadcast_to(np.arange(3.0), (2, 3)),
+    "bool": np.array([True, False]),
+    "int8": np.arange(3, dtype="i1"),
+    "uint16": np.arange(3, dtype="u2"),
+    "uint32": np.arange(3, dtype="u4"),
+    "large": np.arange(200_000.0)[::-1],
+    "complex": np.array([1 + 2j, 3.0]),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout_comes_in(tape, layout):
+    array = LAYOUTS[layout]
+    v = tape.leaf(array)
+    assert_array_equal(v.value, array)
+    assert v.dtype.isnative
+    assert v.ndim == 0 or (v.value.flags.c_contiguous and v.value.flags.writeable)
+    assert v.dtype == array.dtype or np.can_cast(array.dtype, v.dtype)
+
+
+def test_a_read_only_array_comes_in(tape):
+    array = np.arange(3.0)
+    array.flags.writeable = False
+    same(tape.leaf(array) + 1, array + 1)
+
+
+def test_small_arrays_are_copied(tape):
+    array = np.ones(3)
+    v = tape.leaf(array)
+    array[:] = 7
+    same(v, np.ones(3))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "g", "O", "U3", "u8", "M8[s]"])
+def test_unsupported_dtypes_are_named(tape, dtype):
+    array = np.zeros(2, dtype)
+    with pytest.raises(TypeError, match=r"cannot be recorded; supported are bool, int32.*astype"):
+        tape.leaf(1.0) + array
+
+
+def test_values_are_fresh_copies(tape):
+    v = tape.leaf(np.ones(3))
+    first = v.value
+    first[:] = 5
+    same(v, np.ones(3))
+    assert type(tape.leaf(1.0).value) is np.float64
+    assert type(tape.leaf(np.float32(1)).value) is np.float32
+
+
+# ---- attributes, conversions ----------------------------------------------------------------------------
+
+
+def test_attributes(tape):
+    v = tape.leaf(np.zeros((2, 3), "f4"))
+    assert (v.shape, v.ndim, v.size, v.dtype, len(v)) == ((2, 3), 2, 6, np.float32, 2)
+    assert v.T.shape == (3, 2)
+    assert v.tape is tape
+    assert v.index == len(tape) - 2
+    assert (np.shape(v), np.ndim(v), np.size(v)) == ((2, 3), 2, 6)
+    rows = list(v)
+    assert len(rows) == 2
+    assert rows[0].shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("convert", "name"),
+    [
+        (float, "np.sin"),
+        (math.sin, "np.sin"),
+        (int, "astype"),
+        (complex, "astype"),
+        (np.asarray, "asarray"),
+        (lambda v: np.array([v, v]), "asarray|float"),
+        (lambda v: v.item(), "v.item"),
+        (lambda v: v.tolist(), "v.tolist"),
+        (range, "static_argnums"),
+    ],
+)
+def test_what_would_drop_the_derivative_raises(tape, convert, name):
+    with pytest.raises(TypeError, match=name) as caught:
+        convert(tape.leaf(1.0))
+    assert "v.value" in str(caught.value)
+
+
+def test_storing_in_a_plain_array_raises(tape):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        np.zeros(1)[0] = tape.leaf(1.0)
+    assert "would drop the derivative" in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_small_integers_promote_as_the_supported_ones(tape):
+    v = tape.leaf(np.ones(3, "i4"))
+    same(v + np.arange(3, dtype="u1"), np.arange(1, 4, dtype="i4"))
+    same(v + np.arange(3, dtype="u4"), np.arange(1, 4, dtype="i8"))
+
+
+def test_bool_and_formatting_see_eager_values(tape):
+    v = tape.leaf(0.5)
+    assert bool(v > 0)
+    assert not v < 0
+    assert f"{v:.3f}" == "0.500"
+    assert str(v) == "0.5"
+    assert repr(v) == "Var(0.5)"
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(tape.leaf(np.ones(2)))
+
+
+def test_hash_is_identity(tape):
+    v, w = tape.leaf(1.0), tape.leaf(1.0)
+    assert len({v, w}) == 2
+    assert v in {v: None}
+
+
+def test_len_and_iteration_of_a_number_raise(tape):
+    v = tape.leaf(1.0)
+    with pytest.raises(TypeError, match="no length"):
+        len(v)
+    with pytest.raises(TypeError, match="iterated"):
+        iter(v)
+
+
+def test_writing_raises(tape):
+    with pytest.raises(TypeError, match=r"np\.where, np\.concatenate"):
+        tape.leaf(np.ones(3))[0] = 1.0
+
+
+@pytest.mark.parametrize("action", [pickle.dumps, copy.deepcopy])
+def test_a_var_is_not_copied_away_from_its_tape(tape, action):
+    with pytest.raises(TypeError, match=r"v\.value"):
+        action(tape.leaf(1.0))
+
+
+# ---- life and threads -----------------------------------------------------------------------------------
+
+
+def test_a_leaked_var_says_so():
+    kept = []
+    wg.grad(lambda x: kept.append(x) or x * x)(1.0)
+    assert repr(kept[0]) == "Var(ended)"
+    for use in (lambda v: v.value, lambda v: v + 1, lambda v: v.shape, np.sin, lambda v: 2 * v):
+        with pytest.raises(RuntimeError, match="has ended"):
+            use(kept[0])
+    assert wg.grad(np.sin)(0.0) == 1.0  # and the next transform is not disturbed
+    with pytest.raises(RuntimeError, match="has ended"):
+        kept[0] * 1.0
+
+
+def test_vars_of_two_tapes_do_not_mix():
+    with pytest.raises(ValueError, match="unrelated tapes"):
+        wg.Tape().var(1.0) + wg.Tape().var(1.0)
+
+
+def test_a_tape_belongs_to_its_thread(tape):
+    v, caught = tape.leaf(1.0), []
+
+    def work():
+        try:
+            v + 1
+        except RuntimeError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(caught) == 1
+    assert "thread" in str(caught[0])
+
+
+def test_threads_have_tapes_of_their_own():
+    found = []
+
+    def work(k):
+        found.append([wg.grad(lambda x: x**3)(float(k)) for _ in range(50)] == [3.0 * k**2] * 50)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 4
