@@ -82,8 +82,8 @@ wg_status wg_kernels_init(const char *isa, char *message, size_t message_size);
 const char *wg_isa(void);                /* the table's name */
 bool wg_isa_supported(const char *name); /* compiled in and this CPU has it */
 
-/* At most so many threads run one program or one large op; results do not depend on it.  The default is the number of cores
- * this process may use, or OMP_NUM_THREADS if that is less.  VALUE_ERROR unless 1 <= n <= 256. */
+/* At most so many threads run one program or one large op; results do not depend on it.  The default is the number of
+ * cores this process may use, or OMP_NUM_THREADS if that is less.  VALUE_ERROR unless 1 <= n <= 256. */
 wg_status wg_set_num_threads(int n);
 int wg_get_num_threads(void);
 

@@ -55,7 +55,11 @@ class Tape:
     def set_outputs(self, outputs: Sequence[Any]) -> None: ...
     def call(self, child: Tape, operands: Sequence[Any]) -> list[Var]: ...
     def vjp(
-        self, outputs: Sequence[Any], cotangents: Sequence[Any], inputs: Sequence[Any], transient: bool = False
+        self,
+        outputs: Sequence[Any],
+        cotangents: Sequence[Any],
+        inputs: Sequence[Any],
+        transient: bool = False,
     ) -> list[Var | None]: ...
     def jvp(
         self, inputs: Sequence[Any], tangents: Sequence[Any], outputs: Sequence[Any]
