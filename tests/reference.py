@@ -222,9 +222,9 @@ where = Row("where", lambda c, a, b: a if c else b, lowest=False)  # linear
 where.vjp = lambda g, y, c, a, b: [None, where(c, g, 0), where(c, 0, g)]
 where.jvp = lambda tangents, y, c, a, b: where(c, *(t or 0 for t in tangents[1:]))
 
-add = Row("add", operator.add, lambda a, b, y: 1, lambda a, b, y: 1, lowest=0)
-sub = Row("sub", operator.sub, lambda a, b, y: 1, lambda a, b, y: -1, lowest=0)
-mul = Row("mul", operator.mul, lambda a, b, y: b, lambda a, b, y: a, lowest=0)
+add = Row("add", operator.add, lambda a, b, y: 1, lambda a, b, y: 1, lowest=False)
+sub = Row("sub", operator.sub, lambda a, b, y: 1, lambda a, b, y: -1, lowest=False)
+mul = Row("mul", operator.mul, lambda a, b, y: b, lambda a, b, y: a, lowest=False)
 # 0 if either factor is, even against inf or NaN: a branch that `where` did not take has no say.
 zmul = Row("zmul", lambda a, b: a * b if a and b else 0.0, lambda a, b, y: b, lambda a, b, y: a)
 div = Row("div", lambda a, b: a / b if b else a * copysign(inf, b),
@@ -233,15 +233,15 @@ pow_ = Row("pow", power, lambda a, b, y: where(equal(b, 0), 0, b * pow_(a, b - 1
            lambda a, b, y: where(equal(a, 0), 0, y * log(a)))
 maximum = Row("maximum", lambda *xs: max(xs, key=lambda x: (x != x, x)),  # NaN if there is any
               lambda a, b, y: where(greater(a, b), 1, where(equal(a, b), 0.5, 0)),
-              lambda a, b, y: where(less(a, b), 1, where(equal(a, b), 0.5, 0)), lowest=0)
+              lambda a, b, y: where(less(a, b), 1, where(equal(a, b), 0.5, 0)), lowest=False)
 minimum = Row("minimum", lambda *xs: min(xs, key=lambda x: (x == x, x)),
               lambda a, b, y: where(less(a, b), 1, where(equal(a, b), 0.5, 0)),
-              lambda a, b, y: where(greater(a, b), 1, where(equal(a, b), 0.5, 0)), lowest=0)
+              lambda a, b, y: where(greater(a, b), 1, where(equal(a, b), 0.5, 0)), lowest=False)
 
-neg = Row("neg", operator.neg, lambda a, y: -1, lowest=0)
-abs_ = Row("abs", abs, lambda a, y: sign(a), lowest=0)
-sign = Row("sign", lambda a: (a > 0) - (a < 0) if a == a else a, lowest=0)
-square = Row("square", lambda a: a * a, lambda a, y: 2 * a, lowest=0)
+neg = Row("neg", operator.neg, lambda a, y: -1, lowest=False)
+abs_ = Row("abs", abs, lambda a, y: sign(a), lowest=False)
+sign = Row("sign", lambda a: (a > 0) - (a < 0) if a == a else a, lowest=False)
+square = Row("square", lambda a: a * a, lambda a, y: 2 * a, lowest=False)
 reciprocal = Row("reciprocal", lambda a: div(1, a), lambda a, y: -(y * y))
 sqrt = Row("sqrt", c99(math.sqrt), lambda a, y: div(0.5, y))
 exp = Row("exp", c99(math.exp), lambda a, y: y)

@@ -81,12 +81,12 @@ def test_rows_out_of_range(rows):
         m = Core()
         xs = [m.array(ONES((2, 3))), m.array(np.array(rows)), *map(m.array, others)]
         length = len(m.tape)
-        with pytest.raises(IndexError, match="out of range"):
+        with pytest.raises(IndexError, match=r"index -?\d+ is out of bounds for axis 0 with size 2"):
             m.op(name, *xs)
         assert len(m.tape) == length
         m = Core(abstract=True)
         y = m.op(name, m.array(ONES((2, 3))), m.array(np.array(rows)), *map(m.array, others))
-        with pytest.raises(IndexError, match="out of range"):
+        with pytest.raises(IndexError, match="out of bounds"):
             m.read([y])
 
 

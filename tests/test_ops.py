@@ -133,6 +133,10 @@ def test_a_lane_does_not_depend_on_its_place(name):
 @pytest.mark.parametrize("dtype", ["bool", "int32", "int64"])
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_integers(name, dtype):
+    if dtype == "bool" and name in ("sub", "neg", "sign"):  # as NumPy
+        with pytest.raises(TypeError, match=f"{name} is not defined for bools"):
+            value(name, *operands(name, next(iter(shapes_of(name))), dtype))
+        return
     for shapes in shapes_of(name):
         arrays = operands(name, shapes, dtype)
         (expected,) = run(program(name), arrays, "reference")

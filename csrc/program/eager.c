@@ -108,7 +108,7 @@ static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
         step.n_attr = wg_attrs(t, id, &step.attrs);
         step.scratch = wg_scratch(t, wg_prepare(k, &step));
         status = step.scratch ? wg_execute(k, &step) : wg_no_memory(t);
-        if (step.problem) wg_fail(t, status, "%s: %s", wg_row(step.op)->name, step.problem);
+        if (step.scratch && status != WG_OK) wg_explain(&step, status, t->error, sizeof t->error);
     }
     if (operands != few) free(operands);
     return status;

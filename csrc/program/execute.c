@@ -1,4 +1,5 @@
 /* One op on arrays: what an eager node and a program's step both run. */
+#include <stdio.h>
 #include <string.h>
 
 #include "program.h"
@@ -49,11 +50,15 @@ static wg_status execute_concatenate(const wg_kernels *k, wg_step *step) {
 }
 
 /* ---- rows by index ----------------------------------------------------------------------------------------- */
-/* Row number of index element i, counted from the end if negative; -1 if out of range. */
-static int64_t row_of(const wg_array *index, int64_t i, int64_t n_rows) {
+static int64_t index_at(const wg_array *index, int64_t i) {
     int64_t item;
     const char *at = wg_fetch(&item, index, i, 1);
-    int64_t row = index->dtype == WG_I32 ? *(const int32_t *)at : *(const int64_t *)at;
+    return index->dtype == WG_I32 ? *(const int32_t *)at : *(const int64_t *)at;
+}
+
+/* Row number of index element i, counted from the end if negative; -1 if out of range. */
+static int64_t row_of(const wg_array *index, int64_t i, int64_t n_rows) {
+    int64_t row = index_at(index, i);
     if (row < 0) row += n_rows;
     return row >= 0 && row < n_rows ? row : -1;
 }
@@ -62,8 +67,9 @@ static wg_array rows_view(const wg_array *x) { /* one row of x: its axes but the
     return (wg_array){x->data, x->shape + 1, x->strides + 1, x->ndim - 1, x->dtype};
 }
 
-static wg_status out_of_range(wg_step *step) {
-    step->problem = "an index is out of range for the first axis";
+static wg_status out_of_range(wg_step *step, int64_t i) {
+    step->index = index_at(&step->in[1], i);
+    step->extent = step->in[0].shape[0];
     return WG_INDEX_ERROR;
 }
 
@@ -76,7 +82,7 @@ static wg_status execute_gather(const wg_kernels *k, wg_step *step) {
     bool whole = wg_array_contiguous(&row);
     for (int64_t i = 0; i < n; i++) {
         int64_t at = row_of(index, i, x->shape[0]);
-        if (at < 0) return out_of_range(step);
+        if (at < 0) return out_of_range(step, i);
         char *dst = step->out.data + i * width * itemsize;
         row.data = x->data + at * x->strides[0] * itemsize;
         if (whole)
@@ -110,7 +116,7 @@ static wg_status execute_index_add(const wg_kernels *k, wg_step *step) {
     const wg_array *index = &step->in[1], *b = &step->in[2];
     int64_t n = wg_array_size(index), n_rows = step->out.shape[0];
     for (int64_t i = 0; i < n; i++)
-        if (row_of(index, i, n_rows) < 0) return out_of_range(step); /* before anything is changed */
+        if (row_of(index, i, n_rows) < 0) return out_of_range(step, i); /* before anything is changed */
     copy_base(step);
     wg_array row = rows_view(&step->out), more = {.ndim = row.ndim, .dtype = b->dtype};
     more.shape = b->shape + index->ndim;
@@ -236,6 +242,15 @@ int wg_parts(double nanoseconds, int most) {
     const double grain = 30e3; /* waking a worker takes up to 10 us: a part should be worth several */
     if (nanoseconds < 2 * grain) return 1;
     return nanoseconds / grain < most ? (int)(nanoseconds / grain) : most;
+}
+
+void wg_explain(const wg_step *step, wg_status status, char *text, size_t size) {
+    const char *name = wg_row(step->op)->name;
+    if (status == WG_INDEX_ERROR)
+        snprintf(text, size, "%s: index %lld is out of bounds for axis 0 with size %lld", name, (long long)step->index,
+                 (long long)step->extent);
+    else
+        snprintf(text, size, "%s: %s", name, step->problem ? step->problem : "failed");
 }
 
 /* ---- dispatch ---------------------------------------------------------------------------------------------- */

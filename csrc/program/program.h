@@ -34,10 +34,13 @@ typedef struct {
     const wg_array *in;
     wg_array out; /* C-contiguous; for slice_add and index_add its data may be in[0]'s */
     const int64_t *attrs;
-    void *scratch;       /* wg_prepare's bytes, 64-byte aligned */
-    int max_parts;       /* that scratch was sized for */
-    const char *problem; /* set on failure */
+    void *scratch;         /* wg_prepare's bytes, 64-byte aligned */
+    int max_parts;         /* that scratch was sized for */
+    const char *problem;   /* set on failure */
+    int64_t index, extent; /* of WG_INDEX_ERROR: what was out of range of what */
 } wg_step;
+/* The failed step in words. */
+void wg_explain(const wg_step *step, wg_status status, char *text, size_t size);
 
 wg_status wg_execute(const wg_kernels *k, wg_step *step);
 /* To be called once, before the step runs; data may be unknown yet.  Returns the bytes of scratch that it takes. */

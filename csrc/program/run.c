@@ -1,5 +1,4 @@
 /* Programs: made once, replayed without Python and without allocation. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,8 +62,7 @@ static wg_status run_steps(wg_program *p) {
         step->out.data = step->in[step->n_in].data; /* the result is the array behind the operands */
         wg_status status = wg_execute(k, step);
         if (status == WG_OK) continue;
-        snprintf(p->error, sizeof p->error, "%s: %s", wg_row(step->op)->name, step->problem ? step->problem : "failed");
-        step->problem = NULL;
+        wg_explain(step, status, p->error, sizeof p->error);
         return status;
     }
     return WG_OK;
