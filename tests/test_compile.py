@@ -436,3 +436,29 @@ def test_any_number_of_threads_gives_the_same_bits(rng):
     for n in (0, -1, 257):
         with pytest.raises(ValueError, match="expected 1 to 256"):
             wg.set_num_threads(n)
+
+
+def test_an_array_rewritten_while_recording_is_refused():
+    def f(x):
+        work, total = np.zeros(3), 0.0
+        for k in range(3):
+            work[:] = k
+            total = total + np.sum(x * work)
+        return total
+
+    assert wg.grad(f)(np.arange(3.0)).tolist() == [3.0, 3.0, 3.0]
+    with pytest.raises(ValueError, match=r"array of shape \(3,\) was changed in place"):
+        wg.compile(f)(np.arange(3.0))
+
+
+def test_what_a_recording_leaves_behind_takes_no_operations():
+    kept = []
+    g = wg.compile(lambda x: kept.append(x) or 2 * x)
+    assert g(2.0) == 4.0
+    with pytest.raises(RuntimeError, match="has ended"):
+        kept[0] + 1
+
+
+def test_only_arrays_and_plain_values_are_returned():
+    with pytest.raises(TypeError, match="returned a generator"):
+        wg.compile(lambda x: (x for _ in range(2)))(1.0)

@@ -90,10 +90,17 @@ def test_a_traced_index_gathers(rng):
         ((0, 0, 0, 0), IndexError, "too many indices"),
         ((..., ...), IndexError, "single ellipsis"),
         (1.0, IndexError, "only integers"),
-        (np.array([0, 3]), IndexError, "out of range"),
+        (np.array([0, 3]), IndexError, "index 3 is out of bounds for axis 0 with size 3"),
         ((np.array([0]), np.array([4])), IndexError, "out of bounds"),
     ],
 )
 def test_bad_indices_raise(tape, key, error, match):
     with pytest.raises(error, match=match):
         tape.leaf(A)[key]
+
+
+@pytest.mark.parametrize("mask", [[True, False], [True, False, True, False], [[True] * 3]])
+def test_a_mask_must_match_its_axes(mask):
+    with pytest.raises(IndexError, match=r"boolean index did not match|too many indices"):
+        wg.grad(lambda x: np.sum(x[np.array(mask)]))(np.arange(3.0))
+    assert wg.grad(lambda x: np.sum(x[x > 0.5] ** 2))(np.arange(3.0)).tolist() == [0.0, 2.0, 4.0]

@@ -409,3 +409,36 @@ def test_check_grads_finds_what_is_wrong(mode):
         wg.testing.check_grads(wrong_in_second_order, (2.0,), order=2, modes=(mode,))
     with pytest.raises(ValueError, match="mode 'back'"):
         wg.testing.check_grads(np.sin, (1.0,), modes=("back",))
+
+
+def test_an_array_may_be_rewritten_after_it_was_recorded():
+    """Of any size: an eager tape keeps what it read."""
+    for n in (4, 400_000):
+        b, x = np.ones(n), np.full(n, 3.0)
+
+        def f(scale, b=b):
+            y = np.sum(scale * b)
+            b[:] = 7.0
+            return y
+
+        assert wg.grad(f)(2.0) == n
+        _, pullback = wg.vjp(lambda v: v * v, x)
+        x[:] = 100.0
+        assert pullback(np.ones(n))[0][0] == 6.0
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_classes_with_arithmetic_of_their_own_are_refused():
+    for x in (np.ma.array(np.ones(3), mask=[1, 0, 0]), np.asmatrix(np.ones((2, 2)))):
+        with pytest.raises(TypeError, match="cannot be recorded"):
+            wg.value_and_grad(np.sum)(x)
+
+
+def test_argnums_must_be_integers():
+    for argnums in ("a", 1.0, ("a",)):
+        with pytest.raises(TypeError, match="expected an int or a tuple of ints"):
+            wg.grad(np.sin, argnums=argnums)(1.0)
+
+
+def test_an_integer_beyond_64_bits_is_a_float():
+    assert wg.grad(lambda x: np.sum(x * 2**70))(np.ones(2)).tolist() == [2.0**70] * 2

@@ -108,6 +108,8 @@ cdef class Tape:
     cdef int depth              # number of ancestors
     cdef dict slots             # abstract: identity of an array or Var -> its input node
     cdef readonly list sources  # abstract: per input slot None (declared), or the ndarray or Var behind it
+    cdef public list snapshots  # abstract: (captured ndarray, its contents when first used)
+    cdef public bint ended      # the recording is over: its Vars take no more operations
     cdef object __weakref__
 
     cdef wg_id node_of(self, object x) except? 0xFFFFFFFF

@@ -39,6 +39,8 @@ class Tape:
     @property
     def abstract(self) -> bool: ...
     parent: Tape | None
+    snapshots: list[tuple[Any, Any]]
+    ended: bool
     @property
     def sources(self) -> list[Any]: ...
     @property

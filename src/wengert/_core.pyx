@@ -33,9 +33,6 @@ cdef extern from *:
     PyObject *wg_current
     bint try_buffer(object x, Py_buffer *view, int flags) noexcept
 
-# An array larger than this is used in place by an eager tape, a smaller one is copied: copying 1 MB takes
-# some 50 us, less than the operations that read it, and frees the caller to change the array.
-cdef Py_ssize_t BORROW_BYTES = 1 << 20
 cdef enum:
     MAX_ATTRS = 128         # a slice has three per axis
     MAX_IDLE = 8            # emptied C tapes kept for the next transform
@@ -128,6 +125,10 @@ def supported(x):
     Raises TypeError for float16, longdouble, uint64, object, str and the like.
     """
     cdef object array = x if isinstance(x, Array) else np_asarray(x)
+    if type(array) is not Array and array.__array_priority__ > 0:  # a class that computes in a way of its own
+        raise TypeError(
+            f"a {type(array).__name__} cannot be recorded, for its mask or its own arithmetic would be lost: "
+            f"pass a plain array (np.asarray(x), or x.filled(...) where it is masked)")
     dtype = array.dtype
     if dtype in CODES:
         if array.flags.aligned and not any([stride % dtype.itemsize for stride in array.strides]):
@@ -142,39 +143,24 @@ def supported(x):
     return array.astype(dtype)
 
 
-cdef void release_buffer(void *owner) noexcept with gil:
-    PyBuffer_Release(<Py_buffer *>owner)
-    PyMem_Free(owner)
-
-
 cdef wg_id leaf(Tape tape, object array) except? 0xFFFFFFFF:
-    """A new leaf of an eager tape for an array that `supported` has passed."""
+    """A new leaf of an eager tape for an array that `supported` has passed.
+
+    The array is copied: that costs less than any operation that reads it, and the caller may go on to change it.
+    """
     cdef int64_t strides[32]
     cdef wg_id out = 0
     cdef int code = CODES[array.dtype], k
     cdef wg_status status
-    cdef Py_buffer *view = <Py_buffer *>PyMem_Malloc(sizeof(Py_buffer))
-    if view == NULL:
-        raise MemoryError()
+    cdef Py_buffer view
     if array.ndim > WG_MAX_NDIM:
-        PyMem_Free(view)
         raise ValueError(f"an array of {array.ndim} axes cannot be recorded; at most {WG_MAX_NDIM} can")
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_RECORDS_RO)
-    except BaseException:
-        PyMem_Free(view)
-        raise
+    PyObject_GetBuffer(array, &view, PyBUF_RECORDS_RO)
     for k in range(view.ndim):
         strides[k] = view.strides[k] // view.itemsize
-    if view.len > BORROW_BYTES:
-        status = wg_leaf(tape.handle, <wg_dtype>code, view.ndim, <int64_t *>view.shape, strides, view.buf,
-                         release_buffer, view, &out)
-        if status != WG_OK:
-            release_buffer(view)
-    else:
-        status = wg_leaf(tape.handle, <wg_dtype>code, view.ndim, <int64_t *>view.shape, strides, view.buf,
-                         NULL, NULL, &out)
-        release_buffer(view)
+    status = wg_leaf(tape.handle, <wg_dtype>code, view.ndim, <int64_t *>view.shape, strides, view.buf,
+                     NULL, NULL, &out)
+    PyBuffer_Release(&view)
     check(tape, status)
     return out
 
@@ -211,6 +197,7 @@ cdef class Tape:
         self.depth = 0 if parent is None else parent.depth + 1
         self.slots = {}
         self.sources = []
+        self.snapshots = []
 
     def __dealloc__(self):
         # Nobody refers to this object any more: no Var can see the C tape that the next transform takes over.
@@ -249,13 +236,17 @@ cdef class Tape:
         if type(x) is Var:
             v = <Var>x
             if v.tape is self:
-                if v.index >= wg_tape_len(self.handle):
+                if v.index >= wg_tape_len(self.handle) or self.ended:
                     raise_ended()
                 return v.index
             return lift(self, v)
         code = weak_code(x)
         if code >= 0:
-            pack(&value, code, x)
+            try:
+                pack(&value, code, x)
+            except OverflowError:  # an int beyond 64 bits is a float, as it is to NumPy's float arrays
+                code = WG_F64
+                pack(&value, code, x)
             check(self, wg_constant(self.handle, <wg_dtype>code, &value, True, &out))
             return out
         if type(x) is bool or isinstance(x, Generic):
@@ -282,6 +273,8 @@ cdef class Tape:
         check(self, wg_input(self.handle, dtype, ndim, shape, weak, &out))
         self.slots[key] = out
         self.sources.append(source)
+        if isinstance(source, Array):
+            self.snapshots.append((source, source.copy()))
         return out
 
     def as_var(self, x):

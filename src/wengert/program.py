@@ -90,6 +90,7 @@ class Static:
 
 
 DTYPES = frozenset(_core.DTYPES)
+PLAIN = (bool, int, float, complex, str, bytes, np.generic)
 FLOAT, INTEGER = Traced(np.dtype(float), (), True), Traced(np.dtype(np.int64), (), True)
 
 
@@ -128,7 +129,9 @@ class Trace:
             self._keep(f(*args, **kwargs))
         finally:
             set_current(before)
+            tape.ended = True
         tape.parent = None  # the recording is over, and so is its relation to the tape around it
+        self._refuse_rewritten()
         self.hidden = tape.sources[len(self.traced) :]
         self.cacheable = not any(isinstance(source, Var) for source in self.hidden)
         self.alias = self._match(donated, leaf_names(tree.children[0] if keywords else tree))
@@ -141,8 +144,25 @@ class Trace:
         self.constants = [
             (k, leaf) for k, leaf in enumerate(leaves) if not isinstance(leaf, (Var, np.ndarray))
         ]
+        for _, leaf in self.constants:
+            if not (leaf is None or isinstance(leaf, PLAIN) or callable(leaf)):
+                raise TypeError(
+                    f"compile: the function returned a {type(leaf).__name__}; it must return arrays, "
+                    f"numbers, strings, None, or tuples, lists and dicts of them"
+                )
         if outputs:
             self.tape.set_outputs([self.tape.as_var(x) for x in outputs])
+
+    def _refuse_rewritten(self) -> None:
+        """A captured array is read at each replay; what the function itself writes to it is not replayed."""
+        snapshots, self.tape.snapshots = self.tape.snapshots, []
+        for array, before in snapshots:
+            if not np.array_equal(array, before, equal_nan=True):
+                raise ValueError(
+                    f"compile: an array of shape {array.shape} was changed in place after the recorded "
+                    f"function had used it; replays read it as it is then: use a new array for each value "
+                    f"(np.stack, array.copy())"
+                )
 
     def _match(self, donated: set[int], paths: list[str]) -> list[int]:
         """Per output the slot of the donated argument of its shape and dtype that it overwrites, or -1.

@@ -108,8 +108,8 @@ def _take_apart(tree: Any, leaves: list) -> Structure:
         order = tuple(tree)
         try:
             keys = tuple(sorted(order))
-        except TypeError:  # keys of several types have no order: take them as they stand
-            keys = order
+        except TypeError:  # keys of several types: by type, then as they print
+            keys = tuple(sorted(order, key=lambda key: (type(key).__name__, repr(key))))
         return Structure(dict, tuple([_take_apart(tree[key], leaves) for key in keys]), keys, order)
     if isinstance(tree, (tuple, list)):
         children = tuple([_take_apart(child, leaves) for child in tree])

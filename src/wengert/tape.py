@@ -56,6 +56,9 @@ class Tape(_core.Tape):
     (np.float64(5.077582561890373), np.float64(0.5))
     """
 
+    # No attributes of the caller's: a Var kept in one would be a cycle that the collector does not see.
+    __slots__ = ("_names", "_sections", "_variables")
+
     def __init__(self, abstract: bool = False, parent: _core.Tape | None = None):
         self._variables: list[int] = []
         self._names: dict[int, str] = {}

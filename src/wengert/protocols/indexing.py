@@ -23,6 +23,13 @@ class _Item(NamedTuple):
     index: Any
 
 
+class _Chosen(NamedTuple):
+    """Where a boolean mask is true along one of its axes, and that axis's extent."""
+
+    index: np.ndarray
+    extent: int
+
+
 @method("getitem")
 def getitem(v: Var, key: Any) -> Any:
     """v[key].
@@ -101,10 +108,23 @@ def _spell_out(v: Var, key: tuple, shape: tuple[int, ...]) -> list[_Item]:
             items += [_Item(k, slice(None)) for k in range(axis, axis + count)]
             axis += count
         else:
-            index = _in_range(entry, axis, shape[axis]) if isinstance(entry, int) else entry
-            items.append(_Item(axis, index))
+            items.append(_Item(axis, _checked(entry, axis, shape[axis])))
             axis += 1
     return items
+
+
+def _checked(entry: Any, axis: int, extent: int) -> Any:
+    """A slice, index or array of indices, now that the axis is known."""
+    if isinstance(entry, int):
+        return _in_range(entry, axis, extent)
+    if isinstance(entry, _Chosen):
+        if entry.extent != extent:
+            raise IndexError(
+                f"boolean index did not match indexed array along axis {axis}; size of axis is {extent} "
+                f"but size of corresponding boolean axis is {entry.extent}"
+            )
+        return entry.index
+    return entry
 
 
 def _entry(v: Var, entry: Any) -> list[Any]:
@@ -134,7 +154,8 @@ def _mask(v: Var, mask: Any) -> list[Any]:
         )
     if mask.ndim == 0:
         raise IndexError("a single True or False is not an index of a Var; use np.where")
-    return list(np.nonzero(mask.value if isinstance(mask, Var) else mask))
+    mask = mask.value if isinstance(mask, Var) else mask
+    return [_Chosen(index, n) for index, n in zip(np.nonzero(mask), mask.shape, strict=True)]
 
 
 def _extent(item: _Item, shape: tuple[int, ...]) -> int:

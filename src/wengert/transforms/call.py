@@ -89,10 +89,12 @@ class Bound:
         self.args = list(args)
         self.inputs: list[Var] = []
         self.structures: list[Structure] = []
+        if not all(isinstance(number, (int, np.integer)) for number in numbers):
+            raise TypeError(f"{name}: argnums is {argnums!r}, expected an int or a tuple of ints")
         if len({number % max(len(args), 1) for number in numbers}) != len(numbers):
             raise ValueError(f"{name}: argnums={argnums} names an argument twice")
         for number in numbers:
-            if not isinstance(number, (int, np.integer)) or not -len(args) <= number < len(args):
+            if not -len(args) <= number < len(args):
                 raise TypeError(
                     f"{name}: argnums={argnums} names argument {number}, but the function was called with "
                     f"{len(args)} positional arguments; pass what is differentiated by position"
