@@ -32,6 +32,7 @@ docs:
 
 bench:
 	$(PYTHON) benchmarks/import_time.py
+	$(PYTHON) benchmarks/decisions.py
 
 lint: lint-ruff lint-format lint-c lint-cython lint-types
 

@@ -1,0 +1,140 @@
+"""The measurements that the pages in docs/adr quote.
+
+    python benchmarks/decisions.py [chain] [derivative] [program]
+
+Medians of rounds in which the alternatives take turns.  Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 to
+compare programs on one thread, as the page does.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+import wengert as wg
+from wengert import _core
+
+
+def medians(alternatives: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The median time of each alternative in microseconds; the first two rounds warm up and are dropped."""
+    times: dict[str, list[float]] = {name: [] for name in alternatives}
+    for _ in range(rounds + 2):
+        for name, run in alternatives.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(1e6 * (time.perf_counter() - start))
+    return {name: statistics.median(measured[2:]) for name, measured in times.items()}
+
+
+def resident_bytes() -> int:
+    """The most memory that this process has held."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def chain(n: int = 10**6) -> None:
+    """ADR 1: a chain of n scalar operations, recorded from Python and swept in reverse."""
+    tape = wg.Tape()
+    x = y = tape.var(0.5)
+    before, start = resident_bytes(), time.perf_counter()
+    for _ in range(n):
+        y = wg.numpy.sin(y)
+    recorded = time.perf_counter()
+    print(f"chain of {n:,} sin: {(recorded - start) / n * 1e9:.0f} ns and ", end="")
+    print(f"{(resident_bytes() - before) / n:.1f} bytes a node to record, ", end="")
+    tape.gradient(y).wrt(x)
+    print(f"{(time.perf_counter() - recorded) / n * 1e9:.0f} ns a node for the reverse sweep")
+
+
+def derivative(n: int = 100_000, rounds: int = 50) -> None:
+    """ADR 5: g * (1 - y) * (1 + y) as the node that the rule appends, and as those it stands for."""
+    codes = {op.name: op.code for op in _core.ops()}
+    rng = np.random.default_rng(0)
+    tape = wg.Tape()
+    g, y, one = (tape.var(x) for x in (rng.normal(size=n), np.tanh(rng.normal(size=n)), np.array(1.0)))
+    length = len(tape)
+
+    def append(name: str, *operands: wg.Var) -> wg.Var:
+        return _core.record(codes[name], operands)
+
+    def one_node() -> None:
+        append("d_tanh_0", g, y)
+        tape.pop(length)
+
+    def expanded() -> None:
+        append("zmul", g, append("mul", append("sub", one, y), append("add", one, y)))
+        tape.pop(length)
+
+    for name, microseconds in medians({"one node": one_node, "expanded": expanded}, rounds).items():
+        print(f"derivative of tanh, {n:,} float64, {name}: {microseconds / 1e3:.2f} ms")
+
+
+Layers = list[tuple[np.ndarray, np.ndarray]]
+
+
+def loss(layers: Layers, x: np.ndarray, target: np.ndarray) -> float:
+    """The mean squared error of a tanh net."""
+    for weight, bias in layers:
+        x = np.tanh(x @ weight + bias)
+    return np.mean((x - target) ** 2)
+
+
+def by_hand(layers: Layers, x: np.ndarray, target: np.ndarray) -> tuple[float, Layers]:
+    """The loss and its gradient as one writes them in NumPy."""
+    outputs = [x]
+    for weight, bias in layers:
+        outputs.append(np.tanh(outputs[-1] @ weight + bias))
+    error = outputs[-1] - target
+    g, gradient = 2 * error / error.size, []
+    for (weight, _), below, above in zip(layers[::-1], outputs[-2::-1], outputs[::-1], strict=False):
+        g = g * (1 - above * above)
+        gradient.append((below.T @ g, g.sum(axis=0)))
+        g = g @ weight.T
+    return np.mean(error * error), gradient[::-1]
+
+
+def program() -> None:
+    """ADR 4: gradients by hand, eager and compiled, and what the plan saves."""
+    rng = np.random.default_rng(0)
+    for widths, rows in (
+        ([4, 32, 16, 4], 200),
+        ([16, 64, 64, 1], 32),
+        ([784, 128, 10], 32),
+        ([256] * 5 + [1], 1024),
+    ):
+        layers: Layers = [
+            (rng.normal(0, n_in**-0.5, (n_in, n_out)).astype("f4"), np.zeros(n_out, "f4"))
+            for n_in, n_out in pairwise(widths)
+        ]
+        x, target = (rng.normal(size=(rows, width)).astype("f4") for width in (widths[0], widths[-1]))
+        eager = wg.value_and_grad(loss)
+        compiled = wg.compile(eager)
+        ways = {"by hand": by_hand, "eager": eager, "compiled": compiled}
+        runs = {name: partial(way, layers, x, target) for name, way in ways.items()}
+        taken = medians(runs, 50 if rows < 1000 else 6)
+        info = compiled.program(layers, x, target).info
+        print(f"{'-'.join(map(str, widths))}, {rows} rows: ", end="")
+        print(", ".join(f"{name} {microseconds:,.0f} us" for name, microseconds in taken.items()), end="; ")
+        print(f"arena {info['arena_bytes']:,} of {info['value_bytes']:,} bytes")
+
+
+MEASUREMENTS = {"chain": chain, "derivative": derivative, "program": program}
+
+
+def main() -> None:
+    """Run the measurements that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
+    names = parser.parse_args().names
+    for name in names or MEASUREMENTS:
+        if name not in MEASUREMENTS:
+            parser.error(f"{name}: no such measurement; there are {', '.join(MEASUREMENTS)}")
+        MEASUREMENTS[name]()
+
+
+if __name__ == "__main__":
+    main()

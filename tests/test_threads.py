@@ -1,0 +1,64 @@
+"""The same bits for any number of threads, on arrays large enough to be split."""
+
+import numpy as np
+import pytest
+from oracle import OPS, names, run, weights
+from test_ops import operands, program
+
+import wengert as wg
+
+LARGE = 200_003  # prime, so that no split comes out even
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    before = wg.get_num_threads()
+    yield
+    wg.set_num_threads(before)
+
+
+def same_bits(program, arrays):
+    for machine in ("eager", "compiled"):
+        wg.set_num_threads(1)
+        expected = run(program, arrays, machine)
+        for threads in (2, 3, 7):
+            wg.set_num_threads(threads)
+            for _ in range(2):
+                for x, y in zip(run(program, arrays, machine), expected, strict=True):
+                    np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("name", names("UNARY", "BINARY", "COMPARE"))
+def test_elementwise(name):
+    same_bits(program(name), operands(name, [(LARGE,)] * OPS[name].arity, "float32"))
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "min", "logsumexp"])
+def test_reductions(name):
+    for mask in (1, 2, 3):
+        same_bits(lambda m, x, mask=mask: [m.op(name, x, attrs=(mask, 0))], [weights((401, 503))])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products(dtype):
+    for m, n, k in ((301, 203, 257), (1, 1009, 2003), (2003, 7, 501), (64, 2048, 64)):
+        arrays = [weights((m, k)).astype(dtype), weights((k, n), 1.0).astype(dtype)]
+        same_bits(lambda m, a, b: [m.op("matmul", a, b)], arrays)
+    batches = [weights((8, 65, 129)).astype(dtype), weights((129, 67), 1.0).astype(dtype)]
+    same_bits(lambda m, a, b: [m.op("matmul", a, b)], batches)
+
+
+def test_a_net_and_its_gradient():
+    def net(m, x, w, v):
+        h = m.op("tanh", m.op("matmul", x, w))
+        z = m.op("sum", m.op("square", m.op("matmul", h, v)), attrs=(3, 0))
+        return [z, *m.vjp([z], [m.array(np.array(1.0, "float32"))], [w, v])]
+
+    shapes = ((700, 130), (130, 260), (260, 11))
+    same_bits(net, [weights(shape, k).astype("float32") / 16 for k, shape in enumerate(shapes)])
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 257, 10**6])
+def test_numbers_of_threads_that_are_refused(wrong):
+    with pytest.raises(ValueError, match="threads"):
+        wg.set_num_threads(wrong)
