@@ -130,8 +130,10 @@ static wg_status execute_index_add(const wg_kernels *k, wg_step *step) {
             at += rest % lead.shape[a] * lead.strides[a];
             rest /= lead.shape[a];
         }
+        int64_t target = row_of(index, i, n_rows);
+        if (target < 0) return out_of_range(step, i); /* another thread of the caller's changed the indices */
         more.data = b->data + (whole ? i * width : at) * itemsize;
-        row.data = step->out.data + row_of(index, i, n_rows) * step->out.strides[0] * itemsize;
+        row.data = step->out.data + target * step->out.strides[0] * itemsize;
         add_to(k, &row, &more);
     }
     return WG_OK;
