@@ -65,6 +65,7 @@ void wg_tape_release(wg_tape *t) {
             pending = child;
         }
         for (uint32_t id = 0; id < dead->len; id++) wg_drop_value(dead, id);
+        wg_free_spares(dead);
         if (dead->program) dead->program_release(dead->program);
         wg_vectors_free(&dead->vectors);
         free(dead->nodes);

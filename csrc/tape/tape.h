@@ -16,6 +16,7 @@ typedef struct { /* reference-counted memory that views share */
     void *data;
     void (*release)(void *); /* NULL: data lies right behind this header */
     void *owner;
+    size_t size; /* bytes behind this header */
 } wg_buffer;
 
 typedef struct {       /* a strided window into a buffer */
@@ -72,6 +73,7 @@ typedef struct { /* a transformed copy of a child tape, kept for the next call: 
 } wg_derived;
 
 #define WG_CONST_SLOTS 256
+enum { WG_SPARES = 8 }; /* large buffers that a tape keeps for its next values */
 
 struct wg_tape {
     wg_node_rec *nodes;
@@ -96,9 +98,10 @@ struct wg_tape {
     uint32_t derived_len, derived_cap;
     void *scratch; /* grows to what the largest kernel call needed */
     size_t scratch_size;
+    wg_buffer *spares[WG_SPARES]; /* see value.c; NULL: an empty place */
+    size_t spare_bytes;
     int64_t refs;
     uintptr_t thread;
-    bool transient; /* inside a sweep that nothing encloses */
     char error[512];
 };
 
@@ -138,6 +141,7 @@ wg_status wg_set_view(wg_tape *t, wg_id id, wg_buffer *buffer, int64_t offset, u
 /* Gives node `id` fresh contiguous memory (inside the node when 0-d) and returns where, NULL if out of memory. */
 void *wg_alloc_value(wg_tape *t, wg_id id);
 void wg_drop_value(wg_tape *t, wg_id id);
+void wg_free_spares(wg_tape *t);
 char *wg_data(wg_tape *t, wg_id id); /* first element; NULL without a value */
 const int64_t *wg_strides(const wg_tape *t, wg_id id);
 /* The view that reshape, transpose, broadcast or slice makes of a strided operand.  False: only a copy can. */

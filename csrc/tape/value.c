@@ -9,8 +9,9 @@ _Static_assert(sizeof(wg_buffer) <= HEADER, "the header fits in one cache line")
 
 wg_buffer *wg_buffer_new(size_t size) {
     if (size > SIZE_MAX - 2 * HEADER) return NULL;
-    wg_buffer *b = aligned_alloc(HEADER, HEADER + (size + HEADER - 1) / HEADER * HEADER);
-    if (b) *b = (wg_buffer){.refs = 1, .data = (char *)b + HEADER};
+    size = (size + HEADER - 1) / HEADER * HEADER;
+    wg_buffer *b = aligned_alloc(HEADER, HEADER + size);
+    if (b) *b = (wg_buffer){.refs = 1, .data = (char *)b + HEADER, .size = size};
     return b;
 }
 
@@ -20,6 +21,40 @@ void wg_buffer_release(wg_buffer *b) {
     if (--b->refs) return;
     if (b->release) b->release(b->owner);
     free(b);
+}
+
+/* Large buffers are kept for the next value of about their size: memory fresh from the system costs a page fault for
+ * every 4 KB, several times what an op does with it. */
+enum { SPARE_LEAST = 1 << 15 };
+static const size_t spare_most = (size_t)32 << 20; /* bytes a tape keeps in all */
+
+static void let_go(wg_tape *t, wg_buffer *b) {
+    if (b->refs == 1 && !b->release && b->size >= SPARE_LEAST && t->spare_bytes + b->size <= spare_most)
+        for (int i = 0; i < WG_SPARES; i++)
+            if (!t->spares[i]) {
+                t->spares[i] = b;
+                t->spare_bytes += b->size;
+                return;
+            }
+    wg_buffer_release(b);
+}
+
+static wg_buffer *new_buffer(wg_tape *t, size_t size) {
+    int best = -1;
+    for (int i = 0; size >= SPARE_LEAST && i < WG_SPARES; i++) {
+        const wg_buffer *b = t->spares[i];
+        if (b && b->size >= size && b->size / 2 <= size && (best < 0 || b->size < t->spares[best]->size)) best = i;
+    }
+    if (best < 0) return wg_buffer_new(size);
+    wg_buffer *b = t->spares[best];
+    t->spares[best] = NULL;
+    t->spare_bytes -= b->size;
+    return b;
+}
+
+void wg_free_spares(wg_tape *t) {
+    for (int i = 0; i < WG_SPARES; i++)
+        if (t->spares[i]) wg_buffer_release(t->spares[i]);
 }
 
 wg_status wg_set_view(wg_tape *t, wg_id id, wg_buffer *buffer, int64_t offset, uint32_t strides) {
@@ -60,7 +95,7 @@ void *wg_alloc_value(wg_tape *t, wg_id id) {
     wg_contiguous_strides(ndim, wg_shape(t, id), strides);
     uint32_t stride_id = wg_intern(&t->vectors, ndim, strides);
     if (stride_id == WG_NONE) return NULL;
-    wg_buffer *buffer = wg_buffer_new((size_t)wg_size(t, id) * itemsize); /* fits: wg_make_shape checked */
+    wg_buffer *buffer = new_buffer(t, (size_t)wg_size(t, id) * itemsize); /* fits: wg_make_shape checked */
     if (!buffer || wg_set_view(t, id, buffer, 0, stride_id) != WG_OK) return NULL;
     return buffer->data;
 }
@@ -69,7 +104,7 @@ void wg_drop_value(wg_tape *t, wg_id id) {
     wg_node_rec *node = &t->nodes[id];
     if (node->flags & WG_FLAG_VIEW) {
         wg_view *view = &t->views[node->value.view];
-        wg_buffer_release(view->buffer);
+        let_go(t, view->buffer);
         *view = (wg_view){.strides = t->views_free};
         t->views_free = node->value.view;
     }
