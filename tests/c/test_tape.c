@@ -238,6 +238,26 @@ static void test_views_and_weak(void) {
     wg_tape_release(t);
 }
 
+static void count_release(void *count) { ++*(int *)count; }
+
+static void test_borrowed_memory(void) { /* read in place, released once: when the last view of it has gone */
+    wg_tape *t = wg_tape_new(false);
+    double x[6] = {1, 2, 3, 4, 5, 6}, got[3];
+    int released = 0;
+    wg_id a, column;
+    OK(wg_leaf(t, WG_F64, 2, (int64_t[]){2, 3}, (int64_t[]){3, 1}, x, count_release, &released, &a));
+    OK(wg_append(t, WG_slice, 1, &a, 6, (int64_t[]){1, -1, 2, 2, 1, 1}, &column));
+    x[5] = 60;
+    OK(wg_read(t, column, got));
+    CHECK(got[0] == 60 && got[1] == 3 && released == 0);
+    wg_tape_pop(t, column);
+    CHECK(released == 0);
+    wg_tape_pop(t, 0);
+    CHECK(released == 1);
+    wg_tape_release(t);
+    CHECK(released == 1);
+}
+
 int main(void) {
     char message[200] = "";
     if (wg_kernels_init(getenv("WENGERT_ISA"), message, sizeof message) != WG_OK)
@@ -250,6 +270,7 @@ int main(void) {
     test_donation();
     test_errors();
     test_views_and_weak();
+    test_borrowed_memory();
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
