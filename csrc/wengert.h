@@ -3,7 +3,7 @@
  * A tape is a flat list of nodes.  Record: each op appends a node.  Differentiate: wg_vjp and wg_jvp append more nodes
  * to the same tape.  Run: an abstract tape is lowered to a program and replayed.
  *
- * Every call that can fail returns a wg_status; the message lives in the tape (or program).  A failed call leaves the
+ * Every call that can fail returns a wg_status; the message lives in the tape.  A failed call leaves the
  * tape at its length before the call.
  */
 #ifndef WENGERT_H
@@ -167,9 +167,9 @@ typedef struct wg_program wg_program;
 wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out);
 void wg_program_release(wg_program *p);
 /* Replays: inputs and outputs are C-contiguous buffers, one per slot; outputs[k] == inputs[alias[k]] where donated,
- * otherwise outputs overlap no input.  Allocates nothing; needs no Python; callers wait for each other. */
-wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs);
-const char *wg_program_error(const wg_program *p);
+ * otherwise outputs overlap no input.  Allocates nothing; needs no Python; callers wait for each other.  On failure
+ * message (message_size bytes) is filled. */
+wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs, char *message, size_t message_size);
 
 typedef struct {
     uint32_t nodes;       /* of the tape, calls inlined */

@@ -89,6 +89,13 @@ static wg_status run_scalar(wg_tape *t, wg_id id, const wg_kernels *k) {
 
 enum { FEW = 8 };
 
+static wg_status no_room(wg_tape *t, wg_id id) {
+    char shape[256];
+    wg_shape_text(wg_ndim(t, id), wg_shape(t, id), shape, sizeof shape);
+    return wg_fail(t, WG_MEMORY_ERROR, "%s: unable to allocate a result of shape %s and dtype %s",
+                   wg_row(t->nodes[id].op)->name, shape, wg_dtype_name((wg_dtype)t->nodes[id].dtype));
+}
+
 static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
     const wg_id *in;
     wg_array few[FEW], *operands = few;
@@ -99,7 +106,7 @@ static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
         if (!wg_grow(&operands, &cap, (uint64_t)step.n_in, sizeof *operands)) return wg_no_memory(t);
     }
     bool stolen = steal(t, id);
-    wg_status status = stolen || wg_alloc_value(t, id) ? WG_OK : wg_no_memory(t);
+    wg_status status = stolen || wg_alloc_value(t, id) ? WG_OK : no_room(t, id);
     if (status == WG_OK) {
         for (int i = 0; i < step.n_in; i++) operands[i] = array_of(t, in[i]);
         step.in = operands;
@@ -116,43 +123,48 @@ static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
 
 static void release_program(void *program) { wg_program_release(program); }
 
+static wg_status program_of(wg_tape *t, wg_tape *child, wg_program **program) {
+    if (!child->program) {
+        wg_tape_adopt(child);
+        wg_status status = wg_program_new(child, NULL, program);
+        if (status != WG_OK) return wg_fail(t, status, "%s", child->error);
+        child->program = *program;
+        child->program_release = release_program;
+    }
+    *program = child->program;
+    return WG_OK;
+}
+
+/* Where a program finds an operand: its own memory, or a contiguous copy of it. */
+static wg_status bind_operand(wg_tape *t, wg_id id, void **pointer, wg_buffer **copy) {
+    wg_array x = array_of(t, id);
+    *pointer = x.data;
+    if (wg_array_contiguous(&x)) return WG_OK;
+    *copy = wg_buffer_new((size_t)wg_size(t, id) * wg_itemsize(x.dtype));
+    if (!*copy) return no_room(t, id);
+    *pointer = (*copy)->data;
+    return wg_read(t, id, *pointer);
+}
+
 /* The child's program, lowered at its first call, writes straight into the results' values. */
 static wg_status run_call(wg_tape *t, wg_id call) {
     const wg_id *in;
     int n_in = wg_operands(t, call, &in);
     wg_tape *child = t->children[t->attrs[t->nodes[call].attrs + 1]];
-    if (!child->program) {
-        wg_program *program;
-        wg_tape_adopt(child);
-        wg_status status = wg_program_new(child, NULL, &program);
-        if (status != WG_OK) return wg_fail(t, status, "%s", child->error);
-        child->program = program;
-        child->program_release = release_program;
+    wg_program *program;
+    WG_TRY(program_of(t, child, &program));
+    size_t n_out = child->n_outputs, n = (size_t)n_in + n_out;
+    void **pointers = calloc(n + 1, sizeof *pointers);
+    wg_buffer **copies = calloc((size_t)n_in + 1, sizeof *copies);
+    wg_status status = pointers && copies ? WG_OK : wg_no_memory(t);
+    for (int k = 0; k < n_in && status == WG_OK; k++) status = bind_operand(t, in[k], &pointers[k], &copies[k]);
+    for (size_t k = (size_t)n_in; k < n && status == WG_OK; k++) {
+        wg_id result = call + 1 + (wg_id)(k - (size_t)n_in);
+        if (!(pointers[k] = wg_alloc_value(t, result))) status = no_room(t, result);
     }
-    uint32_t n_out = child->n_outputs;
-    void **pointers = calloc((size_t)n_in + n_out + 1, sizeof *pointers);
-    char *copies = NULL;
-    if (!pointers) return wg_no_memory(t);
-    wg_status status = WG_OK;
-    size_t bytes = 0;
-    for (int k = 0; k < n_in; k++)
-        bytes += ((size_t)wg_size(t, in[k]) * wg_itemsize(t->nodes[in[k]].dtype) + 63) / 64 * 64;
-    if (!(copies = malloc(bytes + 64))) status = wg_no_memory(t);
-    size_t at = 0;
-    for (int k = 0; k < n_in && status == WG_OK; k++) {
-        wg_array x = array_of(t, in[k]);
-        pointers[k] = x.data;
-        if (wg_array_contiguous(&x)) continue;
-        pointers[k] = copies + at;
-        status = wg_read(t, in[k], pointers[k]);
-        at += ((size_t)wg_size(t, in[k]) * wg_itemsize(x.dtype) + 63) / 64 * 64;
-    }
-    for (uint32_t k = 0; k < n_out && status == WG_OK; k++)
-        if (!(pointers[(uint32_t)n_in + k] = wg_alloc_value(t, call + 1 + k))) status = wg_no_memory(t);
-    if (status == WG_OK) {
-        status = wg_program_run(child->program, pointers, pointers + n_in);
-        if (status != WG_OK) wg_fail(t, status, "%s", wg_program_error(child->program));
-    }
+    if (status == WG_OK) status = wg_program_run(program, pointers, pointers + n_in, t->error, sizeof t->error);
+    for (int k = 0; copies && k < n_in; k++)
+        if (copies[k]) wg_buffer_release(copies[k]);
     free(copies);
     free(pointers);
     t->nodes[call].flags |= WG_FLAG_VALUE; /* nothing to read, but done */

@@ -104,7 +104,8 @@ static wg_status assign_storages(wg_planner *w) {
         if (wg_is_view_op(node->op)) WG_TRY(view_of_operand(w, id, &is_view));
         if (is_view) continue;
         WG_TRY(new_storage(w, id, (wg_storage){.arena = true}));
-        w->p->value_size += round_up(bytes_of(w->t, id));
+        size_t size = round_up(bytes_of(w->t, id)), *sum = &w->p->value_size;
+        *sum = size > SIZE_MAX - *sum ? SIZE_MAX : *sum + size;
     }
     for (wg_id id = 0; id < w->t->len; id++) {
         if (!is_step(w, id)) continue;
@@ -204,25 +205,37 @@ static bool give_back(wg_planner *w, wg_block block) {
     return true;
 }
 
+static wg_status too_big(wg_planner *w) {
+    return wg_fail(w->t, WG_MEMORY_ERROR, "the plan's intermediates do not fit in memory");
+}
+
+/* Lets the arena end at `end` bytes, if there can be such an arena. */
+static bool extend_arena(wg_planner *w, size_t start, size_t size) {
+    if (size > PTRDIFF_MAX - start) return false;
+    w->p->arena_size = start + size;
+    return true;
+}
+
 /* The smallest gap that holds the size; else the arena grows, by way of a gap at its end if there is one. */
-static size_t take(wg_planner *w, size_t size) {
+static wg_status take(wg_planner *w, size_t size, int64_t *place) {
     uint32_t best = WG_NONE;
     for (uint32_t i = 0; i < w->n_gaps; i++)
         if (w->gaps[i].size >= size && (best == WG_NONE || w->gaps[i].size < w->gaps[best].size)) best = i;
-    size_t offset = w->p->arena_size;
-    if (best == WG_NONE && w->n_gaps && w->gaps[w->n_gaps - 1].offset + w->gaps[w->n_gaps - 1].size == offset) {
+    size_t end = w->p->arena_size;
+    const wg_block *last = w->n_gaps ? &w->gaps[w->n_gaps - 1] : NULL;
+    if (best == WG_NONE && last && last->offset + last->size == end) {
         best = w->n_gaps - 1;
-        w->p->arena_size = w->gaps[best].offset + size;
+        if (!extend_arena(w, last->offset, size)) return too_big(w);
         w->gaps[best].size = size;
     } else if (best == WG_NONE) {
-        w->p->arena_size += size;
-        return offset;
+        *place = (int64_t)end;
+        return extend_arena(w, end, size) ? WG_OK : too_big(w);
     }
-    offset = w->gaps[best].offset;
+    *place = (int64_t)w->gaps[best].offset;
     w->gaps[best].offset += size;
     w->gaps[best].size -= size;
     if (w->gaps[best].size == 0) remove_gap(w, best);
-    return offset;
+    return WG_OK;
 }
 
 /* An operand's block that dies at this step and that the result may take over; WG_NONE if there is none. */
@@ -242,10 +255,12 @@ static wg_status plan_arena(wg_planner *w) {
         if (!is_step(w, id)) continue;
         wg_storage *own = &w->items[w->storage[id]];
         uint32_t heir = own->arena ? dying_operand(w, id, own->size) : WG_NONE;
-        if (heir != WG_NONE)
+        if (heir != WG_NONE) {
             own->place = w->items[heir].place;
-        else if (own->arena)
-            own->place = (wg_place){WG_ROOT_ARENA, (int64_t)take(w, round_up(own->size))};
+        } else if (own->arena) {
+            own->place.root = WG_ROOT_ARENA;
+            WG_TRY(take(w, round_up(own->size), &own->place.offset));
+        }
         const wg_id *in;
         int n = wg_operands(w->t, id, &in);
         for (int k = 0; k < n; k++) {
@@ -327,7 +342,7 @@ static wg_status add_final_copies(wg_planner *w, const int32_t *alias) {
             continue;
         }
         WG_TRY(add_copy(w, id, NULL, (wg_place){WG_ROOT_ARENA, (int64_t)w->p->arena_size}));
-        w->p->arena_size += round_up(bytes_of(t, id));
+        if (!extend_arena(w, w->p->arena_size, round_up(bytes_of(t, id)))) return too_big(w);
     }
     for (uint32_t k = 0; k < t->n_outputs; k++) {
         wg_id id = w->staged[k];

@@ -3,7 +3,7 @@
 #ifndef WG_PROGRAM_H
 #define WG_PROGRAM_H
 
-#include <pthread.h>
+#include <stdatomic.h>
 
 #include "../kernels/kernels.h"
 #include "../tape/tape.h"
@@ -74,9 +74,7 @@ struct wg_program {
     int64_t *constants; /* 8 bytes each */
     uint32_t n_constants, cap_constants;
     size_t arena_size, scratch_size, value_size;
-    pthread_mutex_t lock;
-    bool lock_ready;
-    char error[256];
+    atomic_uint owner; /* 0: free; else the fork generation of the caller that replays */
 };
 
 /* lower.c: nodes of t with every call replaced by its child's nodes; inputs and outputs in order.

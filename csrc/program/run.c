@@ -1,6 +1,8 @@
 /* Programs: made once, replayed without Python and without allocation. */
+#define _POSIX_C_SOURCE 200809L /* nanosleep */
+#include <sched.h>
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
 #include "program.h"
 
@@ -11,11 +13,11 @@ static wg_status allocate(wg_program *p) {
     p->bases = calloc(n_roots, sizeof *p->bases);
     p->arena = aligned_alloc(64, (p->arena_size + 127) / 64 * 64);
     p->scratch = aligned_alloc(64, (p->scratch_size + 127) / 64 * 64);
-    if (!p->bases || !p->arena || !p->scratch) return wg_no_memory(p->flat);
+    if (!p->bases || !p->arena || !p->scratch)
+        return wg_fail(p->flat, WG_MEMORY_ERROR, "unable to allocate %zu bytes for the plan's intermediates",
+                       p->arena_size + p->scratch_size);
     p->bases[WG_ROOT_ARENA] = p->arena;
     p->bases[WG_ROOT_CONST] = (char *)p->constants;
-    if (pthread_mutex_init(&p->lock, NULL) != 0) return wg_fail(p->flat, WG_RUNTIME_ERROR, "no lock for the program");
-    p->lock_ready = true;
     for (uint32_t i = 0; i < p->n_steps; i++) p->steps[i].scratch = p->scratch;
     return WG_OK;
 }
@@ -36,7 +38,6 @@ wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out) {
 
 void wg_program_release(wg_program *p) {
     if (!p) return;
-    if (p->lock_ready) pthread_mutex_destroy(&p->lock);
     wg_tape_release(p->flat);
     free(p->steps);
     free(p->arrays);
@@ -55,28 +56,40 @@ static void bind(wg_program *p, void *const *inputs, void *const *outputs) {
     for (uint32_t i = 0; i < p->n_arrays; i++) p->arrays[i].data = p->bases[p->places[i].root] + p->places[i].offset;
 }
 
-static wg_status run_steps(wg_program *p) {
+static wg_status run_steps(wg_program *p, char *message, size_t message_size) {
     const wg_kernels *k = wg_kernels_table();
     for (uint32_t i = 0; i < p->n_steps; i++) {
         wg_step *step = &p->steps[i];
         step->out.data = step->in[step->n_in].data; /* the result is the array behind the operands */
         wg_status status = wg_execute(k, step);
         if (status == WG_OK) continue;
-        wg_explain(step, status, p->error, sizeof p->error);
+        wg_explain(step, status, message, message_size);
         return status;
     }
     return WG_OK;
 }
 
-wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs) {
-    pthread_mutex_lock(&p->lock);
-    bind(p, inputs, outputs);
-    wg_status status = run_steps(p);
-    pthread_mutex_unlock(&p->lock);
-    return status;
+/* One caller at a time.  No mutex, for a child forked while another thread replays would wait for ever: it sees an
+ * owner of another generation and takes the program over. */
+static void acquire(wg_program *p) {
+    const uint32_t me = wg_fork_generation();
+    for (int tries = 0;; tries++) {
+        unsigned owner = atomic_load(&p->owner);
+        if (owner != me && atomic_compare_exchange_strong(&p->owner, &owner, me)) return;
+        if (tries < 100)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    }
 }
 
-const char *wg_program_error(const wg_program *p) { return p->error; }
+wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs, char *message, size_t message_size) {
+    acquire(p);
+    bind(p, inputs, outputs);
+    wg_status status = run_steps(p, message, message_size);
+    atomic_store(&p->owner, 0);
+    return status;
+}
 
 void wg_program_describe(const wg_program *p, wg_program_info *info) {
     *info = (wg_program_info){.nodes = p->flat->len,

@@ -138,6 +138,9 @@ static wg_status coerce(wg_tape *t, wg_id *id, wg_dtype dtype) {
                                               : (double)node.value.i64;
         return wg_number(t, dtype, value, false, id);
     }
+    if (node.op == WG_constant && node.flags & WG_FLAG_WEAK && node.dtype == WG_I64 && dtype == WG_I32 &&
+        node.value.i64 != (int32_t)node.value.i64)
+        return wg_fail(t, WG_VALUE_ERROR, "Python integer %lld is out of bounds for int32", (long long)node.value.i64);
     return wg_append_flagged(t, WG_cast, 1, id, 1, &(int64_t){dtype}, 0, id);
 }
 

@@ -25,8 +25,8 @@ static struct {
     pthread_cond_t wake;
     _Atomic uint64_t ticket;
     atomic_int undone, sleepers, limit; /* limit 0: not asked yet */
+    atomic_uint generation;             /* of fork, from 0 */
     int workers;                        /* started; changed only under `taken` */
-    bool registered;                    /* the fork handler */
     wg_task_fn task;
     void *context;
 } pool = {.taken = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
@@ -78,13 +78,21 @@ static void after_fork(void) {
     atomic_store(&pool.ticket, 0);
     atomic_store(&pool.undone, 0);
     atomic_store(&pool.sleepers, 0);
+    atomic_fetch_add(&pool.generation, 1);
     pool.workers = 0;
 }
 
+static pthread_once_t fork_handler = PTHREAD_ONCE_INIT;
+static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, after_fork); }
+
+uint32_t wg_fork_generation(void) {
+    pthread_once(&fork_handler, watch_forks);
+    return atomic_load(&pool.generation) + 1;
+}
+
 static void start_workers(int wanted) {
-    if (!pool.registered) pool.registered = pthread_atfork(NULL, NULL, after_fork) == 0;
-    if (!pool.registered) return;
-    sigset_t all, before; /* signals belong to the caller's threads */
+    (void)wg_fork_generation(); /* workers do not survive a fork: the child must know */
+    sigset_t all, before;       /* signals belong to the caller's threads */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (pthread_t thread; pool.workers < wanted; pool.workers++) {

@@ -15,4 +15,8 @@ void wg_parallel(int parts, wg_task_fn task, void *context);
 /* The most threads that can be of use: those asked for, or the cores this process may use if they are more. */
 int wg_most_threads(void);
 
+/* Which process this is in a line of forks: 1 in the first, then counting up.  A lock that was taken under another
+ * number is held by a thread that this process does not have. */
+uint32_t wg_fork_generation(void);
+
 #endif

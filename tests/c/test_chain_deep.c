@@ -70,7 +70,7 @@ int main(void) {
     CHECK(wg_program_new(t, NULL, &p) == WG_OK);
     if (p) {
         double again, dagain;
-        CHECK(wg_program_run(p, (void *[]){&start}, (void *[]){&again, &dagain}) == WG_OK);
+        CHECK(wg_program_run(p, (void *[]){&start}, (void *[]){&again, &dagain}, NULL, 0) == WG_OK);
         CHECK(again == y && dagain == dy); /* eager and compiled: the same bits */
     }
     wg_program_release(p);
@@ -89,7 +89,7 @@ int main(void) {
         inner = outer;
     }
     CHECK(wg_program_new(inner, NULL, &p) == WG_OK);
-    CHECK(wg_program_run(p, (void *[]){&start}, (void *[]){&y}) == WG_OK && fabs(y - sin(start)) < 1e-15);
+    CHECK(wg_program_run(p, (void *[]){&start}, (void *[]){&y}, NULL, 0) == WG_OK && fabs(y - sin(start)) < 1e-15);
     wg_program_release(p);
     wg_tape_release(inner);
     printf("%d passed, %d failed\n", passed, failed);

@@ -1,5 +1,6 @@
 /* The pool: every part once, many regions, callers in competition, fork, more and fewer threads; and the same bits for
  * any number of threads. */
+#define _DEFAULT_SOURCE /* usleep */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdatomic.h>
@@ -86,10 +87,10 @@ static void test_same_bits(void) {
     if (p && a && b && c[0] && c[1]) {
         for (int i = 0; i < ROWS * 200; i++) a[i] = (float)((i * 37 % 101) - 50) / 101;
         for (int i = 0; i < 200 * COLS; i++) b[i] = (float)((i * 53 % 89) - 44) / 89;
-        CHECK(wg_program_run(p, (void *[]){a, b}, (void *[]){c[0], sums[0]}) == WG_OK);
+        CHECK(wg_program_run(p, (void *[]){a, b}, (void *[]){c[0], sums[0]}, NULL, 0) == WG_OK);
         for (int threads = 2; threads <= 4; threads++) {
             CHECK(wg_set_num_threads(threads) == WG_OK);
-            CHECK(wg_program_run(p, (void *[]){a, b}, (void *[]){c[1], sums[1]}) == WG_OK);
+            CHECK(wg_program_run(p, (void *[]){a, b}, (void *[]){c[1], sums[1]}, NULL, 0) == WG_OK);
             CHECK(memcmp(c[0], c[1], sizeof(float) * COLS * COLS) == 0 &&
                   memcmp(sums[0], sums[1], sizeof sums[0]) == 0);
         }
@@ -99,12 +100,57 @@ static void test_same_bits(void) {
     wg_tape_release(t);
 }
 
+/* A program that another thread is replaying when the process forks can be replayed by the child. */
+typedef struct {
+    wg_program *p;
+    atomic_int stop, runs;
+} replay;
+
+static void *replay_on(void *context) {
+    replay *r = context;
+    double x = 2, y;
+    while (!atomic_load(&r->stop)) {
+        wg_program_run(r->p, (void *[]){&x}, (void *[]){&y}, NULL, 0);
+        atomic_fetch_add(&r->runs, 1);
+    }
+    return NULL;
+}
+
+static void test_fork_during_a_replay(void) {
+    wg_tape *t = wg_tape_new(true);
+    wg_id x;
+    replay r = {0};
+    CHECK(wg_input(t, WG_F64, 0, NULL, false, &x) == WG_OK);
+    for (int i = 0; i < 2000; i++)
+        if (wg_append(t, WG_cos, 1, &x, 0, NULL, &x) != WG_OK) break;
+    CHECK(wg_tape_set_outputs(t, 1, &x) == WG_OK && wg_program_new(t, NULL, &r.p) == WG_OK);
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, replay_on, &r) == 0);
+    while (atomic_load(&r.runs) < 10) usleep(100);
+    for (int i = 0; i < 20; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            double a = 2, b = 0;
+            alarm(20); /* a child that waits for ever is ended and fails the check */
+            _exit(wg_program_run(r.p, (void *[]){&a}, (void *[]){&b}, NULL, 0) == WG_OK && b > 0.73 && b < 0.74 ? 0
+                                                                                                                : 1);
+        }
+        int status = 1;
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    atomic_store(&r.stop, 1);
+    pthread_join(other, NULL);
+    wg_program_release(r.p);
+    wg_tape_release(t);
+}
+
 int main(void) {
     char message[200];
     if (wg_kernels_init(getenv("WENGERT_ISA"), message, sizeof message) != WG_OK) return 2;
     test_regions();
     test_fork();
     test_same_bits();
+    test_fork_during_a_replay();
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

@@ -147,7 +147,7 @@ static void run_one(void) {
     void *in[N_INPUTS], *out[MAX_OUT];
     for (int i = 0; i < N_INPUTS; i++) in[i] = data[i];
     for (int k = 0; k < n_out; k++) out[k] = alias[k] >= 0 ? data[alias[k]] : replayed[k];
-    CHECK(p && wg_program_run(p, in, out) == WG_OK);
+    CHECK(p && wg_program_run(p, in, out, NULL, 0) == WG_OK);
     for (int k = 0; k < n_out; k++) CHECK(memcmp(out[k], eager[k], bytes[k]) == 0);
     wg_program_release(p);
     wg_tape_release(w[0].t);

@@ -152,13 +152,13 @@ static void test_program_and_call(void) {
     wg_tape *child = loss_tape();
     wg_program *p = NULL;
     OK(wg_program_new(child, NULL, &p));
-    OK(wg_program_run(p, (void *[]){w, x}, (void *[]){&loss, g}));
+    OK(wg_program_run(p, (void *[]){w, x}, (void *[]){&loss, g}, NULL, 0));
     for (int i = 0; i < 6; i++) { /* central differences */
         double up, down, dummy[6], keep = w[i];
         w[i] = keep + h;
-        OK(wg_program_run(p, (void *[]){w, x}, (void *[]){&up, dummy}));
+        OK(wg_program_run(p, (void *[]){w, x}, (void *[]){&up, dummy}, NULL, 0));
         w[i] = keep - h;
-        OK(wg_program_run(p, (void *[]){w, x}, (void *[]){&down, dummy}));
+        OK(wg_program_run(p, (void *[]){w, x}, (void *[]){&down, dummy}, NULL, 0));
         w[i] = keep;
         CHECK(fabs((up - down) / (2 * h) - g[i]) < 1e-8);
     }
@@ -189,12 +189,12 @@ static void test_donation(void) { /* (x, y) -> (x + y, x): both buffers given ba
     wg_program *p = NULL;
     OK(wg_program_new(t, (int32_t[]){0, 1}, &p));
     double a[3] = {1, 2, 3}, b[3] = {10, 20, 30};
-    OK(wg_program_run(p, (void *[]){a, b}, (void *[]){a, b}));
+    OK(wg_program_run(p, (void *[]){a, b}, (void *[]){a, b}, NULL, 0));
     CHECK(a[0] == 11 && a[2] == 33 && b[0] == 1 && b[2] == 3);
     wg_program_release(p);
     OK(wg_tape_set_outputs(t, 2, (wg_id[]){y, x})); /* a swap */
     OK(wg_program_new(t, (int32_t[]){0, 1}, &p));
-    OK(wg_program_run(p, (void *[]){a, b}, (void *[]){a, b}));
+    OK(wg_program_run(p, (void *[]){a, b}, (void *[]){a, b}, NULL, 0));
     CHECK(a[0] == 1 && a[2] == 3 && b[0] == 11 && b[2] == 33);
     wg_program_release(p);
     wg_tape_release(t);
@@ -238,6 +238,22 @@ static void test_views_and_weak(void) {
     wg_tape_release(t);
 }
 
+static void test_plans_that_do_not_fit(void) { /* four intermediates of 2^62 bytes each */
+    wg_tape *t = wg_tape_new(true);
+    wg_id x, y, z;
+    OK(wg_input(t, WG_F64, 0, NULL, false, &x));
+    OK(wg_append(t, WG_broadcast, 1, &x, 1, (int64_t[]){(int64_t)1 << 59}, &y));
+    wg_id parts[4];
+    for (int i = 0; i < 4; i++) parts[i] = op2(t, WG_mul, y, number(t, i + 2));
+    z = op2(t, WG_add, op2(t, WG_add, parts[0], parts[1]), op2(t, WG_add, parts[2], parts[3]));
+    z = sum_all(t, z);
+    OK(wg_tape_set_outputs(t, 1, &z));
+    wg_program *p = NULL;
+    CHECK(wg_program_new(t, NULL, &p) == WG_MEMORY_ERROR && p == NULL);
+    CHECK(strstr(wg_tape_error(t), "intermediates") != NULL);
+    wg_tape_release(t);
+}
+
 static void count_release(void *count) { ++*(int *)count; }
 
 static void test_borrowed_memory(void) { /* read in place, released once: when the last view of it has gone */
@@ -271,6 +287,7 @@ int main(void) {
     test_errors();
     test_views_and_weak();
     test_borrowed_memory();
+    test_plans_that_do_not_fit();
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
 }
