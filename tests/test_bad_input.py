@@ -232,3 +232,11 @@ def test_an_abstract_tape_has_no_values():
     y = m.op("tanh", m.array(ONES(2)))
     with pytest.raises(TypeError, match="no value"):
         y.value  # noqa: B018
+
+
+def test_a_python_integer_must_fit_the_array_that_it_meets():
+    m = Core()
+    x = m.array(np.ones(2, "int32"))
+    with pytest.raises(ValueError, match="Python integer 1099511627776 is out of bounds for int32"):
+        x + 2**40
+    assert (x + (2**31 - 2)).dtype == np.int32

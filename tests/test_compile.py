@@ -462,3 +462,23 @@ def test_what_a_recording_leaves_behind_takes_no_operations():
 def test_only_arrays_and_plain_values_are_returned():
     with pytest.raises(TypeError, match="returned a generator"):
         wg.compile(lambda x: (x for _ in range(2)))(1.0)
+
+
+def test_out_and_donation_exclude_one_another():
+    g = wg.compile(lambda b, a: (b + 1, a + 10), donate_argnums=1)
+    a, out = np.ones(3), np.zeros(3)
+    with pytest.raises(ValueError, match="out= and donate_argnums"):
+        g(np.zeros(3), a, out=(a, out))
+    assert a.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_recordings_are_forgotten_by_the_memory_they_hold():
+    g = wg.compile(lambda x: np.sum(np.sin(np.cos(x) * 2.0) * x))
+    for n in range(1_000_000, 1_000_020):
+        g(np.ones(n))  # keeps some 8 to 16 MB for each shape
+    assert 2 <= len(g._traces) < 12
+
+
+def test_masked_arrays_are_refused_as_arguments():
+    with pytest.raises(TypeError, match="MaskedArray cannot be recorded"):
+        wg.compile(np.sum)(np.ma.array(np.ones(3), mask=[1, 0, 0]))

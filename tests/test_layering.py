@@ -62,6 +62,7 @@ LAYERS = [
     ["nn"],
     ["training", "plot"],
     ["cli", "runs", "progress", "targets"],
+    ["__main__"],
 ]
 DOORS = {("nn", "training")}  # MLP.fit: a method that opens the layer above at its first call
 LAYER = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -90,8 +90,7 @@ cdef extern from "wengert.h" nogil:
 
     wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out)
     void wg_program_release(wg_program *p)
-    wg_status wg_program_run(wg_program *p, void **inputs, void **outputs)
-    const char *wg_program_error(const wg_program *p)
+    wg_status wg_program_run(wg_program *p, void **inputs, void **outputs, char *message, size_t message_size)
     void wg_program_describe(const wg_program *p, wg_program_info *info)
 
 

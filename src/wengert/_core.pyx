@@ -5,6 +5,7 @@
 NumPy's C-API is not used: arrays come in through the buffer protocol and go out as `numpy.empty` filled by C.
 """
 import os
+import operator
 from collections import namedtuple
 from math import prod
 
@@ -898,6 +899,7 @@ cdef class Program:
             recorded type, shape, dtype or C order (nothing has run then).
         """
         cdef _Frame frame = _Frame(self.n_inputs, self.n_outputs)
+        cdef char message[256]
         cdef wg_status status
         cdef int k
         if len(inputs) != self.n_inputs:
@@ -917,9 +919,10 @@ cdef class Program:
                 results[k] = frame.write(self.n_inputs + k, &self.slots[self.n_inputs + k], self.shapes[k],
                                          None if out is None else out[k])
         with nogil:
-            status = wg_program_run(self.handle, frame.pointers, frame.pointers + self.n_inputs)
+            status = wg_program_run(self.handle, frame.pointers, frame.pointers + self.n_inputs, message,
+                                    sizeof(message))
         if status != WG_OK:
-            raise_status(status, wg_program_error(self.handle))
+            raise_status(status, message)
         for k in range(self.n_outputs):
             if results[k] is None:
                 results[k] = unpack(&frame.scalars[self.n_inputs + k], self.slots[self.n_inputs + k].dtype)
@@ -1059,15 +1062,22 @@ def dtype_code(dtype):
     return CODES[dtype]
 
 
-def set_num_threads(int n):
+def set_num_threads(n):
     """How many threads programs and large eager operations may use; results are the same bits for any number.
 
     Raises
     ------
+    TypeError
+        Where n is no integer.
     ValueError
         For n < 1 and for more threads than are supported.
     """
-    if wg_set_num_threads(n) != WG_OK:
+    try:
+        wanted = operator.index(n)
+    except TypeError:
+        raise TypeError(f"set_num_threads: n={n!r}; expected an integer") from None
+    # what does not fit a C int is refused like any other number out of range
+    if wg_set_num_threads(wanted if 0 < wanted < 1 << 31 else 0) != WG_OK:
         raise ValueError(f"set_num_threads: n={n}; expected 1 to 256")
 
 

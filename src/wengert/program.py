@@ -24,6 +24,7 @@ Argnums = int | tuple[int, ...]
 
 # Recordings that one compiled function keeps; the one unused for longest makes room.
 MAX_RECORDINGS = 64
+MAX_BYTES = 64 << 20  # of their arenas
 
 
 class Program(_core.Program):
@@ -101,6 +102,8 @@ def describe(x: Any) -> Traced | Static:
     if type(x) is int:
         return INTEGER
     if isinstance(x, (np.ndarray, np.generic)):
+        if isinstance(x, np.ndarray) and type(x) is not np.ndarray:
+            supported(x)  # refuses classes with arithmetic of their own
         return Traced(x.dtype if x.dtype in DTYPES else supported(x).dtype, x.shape, False)
     if isinstance(x, Var):
         return Traced(x.dtype, x.shape, x.weak)
@@ -198,6 +201,12 @@ class Trace:
             self.plan = Program(self.tape, self.alias)
         return self.plan
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that the program keeps between replays."""
+        info = self.plan.info if self.plan else {}
+        return info.get("arena_bytes", 0) + info.get("scratch_bytes", 0)
+
     def operands(self, leaves: list) -> list:
         """One object per input slot: the traced arguments, then what the function captured."""
         given = leaves if not self.statics else [leaves[k] for k in self.traced]
@@ -255,8 +264,8 @@ class Compiled:
             if outputs is not None:
                 return trace.assemble(outputs)
         trace = self._trace(keywords, tree, leaves)
-        target = innermost(leaves)
-        if target is not None and (target.abstract or not trace.cacheable or _has_var(leaves)):
+        target, variables = innermost(leaves), any(isinstance(leaf, Var) for leaf in leaves)
+        if target is not None and (target.abstract or not trace.cacheable or variables):
             if out is not None:
                 raise TypeError("out= cannot receive Vars; call without it inside of a transform")
             return trace.assemble(target.call(trace.tape, trace.operands(leaves)))
@@ -293,10 +302,16 @@ class Compiled:
                 compare(getattr(self, "__name__", "f"), trace.tape, again.tape)
             if trace.cacheable:
                 self._traces[key] = trace
-                if len(self._traces) > MAX_RECORDINGS:
-                    self._traces.popitem(last=False)
+                self._make_room()
         self._recent = trace if trace.cacheable else None
         return trace
+
+    def _make_room(self) -> None:
+        """Forgets the recordings unused for longest; the newest and the one before it stay in any case."""
+        sizes = [trace.nbytes for trace in self._traces.values()]
+        while len(sizes) > 2 and (len(sizes) > MAX_RECORDINGS or sum(sizes) > MAX_BYTES):
+            self._traces.popitem(last=False)
+            del sizes[0]
 
     def _labels(self, keywords: bool, tree: Structure) -> list[str]:
         labels = leaf_names(tree)
@@ -358,10 +373,6 @@ def _is_abstract() -> bool:
     return recording is not None and recording.abstract
 
 
-def _has_var(leaves: list) -> bool:
-    return any(isinstance(leaf, Var) for leaf in leaves)
-
-
 def _in_order(x: Any) -> Any:
     return np.asarray(supported(x), order="C") if isinstance(x, (np.ndarray, np.generic)) else x
 
@@ -375,21 +386,22 @@ def _places(name: str, argnums: Any) -> tuple[int, ...]:
 
 def refuse_donation(x: Any, label: str) -> None:
     """Raises ValueError for an array that must not or cannot be overwritten."""
-    if (
-        not isinstance(x, np.ndarray)
-        or not x.flags.c_contiguous
-        or not x.flags.writeable
-        or not x.dtype.isnative
-    ):
+    fits = isinstance(x, np.ndarray) and x.flags.c_contiguous and x.flags.writeable and x.dtype.isnative
+    if not fits:
         raise ValueError(f"compile: {label} is donated; it must be a writeable, C-contiguous ndarray")
     # A view is overwritten for its owner too, unless nobody but the view refers to that: one reference is the
-    # view's, one # may be this call's.
+    # view's, one may be this call's.
     if isinstance(x.base, np.ndarray) and sys.getrefcount(x.base) > 2:
         raise ValueError(f"compile: {label} is donated, but it is a view of another array; donate a copy")
 
 
 def receivers(out: Any, trace: Trace) -> list[np.ndarray]:
     """The arrays of `out=`, one per output, checked."""
+    if trace.donated:
+        raise ValueError(
+            "out= and donate_argnums both say where the result goes: call without out=, or compile without "
+            "donation"
+        )
     leaves, structure = tree_flatten(out)
     if structure != trace.structure:
         raise ValueError(f"out= has the structure {structure}, the result {trace.structure}")
@@ -461,7 +473,8 @@ def compile(f=None, static_argnums=(), donate_argnums=(), check=False):
     arguments named in `static_argnums` are part of what selects a recording.  Captured arrays are read anew
     at every replay; captured Python numbers are constants, and rebinding a name that the function's own code
     reads records again.  What no recording sees: clocks, `np.random`, changes inside of the functions that it
-    calls.
+    calls, and **plain NumPy applied to a captured array alone: that runs while recording and its result is a
+    constant.  Use `wengert.numpy` there, or pass the array as an argument.**
 
     Parameters
     ----------
