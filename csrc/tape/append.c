@@ -27,14 +27,7 @@ wg_status wg_constant(wg_tape *t, wg_dtype dtype, const void *value, bool weak, 
 }
 
 wg_status wg_number(wg_tape *t, wg_dtype dtype, double value, bool weak, wg_id *out) {
-    union {
-        uint8_t b;
-        int32_t i32;
-        int64_t i64;
-        float f32;
-        double f64;
-        float c64[2];
-    } u = {.i64 = 0};
+    wg_scalar u = {.i64 = 0};
     switch (dtype) {
     case WG_BOOL: u.b = value != 0; break;
     case WG_I32: u.i32 = (int32_t)value; break;

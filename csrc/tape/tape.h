@@ -33,20 +33,23 @@ enum {
     WG_FLAG_STEAL = 8, /* may write into operand 0's buffer, which then has no value any more */
 };
 
+typedef union { /* one element of any dtype of at most 8 bytes */
+    uint8_t b;
+    int32_t i32;
+    int64_t i64;
+    float f32;
+    double f64;
+    float c64[2];
+    uint32_t view; /* instead: the place of a view */
+} wg_scalar;
+
 typedef struct {
     uint16_t op;
     uint8_t dtype, flags;
-    uint32_t in[3]; /* operands; an op with any number of them: in[0] is their place in side[] */
-    uint32_t shape; /* interned vector */
-    uint32_t attrs; /* place in attrs[] of {count, a0, a1, ...}; 0: none */
-    union {
-        uint8_t b;
-        int32_t i32;
-        int64_t i64;
-        float f32;
-        double f64;
-        uint32_t view;
-    } value;
+    uint32_t in[3];  /* operands; an op with any number of them: in[0] is their place in side[] */
+    uint32_t shape;  /* interned vector */
+    uint32_t attrs;  /* place in attrs[] of {count, a0, a1, ...}; 0: none */
+    wg_scalar value; /* the value, or the id of a view */
 } wg_node_rec;
 _Static_assert(sizeof(wg_node_rec) == 32, "a node is 32 bytes");
 

@@ -4,16 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "wengert.h"
-
-static int passed, failed;
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (x)                                                                                                         \
-            passed++;                                                                                                  \
-        else                                                                                                           \
-            failed++, fprintf(stderr, "line %d: %s\n", __LINE__, #x);                                                  \
-    } while (0)
 
 enum { LENGTH = 1000000 };
 
@@ -92,6 +84,5 @@ int main(void) {
     CHECK(wg_program_run(p, (void *[]){&start}, (void *[]){&y}, NULL, 0) == WG_OK && fabs(y - sin(start)) < 1e-15);
     wg_program_release(p);
     wg_tape_release(inner);
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return report();
 }

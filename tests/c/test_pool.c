@@ -10,17 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "threads/pool.h"
 #include "wengert.h"
-
-static int passed, failed;
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (x)                                                                                                         \
-            passed++;                                                                                                  \
-        else                                                                                                           \
-            failed++, fprintf(stderr, "line %d: %s\n", __LINE__, #x);                                                  \
-    } while (0)
 
 typedef struct {
     atomic_int hits[64];
@@ -151,6 +143,5 @@ int main(void) {
     test_fork();
     test_same_bits();
     test_fork_during_a_replay();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return report();
 }

@@ -5,16 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "wengert.h"
-
-static int passed, failed;
-#define CHECK(x)                                                                                                       \
-    do {                                                                                                               \
-        if (x)                                                                                                         \
-            passed++;                                                                                                  \
-        else                                                                                                           \
-            failed++, fprintf(stderr, "seed %u, line %d: %s\n", seed, __LINE__, #x);                                   \
-    } while (0)
 
 enum { MAX_VALUES = 128, N_INPUTS = 3, ROWS = 3, COLS = 4, MAX_OUT = 6 };
 static unsigned seed;
@@ -160,8 +152,9 @@ int main(int argc, char **argv) {
     unsigned first = argc > 1 ? (unsigned)atoi(argv[1]) : 1, count = argc > 2 ? (unsigned)atoi(argv[2]) : 400;
     for (seed = first; seed < first + count; seed++) {
         state = 0x9E3779B97F4A7C15u * (seed + 1);
+        int before = failed;
         run_one();
+        if (failed > before) fprintf(stderr, "that was seed %u\n", seed);
     }
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return report();
 }

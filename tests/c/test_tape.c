@@ -4,18 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "wengert.h"
 
-static int passed, failed;
-
-static void check(int ok, const char *what, int line) {
-    if (ok)
-        passed++;
-    else
-        failed++, fprintf(stderr, "line %d: %s\n", line, what);
-}
-#define CHECK(x) check((x), #x, __LINE__)
-#define OK(call) check((call) == WG_OK, #call, __LINE__)
 #define NEAR(x, y) check(fabs((x) - (y)) <= 1e-14 * (1 + fabs(y)), #x " == " #y, __LINE__)
 
 static wg_id leaf(wg_tape *t, int ndim, const int64_t *shape, const double *x) {
@@ -288,6 +279,5 @@ int main(void) {
     test_views_and_weak();
     test_borrowed_memory();
     test_plans_that_do_not_fit();
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    return report();
 }
