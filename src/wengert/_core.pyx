@@ -3,6 +3,8 @@
 """The binding of the C core: tapes, handles to their nodes, programs.  It marshals and does no mathematics.
 
 NumPy's C-API is not used: arrays come in through the buffer protocol and go out as `numpy.empty` filled by C.
+One file, though long, because it is one extension module: a Var's operators call its functions without Python
+in between.
 """
 import os
 import operator
@@ -147,7 +149,7 @@ def supported(x):
 cdef wg_id leaf(Tape tape, object array) except? 0xFFFFFFFF:
     """A new leaf of an eager tape for an array that `supported` has passed.
 
-    The array is copied: that costs less than any operation that reads it, and the caller may go on to change it.
+    The array is copied: that takes less than any operation that reads it, and the caller may change it then.
     """
     cdef int64_t strides[32]
     cdef wg_id out = 0

@@ -26,7 +26,7 @@ class _Item(NamedTuple):
 class _Chosen(NamedTuple):
     """Where a boolean mask is true along one of its axes, and that axis's extent."""
 
-    index: np.ndarray
+    places: np.ndarray
     extent: int
 
 
@@ -123,7 +123,7 @@ def _checked(entry: Any, axis: int, extent: int) -> Any:
                 f"boolean index did not match indexed array along axis {axis}; size of axis is {extent} "
                 f"but size of corresponding boolean axis is {entry.extent}"
             )
-        return entry.index
+        return entry.places
     return entry
 
 
@@ -155,7 +155,7 @@ def _mask(v: Var, mask: Any) -> list[Any]:
     if mask.ndim == 0:
         raise IndexError("a single True or False is not an index of a Var; use np.where")
     mask = mask.value if isinstance(mask, Var) else mask
-    return [_Chosen(index, n) for index, n in zip(np.nonzero(mask), mask.shape, strict=True)]
+    return [_Chosen(places, n) for places, n in zip(np.nonzero(mask), mask.shape, strict=True)]
 
 
 def _extent(item: _Item, shape: tuple[int, ...]) -> int:
