@@ -44,6 +44,13 @@ typedef struct {
 } wg_column;
 
 #define ENTRY(name, k) [WG_d_##name##_##k] = {column_##name##_##k, (int)(sizeof column_##name##_##k / sizeof(wg_word))},
+/* A column's stack and window have room for all of its words. */
+#define FITS(name, k)                                                                                                  \
+    _Static_assert(sizeof column_##name##_##k / sizeof(wg_word) <= WG_MAX_EXPANSION, "the column is too long");
+#define UNARY(name, numpy, class, params, lo, hi, da, doc) FITS(name, 0)
+#define BINARY(name, numpy, class, lo, hi, da, db, doc) FITS(name, 0) FITS(name, 1)
+#include "../ops.def"
+
 static const wg_column columns[WG_OP_COUNT] = {
 /* by the code of d_<name>_<k> */
 #define UNARY(name, numpy, class, params, lo, hi, da, doc) ENTRY(name, 0)
@@ -166,6 +173,8 @@ static wg_status expand_in_window(wg_sweep *s, wg_id node, wg_id *d) {
     letters_of_derivative(s->t, node, &l);
     wg_id start = s->t->len;
     WG_TRY(expand(s->t, &columns[s->t->nodes[node].op], &l, d));
+    if (s->t->len - start > WG_MAX_EXPANSION) /* a word appends one node: operands of a column have one dtype */
+        return wg_fail(s->t, WG_RUNTIME_ERROR, "%s expands to too many nodes", wg_row(s->t->nodes[node].op)->name);
     s->extra_lo = start;
     s->extra_hi = s->t->len;
     for (wg_id id = start; id < s->extra_hi; id++) {

@@ -980,7 +980,10 @@ cdef class _Frame:
             if weak_code(x) != <int>slot.dtype:
                 return False
             self.pointers[k] = &self.scalars[k]
-            pack(&self.scalars[k], slot.dtype, x)
+            try:
+                pack(&self.scalars[k], slot.dtype, x)
+            except OverflowError:  # recorded for an int of 64 bits
+                return False
             return True
         if not try_buffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)):
             return False

@@ -100,7 +100,7 @@ def describe(x: Any) -> Traced | Static:
     if type(x) is float:
         return FLOAT
     if type(x) is int:
-        return INTEGER
+        return INTEGER if -(2**63) <= x < 2**63 else FLOAT
     if isinstance(x, (np.ndarray, np.generic)):
         if isinstance(x, np.ndarray) and type(x) is not np.ndarray:
             supported(x)  # refuses classes with arithmetic of their own
