@@ -482,3 +482,9 @@ def test_recordings_are_forgotten_by_the_memory_they_hold():
 def test_masked_arrays_are_refused_as_arguments():
     with pytest.raises(TypeError, match="MaskedArray cannot be recorded"):
         wg.compile(np.sum)(np.ma.array(np.ones(3), mask=[1, 0, 0]))
+
+
+def test_integers_beyond_64_bits_are_floats():
+    g = wg.compile(lambda x, k: x * k)
+    for k in (3, 2**63, 2, 2**70, -(2**63) - 1):
+        assert_array_equal(g(np.ones(2), k), [float(k)] * 2)

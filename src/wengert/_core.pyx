@@ -19,6 +19,7 @@ from cpython.object cimport PyObject
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_XDECREF, Py_XINCREF
 from libc.string cimport memcpy, memset, strcmp
@@ -115,10 +116,12 @@ cdef object unpack(const Scalar *x, int dtype):
 
 cdef int weak_code(object x):
     """The dtype code of a Python number that takes the other operand's dtype (NEP 50), or -1."""
+    cdef int overflow = 0
     if type(x) is float:
         return WG_F64
     if type(x) is int:
-        return WG_I64
+        PyLong_AsLongLongAndOverflow(x, &overflow)
+        return WG_F64 if overflow else WG_I64  # beyond 64 bits: a float, as it is to NumPy's float arrays
     return -1
 
 
@@ -245,11 +248,7 @@ cdef class Tape:
             return lift(self, v)
         code = weak_code(x)
         if code >= 0:
-            try:
-                pack(&value, code, x)
-            except OverflowError:  # an int beyond 64 bits is a float, as it is to NumPy's float arrays
-                code = WG_F64
-                pack(&value, code, x)
+            pack(&value, code, x)
             check(self, wg_constant(self.handle, <wg_dtype>code, &value, True, &out))
             return out
         if type(x) is bool or isinstance(x, Generic):
@@ -980,10 +979,7 @@ cdef class _Frame:
             if weak_code(x) != <int>slot.dtype:
                 return False
             self.pointers[k] = &self.scalars[k]
-            try:
-                pack(&self.scalars[k], slot.dtype, x)
-            except OverflowError:  # recorded for an int of 64 bits
-                return False
+            pack(&self.scalars[k], slot.dtype, x)
             return True
         if not try_buffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)):
             return False
