@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -264,7 +266,10 @@ def leaves_nothing(folder, capsys, words, *sentence):
         (["train", "classes.csv", "--test", "0.001"], "leaves one part empty"),
         (["train", "classes.csv", "--out", "classes.csv"], "classes.csv already exists"),
         (["train", "classes.csv", "--out", "classes.csv/run"], "Not a directory"),
-        (["train", "classes.csv", "--out", "/proc/wengert/run"], "/proc/wengert"),
+        (["train", "classes.csv", "--out", "/proc/wengert/run"], "/proc/wengert/run: cannot be written: "),
+        (["train", "classes.csv", "--out", "/dev/null/run"], "/dev/null/run: cannot be written: Not a dir"),
+        (["train", "digits", "--labels", "labels.gz"], "digits: --labels is for IDX images"),
+        (["train", "digits", "--target", "3"], "digits: --target is for csv files"),
         (["predict", "nowhere", "classes.csv"], "nowhere: No such file or directory"),
         (["predict", "labels.gz", "classes.csv"], "labels.gz is damaged or holds no wengert weights"),
         (["predict", "net.npz", "classes.csv"], "holds a network but no run"),
@@ -307,11 +312,18 @@ def test_a_full_folder_is_never_overwritten(folder, capsys):
     )
 
 
-def test_an_empty_folder_is_taken(folder):
+def test_an_empty_folder_is_taken(folder, monkeypatch):
     write_table(folder)
     (folder / "run").mkdir()
-    assert run("train", "classes.csv", *FAST, "--out", "run") == 0
-    assert (folder / "run/report.json").exists()
+    (folder / "link").symlink_to("run")
+    monkeypatch.chdir(folder / "run")
+    names = ["loss.png", "report.json", "tape.svg", "weights.npz"]
+    for out in (".", folder / "link", folder / "run"):
+        assert run("train", folder / "classes.csv", *FAST, "--out", out) == 0
+        assert sorted(entry.name for entry in (folder / "run").iterdir()) == names
+        for name in names:
+            (folder / "run" / name).unlink()
+    assert (folder / "link").is_symlink()
 
 
 def test_an_interrupt_leaves_nothing(folder, capsys, monkeypatch):
@@ -342,3 +354,44 @@ def test_an_unknown_instruction_set_is_one_sentence():
     assert answer.returncode == 2
     assert "mmx" in answer.stderr
     assert answer.stderr.count("\n") == 1
+
+
+def test_a_run_on_a_table_is_used_on_other_kinds_of_files(folder, capsys):
+    write_table(folder)
+    assert run("train", "numbers.csv", *FAST, "--out", "run") == 0
+    table = np.loadtxt(folder / "numbers.csv", delimiter=",", skiprows=1)
+    np.savez(folder / "numbers.npz", X=table[:, :2], y=table[:, 2])
+    capsys.readouterr()
+    assert run("evaluate", "run", "numbers.csv") == run("evaluate", "run", "numbers.npz") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+
+
+def start(*words, **options):
+    """The command as a process."""
+    place = os.pathsep.join(filter(None, [str(Path(wg.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "wengert", *words]
+    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": place}, **options)
+
+
+def test_a_termination_leaves_nothing(folder):
+    write_table(folder)
+    before = sorted(folder.rglob("*"))
+    process = start("train", "classes.csv", "--epochs", "1000000", stdout=subprocess.DEVNULL)
+    while process.poll() is None and not list(folder.glob("runs/.classes.*")):
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_reader_that_leaves_does_not_end_the_training(folder):
+    write_table(folder)
+    words = ["train", "classes.csv", "--epochs", "40", "--out", "run"]
+    process = start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert b"epoch 1/40" in process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert json.loads((folder / "run/report.json").read_text())["epochs"] == 40

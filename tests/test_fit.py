@@ -358,3 +358,20 @@ def test_digits_are_learned_in_a_second():
         X[rest] / 16, y[rest], loss="cross_entropy", optimizer=wg.optim.Adam(3e-3), epochs=25, batch_size=64
     )
     assert np.mean(net.predict(X[held] / 16).argmax(axis=1) == y[held]) >= 0.96
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"callbacks": [print, 3]}, r"callbacks\[1\] is 3, expected a callable"),
+        ({"callbacks": 3}, "callbacks is 3, expected a sequence of callable"),
+        ({"optimizer": wg.optim.Adam}, r"optimizer is .*Adam'>, expected wg\.optim\.Adam\(1e-3\)"),
+        ({"loss": lambda output, target: None}, "fit: the loss returned a NoneType"),
+    ],
+)
+def test_arguments_of_fit_are_checked_before_the_first_step(arguments, words):
+    net = make()
+    before = net.theta.copy()
+    with pytest.raises(TypeError, match=words):
+        net.fit(*regression(), **arguments)
+    np.testing.assert_array_equal(net.theta, before)

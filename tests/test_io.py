@@ -203,3 +203,18 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"'digits' needs scikit-learn: pip install 'wengert\[demo\]'"):
         load_dataset("digits")
+
+
+# ---- options that a data set does not take -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["digits", "data.npz", "table.csv"])
+def test_labels_are_for_images(source):
+    with pytest.raises(ValueError, match=f"{source}: --labels is for IDX images"):
+        load_dataset(source, labels="labels.gz")
+
+
+@pytest.mark.parametrize("source", ["digits", "data.npz", "images.gz"])
+def test_a_target_column_is_for_csv_files(source):
+    with pytest.raises(ValueError, match=f"{source}: --target is for csv files"):
+        load_dataset(source, target="3")

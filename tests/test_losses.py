@@ -94,3 +94,45 @@ def test_a_loss_by_name_or_callable():
     assert losses.resolve(np.mean, "fit") is np.mean
     with pytest.raises(ValueError, match="'hinge', expected 'squared_error', 'cross_entropy' or a callable"):
         losses.resolve("hinge", "fit")
+
+
+@pytest.mark.parametrize("n_out", [1, 3])
+@pytest.mark.parametrize("wrong", [-1, -3, 3, 100])
+@pytest.mark.parametrize("derive", [lambda f: f, wg.grad])
+def test_labels_out_of_range_raise_in_a_replay_too(n_out, wrong, derive):
+    compiled = wg.compile(derive(losses.cross_entropy))
+    logits, labels = np.zeros((3, n_out)), np.array([1, 0, 1])
+    compiled(logits, labels)
+    for row in range(3):  # in the first rows and the last: no row takes a neighbour's logits
+        with pytest.raises(IndexError, match=f"out of bounds for axis 0 with size {max(n_out, 2)}"):
+            compiled(logits, np.where(np.arange(3) == row, wrong, labels))
+
+
+def test_captured_labels_are_read_at_each_replay():
+    labels = LABELS.copy()
+    compiled = wg.compile(lambda logits: losses.cross_entropy(logits, labels))
+    assert compiled(LOGITS) == pytest.approx(losses.cross_entropy(LOGITS, LABELS))
+    labels[:] = 3 - LABELS
+    assert compiled(LOGITS) == pytest.approx(losses.cross_entropy(LOGITS, 3 - LABELS))
+    labels[2] = -1
+    with pytest.raises(IndexError, match="size 4"):
+        compiled(LOGITS)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "u8", "?"])
+def test_labels_of_any_integer_type(dtype):
+    logits, labels = np.zeros((4, 300)), np.array([0, 1, 1, 0], dtype)
+    slope = wg.grad(losses.cross_entropy)(logits, labels)
+    np.testing.assert_array_equal(slope.argmin(axis=1), labels)
+    compiled = wg.compile(lambda logits: losses.cross_entropy(logits, labels))
+    assert compiled(logits) == losses.cross_entropy(logits, labels)
+
+
+def test_binary_cross_entropy_of_float32_stays_float32():
+    assert losses.cross_entropy(LOGITS[:, :1].astype("f4"), LABELS % 2).dtype == np.float32
+
+
+def test_a_loss_that_returns_no_number_is_named():
+    output = np.zeros((2, 1))
+    with pytest.raises(TypeError, match="fit: the loss returned a NoneType, expected a number or one value"):
+        losses.averaged(lambda *_: None, output, output, "fit")

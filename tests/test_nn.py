@@ -427,3 +427,46 @@ def test_a_file_of_something_else_raises(tmp_path):
     np.savez(tmp_path / "partly.npz", header=np.array('{"layers": [2, 1]}'))
     with pytest.raises(ValueError, match="does not hold a network"):
         wg.MLP.load(tmp_path / "partly.npz")
+
+
+@pytest.mark.parametrize("layers", [3, None, "345"])
+def test_layers_are_a_sequence_of_widths(layers):
+    with pytest.raises(TypeError, match=r"MLP: layers is .*, expected a sequence of widths such as"):
+        wg.MLP(layers)
+
+
+def test_too_little_memory_is_told_with_the_size(monkeypatch):
+    def none_left(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(wg.MLP, "_draw_weights", none_left)
+    with pytest.raises(MemoryError, match="layers 3-4-2 need 26 parameters, more than there is memory for"):
+        wg.MLP([3, 4, 2])
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path):
+    path = tmp_path / "no/such/net.npz"
+    with pytest.raises(FileNotFoundError, match="cannot be written: No such file or directory") as raised:
+        wg.MLP([2, 2]).save(path)
+    assert raised.value.filename == str(path)
+    (tmp_path / "net.npz").mkdir()
+    with pytest.raises(IsADirectoryError, match="cannot be written") as raised:
+        wg.MLP([2, 2]).save(tmp_path / "net.npz")
+    assert raised.value.filename == str(tmp_path / "net.npz")
+    assert [place.name for place in tmp_path.iterdir()] == ["net.npz"]
+
+
+def test_masked_arrays_are_refused():
+    net = wg.MLP([2, 1])
+    X, y = np.ma.array(np.ones((4, 2)), mask=[[1, 0]] * 4), np.ma.array(np.ones(4), mask=[1, 0, 0, 0])
+    for call in (
+        lambda: net(X),
+        lambda: net.apply(net.params, X),
+        lambda: net.jacobian(X),
+        lambda: net.layer_adjoints(X, np.ones(4)),
+        lambda: net.value_and_grad(np.ones((4, 2)), y),
+        lambda: net.fit(X, np.ones(4)),
+        lambda: net.fit(np.ones((4, 2)), y),
+    ):
+        with pytest.raises(TypeError, match=r"is a MaskedArray, whose mask would be ignored; .*filled"):
+            call()

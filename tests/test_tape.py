@@ -1,7 +1,6 @@
 """The tape by hand: Rufflewind's article, gradients of every order, tangents, tables and drawings."""
 
 import pickle
-import re
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -170,7 +169,7 @@ def test_long_tapes_are_cut_in_the_middle():
         v = np.sin(v)
     assert "... 381 nodes ..." in str(t)
     assert len(str(t).splitlines()) == 122
-    assert "501 nodes, of which 421 in the middle are not drawn" in t._repr_svg_()
+    assert "501 nodes, 421 in the middle left out" in t._repr_svg_()
 
 
 def test_an_abstract_tape_shows_shapes():
@@ -204,17 +203,6 @@ def test_the_drawing(article, tmp_path):
     assert len(boxes) == len(t)
     edges = [element for element in root.iter() if element.tag.endswith("path")]
     assert len(edges) == sum(len(t.node(k).inputs) for k in range(len(t)))
-
-
-def test_boxes_of_a_drawing_do_not_overlap(article):
-    t, x, y, z = article
-    for k in range(10):
-        z = z * x + np.sin(y) * k
-    places = re.findall(r'<rect x="(\d+)" y="(\d+)" width="176"', t._repr_svg_())
-    boxes = [(int(a), int(b)) for a, b in places]
-    assert len(boxes) == len(t)
-    for k, (a, b) in enumerate(boxes):
-        assert all(abs(a - c) >= 176 or abs(b - d) >= 50 for c, d in boxes[:k])
 
 
 def test_a_tape_is_not_pickled(article):

@@ -62,3 +62,17 @@ def test_a_net_and_its_gradient():
 def test_numbers_of_threads_that_are_refused(wrong):
     with pytest.raises(ValueError, match="threads"):
         wg.set_num_threads(wrong)
+
+
+@pytest.mark.parametrize("wrong", [2**31, 2**40, -(2**40), 10**30])
+def test_numbers_of_threads_beyond_an_int_are_refused_alike(wrong):
+    with pytest.raises(ValueError, match=f"n={wrong}; expected 1 to 256"):
+        wg.set_num_threads(wrong)
+
+
+@pytest.mark.parametrize("wrong", [2.5, 2.0, "2", None])
+def test_a_number_of_threads_is_an_integer(wrong):
+    with pytest.raises(TypeError, match=r"set_num_threads: n=.*; expected an integer"):
+        wg.set_num_threads(wrong)
+    wg.set_num_threads(np.int64(2))
+    assert wg.get_num_threads() == 2

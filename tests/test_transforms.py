@@ -442,3 +442,11 @@ def test_argnums_must_be_integers():
 
 def test_an_integer_beyond_64_bits_is_a_float():
     assert wg.grad(lambda x: np.sum(x * 2**70))(np.ones(2)).tolist() == [2.0**70] * 2
+
+
+def test_check_grads_takes_a_tuple_of_arguments():
+    with pytest.raises(
+        TypeError, match=r"args is a ndarray; expected a tuple of the arguments, such as \(x,\)"
+    ):
+        wg.testing.check_grads(np.tanh, np.ones(2))
+    wg.testing.check_grads(np.tanh, [np.ones(2)])

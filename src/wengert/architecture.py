@@ -27,8 +27,12 @@ class Architecture:
     @cached_property
     def activations(self):
         """One function per layer."""
-        inner = ACTIVATIONS[self.activation].function
-        return (inner,) * (len(self.layers) - 2) + (ACTIVATIONS[self.output_activation].function,)
+        return tuple(ACTIVATIONS[name].function for name in self.names)
+
+    @property
+    def names(self):
+        """The name of each layer's activation."""
+        return (self.activation,) * (len(self.layers) - 2) + (self.output_activation,)
 
     @property
     def size(self):

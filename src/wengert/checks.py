@@ -28,9 +28,19 @@ def generator(where, seed):
     return np.random.Generator(np.random.Philox(seed))
 
 
+def unmasked(where, name, values):
+    """`values` as an array; a masked one is refused, for its mask would be lost."""
+    if isinstance(values, np.ndarray) and hasattr(values, "mask"):
+        raise TypeError(
+            f"{where}: {name} is a {type(values).__name__}, whose mask would be ignored; "
+            f"leave the masked rows out or pass {name}.filled(...)"
+        )
+    return np.asarray(values)
+
+
 def numbers(where, name, values, dtype):
     """`values` as a finite array of the dtype, itself where it is one."""
-    array = np.asarray(values)
+    array = unmasked(where, name, values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{where}: {name} has dtype {array.dtype}, expected real numbers")
     with np.errstate(over="ignore"):
@@ -48,7 +58,7 @@ def numbers(where, name, values, dtype):
 
 def features(where, name, x, n_in, dtype):
     """Finite inputs (rows, in) with at least one row."""
-    array = np.asarray(x)
+    array = unmasked(where, name, x)
     if array.ndim != 2 or array.shape[1] != n_in:
         hint = (
             f"; reshape it to ({array.size // n_in}, {n_in})"
@@ -66,7 +76,7 @@ def targets(where, name, y, rows, n_out, loss, dtype):
 
     For squared error they get the outputs' shape (rows, out); for a callable they keep theirs.
     """
-    array = np.asarray(y)
+    array = unmasked(where, name, y)
     if loss is LOSSES["cross_entropy"]:
         return labels(where, name, array, rows, n_out)
     if array.dtype.kind in "OSUT":

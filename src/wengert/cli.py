@@ -4,7 +4,10 @@ import argparse
 import csv
 import os
 import platform
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,10 +25,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv=None) -> int:
-    """Runs the command and returns its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
+    """Runs the command and returns its exit code: 0, 2 for bad input, 130 for Ctrl-C.
+
+    SIGTERM ends it with 143 by SystemExit.
+    """
     try:
         args = _parser().parse_args(argv)
-        args.run(args)
+        with _clean_termination():
+            args.run(args)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("wengert: interrupted; nothing was written", file=sys.stderr)
         return 130
@@ -41,6 +49,23 @@ def main(argv=None) -> int:
     except (ValueError, ImportError, ArithmeticError) as error:
         return _fail(str(error))
     return 0
+
+
+@contextmanager
+def _clean_termination():
+    """Turns SIGTERM into SystemExit, so that it removes half-written folders as Ctrl-C does."""
+
+    def stop(number, frame):
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # only that one may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(sentence):
@@ -150,7 +175,7 @@ def _predict(args):
     from .runs import Run
 
     run = Run.load(args.model)
-    dataset = load_dataset(args.dataset, target=run.column, supervised=False)
+    dataset = load_dataset(args.dataset, target=_learned_column(run, args.dataset), supervised=False)
     predictions = run.predict(dataset.X, args.dataset)
     if args.out is None:
         for value in predictions:
@@ -167,10 +192,18 @@ def _evaluate(args):
     from .runs import Run
 
     run = Run.load(args.model)
-    dataset = load_dataset(args.dataset, args.labels, args.target or run.column)
+    target = args.target or _learned_column(run, args.dataset)
+    dataset = load_dataset(args.dataset, args.labels, target)
     measured = run.evaluate(dataset.X, dataset.y, args.dataset)
     figures = "  ".join(f"{name} {value:.4f}" for name, value in measured.items())
     print(f"{figures}  rows {len(dataset.X)}")
+
+
+def _learned_column(run, source):
+    """The column that a run was trained on, where the data set has columns."""
+    from .io.datasets import kind_of
+
+    return run.column if kind_of(source) == "csv" else None
 
 
 def _info(args):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from . import numpy as wnp
+from ._core import DTYPES, Var
 
 
 def squared_error(output, target):
@@ -52,6 +53,8 @@ def cross_entropy(logits, labels):
         Where labels of shape (rows,) are not integers.
     ValueError
         Where the shapes do not fit or a label is out of range.
+    IndexError
+        Where a label is out of range in a replay of a compiled function.
 
     Examples
     --------
@@ -65,11 +68,11 @@ def cross_entropy(logits, labels):
     if n_out == 1:
         # -log sigmoid(z) = softplus(z) - z for class 1, softplus(z) for class 0
         z = logits.reshape(rows)
-        return np.mean(wnp.softplus(z) - labels.reshape(rows) * z)
+        return np.mean(wnp.softplus(z) - _look_up(np.arange(2, dtype=z.dtype), labels.reshape(rows)) * z)
     log_total = wnp.logsumexp(logits, axis=1)
     if labels.shape == (rows, n_out):
         return np.mean(log_total - np.sum(labels * logits, axis=1))
-    places = np.arange(rows) * n_out + labels.reshape(rows)
+    places = np.arange(rows) * n_out + _look_up(np.arange(n_out), labels.reshape(rows))
     return np.mean(log_total - logits.reshape(rows * n_out)[places])
 
 
@@ -83,6 +86,13 @@ def as_shape_of(output, target, where):
     if a and b and a[0] == b[0] and {a[1:], b[1:]} == {(), (1,)}:
         return target.reshape(a)
     raise ValueError(f"{where}: target has shape {b}, output has shape {a}; they must be equal")
+
+
+def _look_up(table, labels):
+    """table[labels], where negative labels raise too: in a replay it is the only check that labels get."""
+    if labels.dtype not in DTYPES:  # small and unsigned integers cannot be recorded
+        labels = labels.astype(np.int64)
+    return wnp.take(table, wnp.where(wnp.less(labels, 0), len(table), labels))
 
 
 def _rows_and_classes(logits, labels):
@@ -129,6 +139,11 @@ def resolve(loss, where):
 def averaged(loss, output, target, where):
     """The loss as one number: a loss that returns one value per row is averaged."""
     value = loss(output, target)
+    known = isinstance(value, Var | np.ndarray | np.generic | int | float)
+    if not known:
+        raise TypeError(
+            f"{where}: the loss returned a {type(value).__name__}, expected a number or one value per row"
+        )
     shape = getattr(value, "shape", ())
     if shape == ():
         return value

@@ -1,6 +1,7 @@
 """Dense networks: `MLP`."""
 
 import sys
+from collections.abc import Iterable
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
@@ -69,6 +70,8 @@ class MLP:
         output_activation="identity",
         init=None,
     ):
+        if not isinstance(layers, Iterable) or isinstance(layers, str):
+            raise TypeError(f"MLP: layers is {layers!r}, expected a sequence of widths such as [4, 16, 1]")
         widths = tuple(checks.count("MLP", f"layers[{k}]", n) for k, n in enumerate(layers))
         if len(widths) < 2:
             raise ValueError(
@@ -82,15 +85,20 @@ class MLP:
         if init is not None:
             checks.choice("MLP", "init", init, INITIALISERS)
         dtype = _float_dtype(dtype)
+        need = f"MLP: layers {'-'.join(map(str, widths))} need {architecture.size:,} parameters"
         if architecture.size > sys.maxsize // dtype.itemsize:
-            raise ValueError(
-                f"MLP: layers {'-'.join(map(str, widths))} need {architecture.size:,} parameters, "
-                f"more than memory can address"
-            )
-        self._adopt(architecture, np.zeros(architecture.size, dtype), checks.generator("MLP", seed))
-        for k, layer in enumerate(self._params):
-            suits = ACTIVATIONS[output_activation if k == len(self._params) - 1 else activation].init
-            draw = INITIALISERS[init or suits]
+            raise ValueError(f"{need}, more than memory can address")
+        rng = checks.generator("MLP", seed)
+        try:
+            self._adopt(architecture, np.zeros(architecture.size, dtype), rng)
+            self._draw_weights(init)
+        except MemoryError:
+            raise MemoryError(f"{need}, more than there is memory for; choose narrower layers") from None
+
+    def _draw_weights(self, init):
+        """Overwrites the weights with random ones; the biases stay as they are."""
+        for layer, name in zip(self._params, self._architecture.names, strict=True):
+            draw = INITIALISERS[init or ACTIVATIONS[name].init]
             layer["weight"][...] = draw(self.generator, *layer["weight"].shape)
 
     def _adopt(self, architecture, theta, rng):
@@ -163,7 +171,7 @@ class MLP:
         -------
         (out,) or (rows, out), a Var where an argument holds one
         """
-        x = x if isinstance(x, _core.Var) else np.asarray(x)
+        x = x if isinstance(x, _core.Var) else checks.unmasked("apply", "x", x)
         self._check_input("apply", x.shape)
         return self._architecture.apply(params, x)
 
@@ -199,7 +207,7 @@ class MLP:
 
     def _read(self, where, x):
         """An input as an array of the parameters' dtype, of a shape that fits."""
-        x = np.asarray(x)
+        x = checks.unmasked(where, "x", x)
         if x.dtype.kind not in "fiub":
             raise TypeError(f"{where}: x has dtype {x.dtype}, expected real numbers")
         self._check_input(where, x.shape)
@@ -265,7 +273,7 @@ class MLP:
             One per width: [0] is dL/dx, [-1] dL/doutput; each has the shape of its layer's value.  A mean
             over rows carries its factor 1 / rows.
         """
-        x = np.asarray(x)
+        x = checks.unmasked("layer_adjoints", "x", x)
         if x.ndim != 1:
             x, y, loss = self._batch("layer_adjoints", x, y, loss)
             return self._architecture.layer_adjoints(self._params, x, y, loss, "layer_adjoints")

@@ -1,6 +1,7 @@
 """What a training run shows while it works: a live bar on a terminal, plain lines elsewhere."""
 
 import sys
+from contextlib import suppress
 
 from .extras import require
 
@@ -25,7 +26,8 @@ class PlainLines:
             words = measured(history, self.rows)
             left = history.seconds[-1] / epoch * (self.epochs - epoch)
             line = "  ".join(f"{name} {text}" for name, text in words.items())
-            print(f"epoch {epoch}/{self.epochs}  {line}  ETA {left:.0f} s", file=self.stream, flush=True)
+            with suppress(BrokenPipeError):  # a reader that has seen enough does not end the training
+                print(f"epoch {epoch}/{self.epochs}  {line}  ETA {left:.0f} s", file=self.stream, flush=True)
         return False
 
 

@@ -211,29 +211,45 @@ def loss_tape(net, x, y, loss):
 
 @contextmanager
 def new_folder(path: Path):
-    """A temporary sibling of a folder that takes its name when the block ends, and vanishes when it raises.
+    """A temporary folder that takes the name `path` when the block ends, and vanishes when it raises.
+
+    A folder that is there and empty gets its contents: it may be a mount point or where a shell stands.
 
     Raises
     ------
     ValueError
         Where the folder already holds something.
     OSError
-        Where it cannot be made.
+        Where it cannot be written; the error names `path`, not the temporary folder.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{path} already exists; choose another --out, or remove it")
     missing = [parent for parent in path.absolute().parents if not parent.exists()]
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    there = path.exists()
+    temporary = (path if there else path.parent) / f".{path.name}.{secrets.token_hex(4)}"
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        os.replace(temporary, path)
-    except BaseException:
+        if there:
+            for entry in temporary.iterdir():
+                os.replace(entry, path / entry.name)
+            temporary.rmdir()
+        else:
+            os.replace(temporary, path)
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         for parent in missing:  # innermost first; one that others have filled meanwhile stays
             with suppress(OSError):
                 parent.rmdir()
+        if isinstance(error, OSError) and _concerns(error, temporary):
+            raise weights.unwritable(path, error) from None
         raise
+
+
+def _concerns(error: OSError, folder: Path) -> bool:
+    """Whether the file that an error names is a folder, is in it, or is one of those that hold it."""
+    place = Path(error.filename or "")
+    return bool(place.name) and (folder.is_relative_to(place) or place.is_relative_to(folder))
 
 
 def next_free(parent: Path, name: str) -> Path:

@@ -46,6 +46,8 @@ def check_grads(
     ------
     AssertionError
         Where a derivative and the differences do not agree; it names the order and mode.
+    TypeError
+        Where `args` is neither tuple nor list.
     ValueError
         For an unknown mode.
 
@@ -54,6 +56,10 @@ def check_grads(
     >>> import numpy as np, wengert as wg
     >>> wg.testing.check_grads(lambda x: np.tanh(x) * np.sum(x), (np.array([0.1, 0.2]),), order=3)
     """
+    if not isinstance(args, tuple | list):
+        raise TypeError(
+            f"check_grads: args is a {type(args).__name__}; expected a tuple of the arguments, such as (x,)"
+        )
     for mode in modes:
         if mode not in ("fwd", "rev"):
             raise ValueError(f'check_grads: mode {mode!r}; expected "fwd" or "rev"')

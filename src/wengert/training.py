@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,7 +46,7 @@ def fit(
     epochs = checks.count("fit", "epochs", epochs)
     batch_size = min(200, len(x)) if batch_size is None else checks.count("fit", "batch_size", batch_size)
     held = _checked_validation(net, validation, loss, len(x))
-    callbacks = [callbacks] if callable(callbacks) else list(callbacks)
+    callbacks = _checked_callbacks(callbacks)
     rng = net.generator if seed is None else checks.generator("fit", seed)
     if isinstance(held, float):
         part, rest = split_rows(y if loss is LOSSES["cross_entropy"] else len(x), held, rng)
@@ -150,11 +150,27 @@ def _rows(net, X, y, loss, names):
 def _checked_optimizer(optimizer):
     if optimizer is None:
         return Adam(1e-3)
-    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "step", None))):
+    methods = callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "step", None))
+    if isinstance(optimizer, type) or not methods:
         raise TypeError(
             f"fit: optimizer is {optimizer!r}, expected wg.optim.Adam(1e-3), wg.optim.SGD(0.1) or the like"
         )
     return optimizer
+
+
+def _checked_callbacks(callbacks):
+    """A list of what is called after each epoch."""
+    if callable(callbacks):
+        return [callbacks]
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(
+            f"fit: callbacks is {callbacks!r}, expected a sequence of callable(epoch, history, net)"
+        )
+    callbacks = list(callbacks)
+    for k, callback in enumerate(callbacks):
+        if not callable(callback):
+            raise TypeError(f"fit: callbacks[{k}] is {callback!r}, expected a callable(epoch, history, net)")
+    return callbacks
 
 
 def _checked_validation(net, validation, loss, rows):

@@ -64,20 +64,24 @@ def load_dataset(source, labels=None, target=None, *, supervised=True) -> Datase
     OSError
         Where a file cannot be read.
     ValueError
-        Where a file is damaged or does not fit; the message names it.
+        Where a file is damaged or does not fit, or does not take `labels` or `target`; the message names it.
     ImportError
         Where scikit-learn is needed and missing.
     """
-    if str(source) in BUNDLED and not Path(source).is_file():
-        dataset = _bundled(str(source))
-    else:
-        path = Path(source)
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder, expected a data file")
-        reader = {".npz": _read_npz, ".csv": lambda p: _read_csv(p, target, supervised)}.get(
-            path.suffix.lower()
-        )
-        dataset = reader(path) if reader else _read_images(path, labels, supervised)
+    path, kind = Path(source), kind_of(source)
+    if labels is not None and kind != "IDX":
+        raise ValueError(f"{source}: --labels is for IDX images; this data set brings its own targets")
+    if target is not None and kind != "csv":
+        raise ValueError(f"{source}: --target is for csv files; this data set has no columns to choose from")
+    if path.is_dir() and kind != "bundled":
+        raise ValueError(f"{path} is a folder, expected a data file")
+    readers = {
+        "bundled": lambda: _bundled(str(source)),
+        "npz": lambda: _read_npz(path),
+        "csv": lambda: _read_csv(path, target, supervised),
+        "IDX": lambda: _read_images(path, labels, supervised),
+    }
+    dataset = readers[kind]()
     if supervised and dataset.y is None:
         raise ValueError(f"{source} holds no targets: name an array {' or '.join(TARGET_NAMES[:4])}")
     if dataset.y is not None and len(dataset.y) != len(dataset.X):
@@ -85,6 +89,13 @@ def load_dataset(source, labels=None, target=None, *, supervised=True) -> Datase
     if len(dataset.X) == 0:
         raise ValueError(f"{source} holds no rows")
     return replace(dataset, source=str(source))
+
+
+def kind_of(source) -> str:
+    """How a data set is read: "bundled", "npz", "csv", or "IDX" for every other file."""
+    if str(source) in BUNDLED and not Path(source).is_file():
+        return "bundled"
+    return {".npz": "npz", ".csv": "csv"}.get(Path(source).suffix.lower(), "IDX")
 
 
 def read_idx(path) -> np.ndarray:

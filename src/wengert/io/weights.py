@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,17 @@ def save(path, header: dict, arrays: dict[str, np.ndarray]) -> None:
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def unwritable(path, error: OSError) -> OSError:
+    """The same error about the path that was asked for, not about a temporary one beside it."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return OSError(error.errno, f"cannot be written: {reason}", str(path))
 
 
 def load(path) -> tuple[dict, dict[str, np.ndarray]]:
