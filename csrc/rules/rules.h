@@ -41,12 +41,12 @@ wg_status wg_contribute_rows(wg_sweep *s, wg_id id, wg_id index, wg_id g);
 wg_status wg_vjp_node(wg_sweep *s, wg_id id, wg_id g);
 wg_status wg_jvp_node(wg_sweep *s, wg_id id, const wg_id *tangents, wg_id *out);
 wg_id wg_slot_of(const wg_sweep *s, wg_id id);
+void wg_set_slot(wg_sweep *s, wg_id id, wg_id value);
 
 /* ---- call.c ------------------------------------------------------------------------------------------------ */
 /* A call's results follow it; their slots are read (reverse) or written (forward) together. */
 wg_status wg_vjp_results(wg_sweep *s, wg_id call);
 wg_status wg_jvp_results(wg_sweep *s, wg_id call, const wg_id *tangents);
-void wg_set_slot(wg_sweep *s, wg_id id, wg_id value); /* sweep.c */
 
 /* ---- elementwise.c ----------------------------------------------------------------------------------------- */
 wg_status wg_vjp_elementwise(wg_sweep *s, wg_id node, wg_id g);

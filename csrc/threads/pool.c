@@ -26,6 +26,7 @@ static struct {
     _Atomic uint64_t ticket;
     atomic_int undone, sleepers, limit; /* limit 0: not asked yet */
     atomic_uint generation;             /* of fork, from 0 */
+    atomic_bool watched;                /* forks are counted */
     int workers;                        /* started; changed only under `taken` */
     wg_task_fn task;
     void *context;
@@ -83,7 +84,7 @@ static void after_fork(void) {
 }
 
 static pthread_once_t fork_handler = PTHREAD_ONCE_INIT;
-static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, after_fork); }
+static void watch_forks(void) { atomic_store(&pool.watched, pthread_atfork(NULL, NULL, after_fork) == 0); }
 
 uint32_t wg_fork_generation(void) {
     pthread_once(&fork_handler, watch_forks);
@@ -91,8 +92,9 @@ uint32_t wg_fork_generation(void) {
 }
 
 static void start_workers(int wanted) {
-    (void)wg_fork_generation(); /* workers do not survive a fork: the child must know */
-    sigset_t all, before;       /* signals belong to the caller's threads */
+    (void)wg_fork_generation();
+    if (!atomic_load(&pool.watched)) return; /* workers do not survive a fork, and a child must know */
+    sigset_t all, before;                    /* signals belong to the caller's threads */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (pthread_t thread; pool.workers < wanted; pool.workers++) {
