@@ -488,3 +488,10 @@ def test_integers_beyond_64_bits_are_floats():
     g = wg.compile(lambda x, k: x * k)
     for k in (3, 2**63, 2, 2**70, -(2**63) - 1):
         assert_array_equal(g(np.ones(2), k), [float(k)] * 2)
+
+
+def test_masked_arrays_are_refused_also_by_a_replay():
+    g = wg.compile(np.sum)
+    assert g(np.ones(3)) == 3.0
+    with pytest.raises(TypeError, match="MaskedArray cannot be recorded"):
+        g(np.ma.array(np.ones(3), mask=[1, 0, 0]))

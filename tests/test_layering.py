@@ -57,7 +57,7 @@ def test_every_room_is_on_the_map():
 LAYERS = [
     ["_core", "_version", "machine", "extras"],
     ["protocols", "numpy", "tape", "pytree", "drawing"],
-    ["transforms", "program", "guards"],
+    ["transforms", "program", "recording", "guards"],
     ["optim", "losses", "activations", "architecture", "parameters", "checks", "io", "testing"],
     ["nn"],
     ["training", "plot"],

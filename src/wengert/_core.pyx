@@ -981,6 +981,8 @@ cdef class _Frame:
             self.pointers[k] = &self.scalars[k]
             pack(&self.scalars[k], slot.dtype, x)
             return True
+        if type(x) is not Array and isinstance(x, Array) and x.__array_priority__ > 0:
+            return False  # a masked array or the like: refused by name where arguments are described
         if not try_buffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)):
             return False
         self.n_views += 1
