@@ -15,6 +15,7 @@ import random
 
 import numpy as np
 import reference
+import reference_functions  # noqa: F401  (its rows join reference.OPS)
 
 from wengert import _core
 

@@ -1,6 +1,7 @@
 """The tape of wengert in pure Python: what csrc/ does, with lists for buffers and no care for speed.
 
 A derivative is made of ordinary nodes, appended to the tape: so it can be differentiated again.
+The elementary functions, one row each, are in reference_functions.py.
 """
 import math
 import operator
@@ -243,24 +244,8 @@ abs_ = Row("abs", abs, lambda a, y: sign(a), lowest=False)
 sign = Row("sign", lambda a: (a > 0) - (a < 0) if a == a else a, lowest=False)
 square = Row("square", lambda a: a * a, lambda a, y: 2 * a, lowest=False)
 reciprocal = Row("reciprocal", lambda a: div(1, a), lambda a, y: -(y * y))
-sqrt = Row("sqrt", c99(math.sqrt), lambda a, y: div(0.5, y))
 exp = Row("exp", c99(math.exp), lambda a, y: y)
-expm1 = Row("expm1", c99(math.expm1), lambda a, y: y + 1)
 log = Row("log", c99(math.log, pole=0), lambda a, y: reciprocal(a))
-log1p = Row("log1p", c99(math.log1p, pole=-1), lambda a, y: reciprocal(1 + a))
-sin = Row("sin", c99(math.sin), lambda a, y: cos(a))
-cos = Row("cos", c99(math.cos), lambda a, y: -sin(a))
-tanh = Row("tanh", math.tanh, lambda a, y: (1 - y) * (1 + y))
-erf = Row("erf", math.erf, lambda a, y: 2 / math.sqrt(math.pi) * exp(-square(a)))
-sigmoid = Row("sigmoid", lambda a: (exp(a) if a < 0 else 1) / (1 + exp(-abs(a))), lambda a, y: y * (1 - y))
-softplus = Row("softplus", lambda a: maximum(a, 0) + log1p(exp(-abs(a))), lambda a, y: sigmoid(a))
-relu = Row("relu", lambda a: maximum(a, 0), lambda a, y: where(greater(a, 0), 1, 0))
-leaky_relu = Row("leaky_relu", lambda a, p: a if a > 0 else p * a, lambda a, y, p: where(greater(a, 0), 1, p))
-elu = Row("elu", lambda a, p: a if a > 0 else p * math.expm1(a),
-          lambda a, y, p: where(greater(a, 0), 1, p * exp(a)))
-gelu = Row("gelu", lambda a: a * 0.5 * math.erfc(-a * math.sqrt(0.5)), lambda a, y:
-           0.5 * (1 + erf(math.sqrt(0.5) * a)) + a * (exp(-0.5 * square(a)) * (1 / math.sqrt(math.tau))))
-silu = Row("silu", lambda a: a * sigmoid(a), lambda a, y: sigmoid(a) * (1 + a * sigmoid(-a)))
 
 # ---- other ops (csrc/rules/) -------------------------------------------------------------------------------
 def like(g, x):

@@ -69,6 +69,14 @@ FUNCTIONS = {
     "zeros_like": lambda np, x: np.zeros_like(x) + np.ones_like(x) * x,
     "isnan": lambda np, x: np.isnan(x),
     "logical": lambda np, x: np.logical_and(x > 0.5, np.logical_not(np.logical_or(x > 1, x < 0))),
+    "logical_xor": lambda np, x: np.bitwise_xor(np.logical_xor(x > 0.5, x > 1), x > 2),
+    "isinf": lambda np, x: np.isinf(np.where(x > 1, np.inf, x)),
+    "isfinite": lambda np, x: np.isfinite(np.where(x > 1, np.nan, -x)),
+    "round": lambda np, x: np.round(10 * x),
+    "round to decimals": lambda np, x: np.round(x, 1) + np.around(100 * x, -1),
+    "logaddexp": lambda np, x: np.logaddexp(x, 3 * x),
+    "remainder": lambda np, x: np.mod(x, 0.3) + np.remainder(1, x),
+    "arctan2": lambda np, x: np.arctan2(x, 1) + np.hypot(x, 2),
     "power": lambda np, x: np.power(x, 3),
     "conjugate": lambda np, x: np.conjugate(x) + np.positive(x),
     "atleast": lambda np, x: np.atleast_2d(x[0]) * np.atleast_1d(x[0, 0]),
@@ -131,7 +139,7 @@ def test_empty_arrays(tape):
         np.max(v)
 
 
-@pytest.mark.parametrize("name", ["expit", "erf"])
+@pytest.mark.parametrize("name", ["expit", "erf", "erfc", "log_expit", "cbrt"])
 def test_scipy_ufuncs_are_mapped_by_name(tape, name):
     f = getattr(scipy.special, name)
     assert_allclose(f(tape.leaf(B)).value, f(B), rtol=4e-15)
@@ -147,6 +155,15 @@ ACTIVATIONS = {
     "sigmoid": scipy.special.expit,
     "softplus": lambda x: np.logaddexp(0, x),
     "erf": scipy.special.erf,
+    "erfc": scipy.special.erfc,
+    "log_sigmoid": scipy.special.log_expit,
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "selu": lambda x: np.where(x > 0, 1.0507009873554805 * x, 1.7580993408473769 * np.expm1(x)),
+    "celu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "hard_swish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "softmax": lambda x: scipy.special.softmax(x, axis=-1),
     "log_softmax": lambda x: scipy.special.log_softmax(x, axis=-1),
     "logsumexp": scipy.special.logsumexp,

@@ -149,7 +149,7 @@ static wg_status promote(wg_tape *t, const wg_op_info *info, int first, int step
     int dtype = strong < 0 ? soft : soft < 0 ? strong : (int)promote_weak(strong, soft);
     if (info->class_ == WG_CLASS_FLOAT && dtype < WG_F32) dtype = WG_F64;
     int op = (int)(info - wg_op_table);
-    if (dtype == WG_BOOL && (op == WG_sub || op == WG_neg || op == WG_sign)) /* as NumPy */
+    if (dtype == WG_BOOL && (op == WG_sub || op == WG_neg || op == WG_sign || op == WG_remainder))
         return wg_fail(t, WG_TYPE_ERROR, "%s is not defined for bools; compare them (!=) or cast them", info->name);
     for (int k = first; k < n; k += step) WG_TRY(coerce(t, &in[k], (wg_dtype)dtype));
     return WG_OK;

@@ -123,6 +123,16 @@ static long double gelu_l(long double a) {
     return a == -INFINITY ? -0.0L : a * erfcl(-a * 0.707106781186547524400844362104849039L) / 2;
 }
 static long double silu_l(long double a) { return a == -INFINITY ? -0.0L : a * sigmoid_l(a); }
+static long double mish_l(long double a) { return a == -INFINITY ? -0.0L : a * tanhl(log1pl(expl(fminl(a, 11000)))); }
+static long double log_sigmoid_l(long double a) { return -softplus_l(-a); }
+static long double relu6_l(long double a) { return a > 6 ? 6 : relu_l(a); }
+static long double celu_l(long double a) { return a > 0 ? a : expm1l(a * 4) / 4; }
+static long double selu_l(long double a) {
+    return a > 0 ? 1.05070098735548049341933498529461L * a : 1.75809934084737685994021752081231L * expm1l(a);
+}
+static long double hard_tanh_l(long double a) { return a > 1 ? 1 : a < -1 ? -1 : a; }
+static long double hard_sigmoid_l(long double a) { return relu6_l(a + 3) / 6; }
+static long double hard_swish_l(long double a) { return isnan(a) ? a : fmaxl(a, -3) * hard_sigmoid_l(a); }
 
 static const struct {
     int op;
@@ -145,7 +155,25 @@ static const struct {
     FUNCTION(sin, sinl, -99, 99),
     FUNCTION(cos, cosl, -99, 99),
     FUNCTION(tanh, tanhl, -20, 20),
+    FUNCTION(floor, floorl, -99, 99),
+    FUNCTION(ceil, ceill, -99, 99),
+    FUNCTION(trunc, truncl, -99, 99),
+    FUNCTION(rint, rintl, -99, 99),
+    FUNCTION(cbrt, cbrtl, -99, 99),
+    FUNCTION(exp2, exp2l, -150, 128),
+    FUNCTION(log2, log2l, 0, 20),
+    FUNCTION(log10, log10l, 0, 20),
+    FUNCTION(tan, tanl, -99, 99),
+    FUNCTION(asin, asinl, -1, 1),
+    FUNCTION(acos, acosl, -1, 1),
+    FUNCTION(atan, atanl, -9, 9),
+    FUNCTION(sinh, sinhl, -89, 89),
+    FUNCTION(cosh, coshl, -89, 89),
+    FUNCTION(asinh, asinhl, -9, 9),
+    FUNCTION(acosh, acoshl, 1, 9),
+    FUNCTION(atanh, atanhl, -1, 1),
     FUNCTION(erf, erfl, -6, 6),
+    FUNCTION(erfc, erfcl, -6, 9),
     FUNCTION(sigmoid, sigmoid_l, -110, 40),
     FUNCTION(softplus, softplus_l, -110, 40),
     FUNCTION(relu, relu_l, -9, 9),
@@ -153,7 +181,30 @@ static const struct {
     FUNCTION(elu, elu_l, -40, 9),
     FUNCTION(gelu, gelu_l, -12, 12),
     FUNCTION(silu, silu_l, -110, 40),
+    FUNCTION(mish, mish_l, -110, 40),
+    FUNCTION(log_sigmoid, log_sigmoid_l, -40, 110),
+    FUNCTION(relu6, relu6_l, -3, 9),
+    FUNCTION(celu, celu_l, -40, 9),
+    FUNCTION(selu, selu_l, -40, 9),
+    FUNCTION(hard_tanh, hard_tanh_l, -3, 3),
+    FUNCTION(hard_sigmoid, hard_sigmoid_l, -9, 9),
+    FUNCTION(hard_swish, hard_swish_l, -9, 9),
 #undef FUNCTION
+};
+
+static long double remainder_l(long double a, long double b) {
+    const long double rest = fmodl(a, b);
+    return rest == 0 ? copysignl(0, b) : (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
+static const struct {
+    int op;
+    const char *name;
+    long double (*function)(long double, long double);
+} functions_of_two[] = {
+    {WG_hypot, "hypot", hypotl},
+    {WG_atan2, "atan2", atan2l},
+    {WG_remainder, "remainder", remainder_l},
 };
 
 /* The sample number i: in the function's range, near 1, over all exponents, any bits at all, and the special values. */
@@ -187,6 +238,24 @@ static void test_accuracy(const wg_kernels *k, wg_dtype dtype) {
             if (error > worst) worst = error, at = a;
         }
         CHECK(worst <= limit, "%s %s %s(%.17g): %g ULP", k->isa, dtype_name(dtype), functions[f].name, at, worst);
+    }
+
+    for (size_t f = 0; f < sizeof functions_of_two / sizeof *functions_of_two; f++) {
+        for (int i = 0; i < N; i++) {
+            const bool edge = i < N_SPECIAL * N_SPECIAL;
+            const double a = edge ? special[i / N_SPECIAL] : sample(dtype, N_SPECIAL + i, -9, 9);
+            set(dtype, x, i, a);
+            set(dtype, z, i, edge ? special[i % N_SPECIAL] : i % 3 ? a * uniform(-2, 2) : uniform(-9, 9));
+        }
+        k->map[functions_of_two[f].op][dtype](y, (const void *const[]){x, z}, N, params);
+        double worst = 0, at[2] = {0};
+        for (int i = 0; i < N; i++) {
+            const double a = get(dtype, x, i), b = get(dtype, z, i);
+            const double error = ulps(dtype, get(dtype, y, i), functions_of_two[f].function(a, b));
+            if (error > worst) worst = error, at[0] = a, at[1] = b;
+        }
+        CHECK(worst <= 2, "%s %s %s(%.17g, %.17g): %g ULP", k->isa, dtype_name(dtype), functions_of_two[f].name, at[0],
+              at[1], worst);
     }
 
     double worst = 0, at[2] = {0};
@@ -310,6 +379,8 @@ static void test_integers(const wg_kernels *k) {
         {WG_square, {1, 0, 9, 0}},
         {WG_maximum, {INT32_MAX, -1, 5, 0}},
         {WG_minimum, {1, INT32_MIN, -3, 0}},
+        {WG_floor, {INT32_MAX, INT32_MIN, -3, 0}},
+        {WG_remainder, {0, 0, 2, 0}},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         int32_t got[4];

@@ -3,8 +3,9 @@
 Functions that record are here under NumPy's names, with the same meaning: on plain arrays they are NumPy's
 own.  They are what cannot be reached by NumPy's protocols (`np.array([v0, v1])`), and while `wg.compile`
 records they take a captured array as an input of the program where NumPy would compute with it at once.
-Every other name (`pi`, `float64`, `linspace`, ...) is NumPy's.  Beyond NumPy: `relu`, `leaky_relu`, `elu`,
-`gelu`, `silu`, `sigmoid` (`expit`), `softplus`, `erf`, `softmax`, `log_softmax`, `logsumexp`.
+Every other name (`pi`, `float64`, `linspace`, ...) is NumPy's.  Beyond NumPy: `relu`, `relu6`, `leaky_relu`,
+`elu`, `celu`, `selu`, `gelu`, `silu`, `mish`, `hard_tanh`, `hard_sigmoid`, `hard_swish`, `sigmoid` (`expit`),
+`log_sigmoid` (`log_expit`), `softplus`, `erf`, `erfc`, `softmax`, `log_softmax`, `logsumexp`.
 
 Examples
 --------

@@ -57,6 +57,11 @@ _file_rows()
 del UFUNCS[np.power]  # constant exponents have ops of their own: see `power`
 NAMESPACE["abs"] = NAMESPACE["absolute"]
 NAMESPACE["true_divide"] = NAMESPACE["divide"]
+NAMESPACE["mod"] = NAMESPACE["remainder"]
+for _name in ("sin", "cos", "tan", "sinh", "cosh", "tanh"):
+    if f"arc{_name}" in NAMESPACE:
+        NAMESPACE[f"a{_name}"] = NAMESPACE[f"arc{_name}"]  # NumPy 2's names
+NAMESPACE["atan2"] = NAMESPACE["arctan2"]
 
 
 @implements(np.power, np.float_power, names=("pow",))
@@ -105,6 +110,25 @@ def clip(
     return append("copy", a) if lower is None and upper is None else limited
 
 
+@implements(np.round, np.around)
+def round_(a: Any, decimals: int = 0, out: Any = None) -> Var:
+    """`a` rounded to so many decimals, halves to even; the derivative is zero."""
+    refuse_options("round", out=out)
+    if decimals == 0 or operand(a).dtype.kind != "f":
+        return append("rint", a) if operand(a).dtype.kind == "f" else append("copy", a)
+    scale = 10.0 ** abs(decimals)
+    forth, back = ("mul", "div") if decimals > 0 else ("div", "mul")
+    return append(back, append("rint", append(forth, a, scale)), scale)
+
+
+@implements(np.logaddexp)
+def logaddexp(x1: Any, x2: Any) -> Var:
+    """log(e^x1 + e^x2), without overflow; two equal operands share the derivative."""
+    tie = append("equal", x1, x2)  # also of infinities, whose difference is NaN
+    distance = append("abs", append("where", tie, 0.0, append("sub", x1, x2)))
+    return append("add", append("maximum", x1, x2), append("log1p", append("exp", append("neg", distance))))
+
+
 def as_bool(x: Any) -> Any:
     """Truth of each element."""
     if operand(x).dtype == bool:
@@ -133,8 +157,15 @@ def logical_not(x: Any) -> Var:
     return append("where", as_bool(x), False, True)
 
 
+@implements(np.logical_xor)
+@method("logical_xor")
+def logical_xor(x1: Any, x2: Any) -> Var:
+    """Whether exactly one holds."""
+    return append("not_equal", as_bool(x1), as_bool(x2))
+
+
 def _bitwise(name: str, logical: str):
-    """`&`, `|` and `~`: of bool Vars they are the logical functions; integers have no bit ops."""
+    """`&`, `|`, `^` and `~`: of bool Vars they are the logical functions; integers have no bit ops."""
 
     def function(*args):
         if any(operand(x).dtype != bool for x in args):
@@ -147,6 +178,7 @@ def _bitwise(name: str, logical: str):
 for _name, _logical in (
     ("bitwise_and", "logical_and"),
     ("bitwise_or", "logical_or"),
+    ("bitwise_xor", "logical_xor"),
     ("invert", "logical_not"),
 ):
     FUNCTIONS[getattr(np, _name)] = METHODS[_name] = _bitwise(_name, _logical)
@@ -156,6 +188,18 @@ for _name, _logical in (
 def isnan(x: Any) -> Var:
     """Whether an element is not a number."""
     return append("not_equal", x, x)
+
+
+@implements(np.isinf)
+def isinf(x: Any) -> Var:
+    """Whether an element is infinite."""
+    return append("equal", append("abs", x), np.inf)
+
+
+@implements(np.isfinite)
+def isfinite(x: Any) -> Var:
+    """Whether an element is neither infinite nor not a number."""
+    return append("less", append("abs", x), np.inf)
 
 
 # ---- names that NumPy does not have -------------------------------------------------------------------
@@ -171,6 +215,12 @@ def sigmoid(x: Any) -> Any:
 def erf(x: Any) -> Any:
     """The error function."""
     return append("erf", x)
+
+
+@extra
+def erfc(x: Any) -> Any:
+    """1 - erf(x), accurate where it is small."""
+    return append("erfc", x)
 
 
 @extra
@@ -209,4 +259,53 @@ def silu(x: Any) -> Any:
     return append("silu", x)
 
 
+@extra
+def log_sigmoid(x: Any) -> Any:
+    """log(sigmoid(x)), without overflow."""
+    return append("log_sigmoid", x)
+
+
+@extra
+def mish(x: Any) -> Any:
+    """x * tanh(softplus(x))."""
+    return append("mish", x)
+
+
+@extra
+def selu(x: Any) -> Any:
+    """1.0507 x where x > 0, else 1.7581 (e^x - 1): keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return append("selu", x)
+
+
+@extra
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, else alpha * (e^(x / alpha) - 1)."""
+    return append("celu", x, attrs=(float(alpha),))
+
+
+@extra
+def relu6(x: Any) -> Any:
+    """min(max(x, 0), 6); the derivative at 0 and 6 is 0."""
+    return append("relu6", x)
+
+
+@extra
+def hard_tanh(x: Any) -> Any:
+    """x limited to [-1, 1]; the derivative at -1 and 1 is 0."""
+    return append("hard_tanh", x)
+
+
+@extra
+def hard_sigmoid(x: Any) -> Any:
+    """relu6(x + 3) / 6; the derivative at -3 and 3 is 0."""
+    return append("hard_sigmoid", x)
+
+
+@extra
+def hard_swish(x: Any) -> Any:
+    """x * relu6(x + 3) / 6; the derivative at -3 is 0, at 3 it is 1."""
+    return append("hard_swish", x)
+
+
+NAMESPACE["log_expit"] = NAMESPACE["log_sigmoid"]
 NAMESPACE["expit"] = NAMESPACE["sigmoid"]

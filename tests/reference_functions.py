@@ -1,0 +1,125 @@
+"""The elementary functions of the reference: one row each, as in csrc/ops.def.
+
+A row is the function of the operands, and for each operand its partial derivative as a function of operands
+and result (then of parameters, if any); both take numbers or nodes.
+"""
+import math
+from math import copysign, inf, nan
+
+from reference import (
+    Row,
+    abs_,
+    c99,
+    div,
+    equal,
+    exp,
+    greater,
+    less,
+    maximum,
+    minimum,
+    neg,
+    reciprocal,
+    square,
+    where,
+)
+
+LN2, LN10 = math.log(2), math.log(10)
+
+# ---- steps -------------------------------------------------------------------------------------------------
+def rounded(function):
+    """A function to whole numbers that keeps the sign of 0, infinities and NaN."""
+    return lambda a: a if isinstance(a, int) else copysign(function(a), a) if math.isfinite(a) else a
+
+
+floor = Row("floor", rounded(math.floor), lowest=False)
+ceil = Row("ceil", rounded(math.ceil), lowest=False)
+trunc = Row("trunc", rounded(math.trunc), lowest=False)
+rint = Row("rint", rounded(round))
+
+
+def modulo(a, b):  # NumPy's: 0 for integers by 0; NaN for floats
+    if isinstance(b, int):
+        return a % b if b else 0
+    if math.isinf(a) or not b:
+        return nan
+    rest = math.fmod(a, b)
+    return rest + b if rest and (rest < 0) != (b < 0) else rest or copysign(0.0, b)
+
+
+remainder = Row("remainder", modulo, lambda a, b, y: 1, lambda a, b, y: -floor(div(a, b)), lowest=0)
+
+# ---- roots, exponentials, logarithms -----------------------------------------------------------------------
+def cube_root(a):
+    if not a or not math.isfinite(a):
+        return a
+    y = math.cbrt(a)  # up to 4 ULP off: one step of Newton
+    square, error = y * y, math.fsum((y * y * y, -a))
+    return y - error / (3 * square) if math.isfinite(error) and square else y
+
+
+sqrt = Row("sqrt", c99(math.sqrt), lambda a, y: div(0.5, y))
+cbrt = Row("cbrt", cube_root, lambda a, y: reciprocal(3 * square(y)))
+hypot = Row("hypot", math.hypot, lambda a, b, y: where(equal(y, 0), 0, div(a, y)),
+            lambda a, b, y: where(equal(y, 0), 0, div(b, y)))
+expm1 = Row("expm1", c99(math.expm1), lambda a, y: y + 1)
+exp2 = Row("exp2", c99(math.exp2), lambda a, y: LN2 * y)
+log1p = Row("log1p", c99(math.log1p, pole=-1), lambda a, y: reciprocal(1 + a))
+log2 = Row("log2", c99(math.log2, pole=0), lambda a, y: div(1 / LN2, a))
+log10 = Row("log10", c99(math.log10, pole=0), lambda a, y: div(1 / LN10, a))
+
+# ---- trigonometry ------------------------------------------------------------------------------------------
+def angle_slope(part, a, b):  # of an angle by a coordinate: the other one over the square of the radius
+    radius = hypot(a, b)
+    return where(equal(radius, 0), 0, div(div(part, radius), radius))
+
+
+sin = Row("sin", c99(math.sin), lambda a, y: cos(a))
+cos = Row("cos", c99(math.cos), lambda a, y: -sin(a))
+tan = Row("tan", c99(math.tan), lambda a, y: 1 + square(y))
+asin = Row("asin", c99(math.asin), lambda a, y: reciprocal(sqrt((1 - a) * (1 + a))))
+acos = Row("acos", c99(math.acos), lambda a, y: -reciprocal(sqrt((1 - a) * (1 + a))))
+atan = Row("atan", math.atan, lambda a, y: reciprocal(1 + square(a)))
+atan2 = Row("atan2", math.atan2,
+            lambda a, b, y: angle_slope(b, a, b), lambda a, b, y: angle_slope(neg(a), a, b))
+
+# ---- hyperbolic functions ----------------------------------------------------------------------------------
+sinh = Row("sinh", lambda a: copysign(c99(math.sinh)(abs(a)), a), lambda a, y: cosh(a))
+cosh = Row("cosh", c99(math.cosh), lambda a, y: sinh(a))
+tanh = Row("tanh", math.tanh, lambda a, y: (1 - y) * (1 + y))
+asinh = Row("asinh", math.asinh, lambda a, y: reciprocal(hypot(a, 1)))
+acosh = Row("acosh", c99(math.acosh), lambda a, y: reciprocal(sqrt(a - 1) * sqrt(a + 1)))
+atanh = Row("atanh", lambda a: copysign(inf, a) if abs(a) == 1 else c99(math.atanh)(a),
+            lambda a, y: reciprocal((1 - a) * (1 + a)))
+
+# ---- error functions and activations -----------------------------------------------------------------------
+erf = Row("erf", math.erf, lambda a, y: 2 / math.sqrt(math.pi) * exp(-square(a)))
+erfc = Row("erfc", math.erfc, lambda a, y: -2 / math.sqrt(math.pi) * exp(-square(a)))
+sigmoid = Row("sigmoid", lambda a: (exp(a) if a < 0 else 1) / (1 + exp(-abs(a))), lambda a, y: y * (1 - y))
+softplus = Row("softplus", lambda a: maximum(a, 0) + log1p(exp(-abs(a))), lambda a, y: sigmoid(a))
+log_sigmoid = Row("log_sigmoid", lambda a: -softplus(-a), lambda a, y: sigmoid(-a))
+relu = Row("relu", lambda a: maximum(a, 0), lambda a, y: where(greater(a, 0), 1, 0))
+relu6 = Row("relu6", lambda a: minimum(maximum(a, 0), 6),
+            lambda a, y: where(greater(a, 0), where(less(a, 6), 1, 0), 0))
+leaky_relu = Row("leaky_relu", lambda a, p: a if a > 0 else p * a, lambda a, y, p: where(greater(a, 0), 1, p))
+elu = Row("elu", lambda a, p: a if a > 0 else p * math.expm1(a),
+          lambda a, y, p: where(greater(a, 0), 1, p * exp(a)))
+celu = Row("celu", lambda a, p: a if a > 0 else p * math.expm1(a / p),
+           lambda a, y, p: where(greater(a, 0), 1, exp(div(a, p))))
+SELU, LIMIT = 1.0507009873554805, 1.7580993408473769  # lambda, and lambda alpha of Klambauer et al. 2017
+selu = Row("selu", lambda a: SELU * a if a > 0 else LIMIT * math.expm1(a),
+           lambda a, y: where(greater(a, 0), SELU, LIMIT * exp(a)))
+gelu = Row("gelu", lambda a: a * 0.5 * math.erfc(-a * math.sqrt(0.5)), lambda a, y:
+           0.5 * (1 + erf(math.sqrt(0.5) * a)) + a * (exp(-0.5 * square(a)) * (1 / math.sqrt(math.tau))))
+silu = Row("silu", lambda a: a * sigmoid(a), lambda a, y: sigmoid(a) * (1 + a * sigmoid(-a)))
+
+
+def mish_slope(a):
+    t = tanh(softplus(a))
+    return t + a * sigmoid(a) * ((1 - t) * (1 + t))
+
+
+mish = Row("mish", lambda a: a * math.tanh(softplus(a)), lambda a, y: mish_slope(a))
+hard_tanh = Row("hard_tanh", lambda a: minimum(maximum(a, -1), 1), lambda a, y: where(less(abs_(a), 1), 1, 0))
+hard_sigmoid = Row("hard_sigmoid", lambda a: relu6(a + 3) / 6, lambda a, y: where(less(abs_(a), 3), 1 / 6, 0))
+hard_swish = Row("hard_swish", lambda a: maximum(a, -3) * hard_sigmoid(a), lambda a, y: where(
+    less(abs_(a), 3), 1 / 3 * (a + 1.5), where(less(a, 3), 0, 1)))
