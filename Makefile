@@ -33,6 +33,9 @@ docs:
 bench:
 	$(PYTHON) benchmarks/import_time.py
 	$(PYTHON) benchmarks/decisions.py
+	$(PYTHON) -m benchmarks kernels
+	$(PYTHON) -m benchmarks train
+	$(PYTHON) -m benchmarks eager
 
 lint: lint-ruff lint-format lint-c lint-cython lint-types
 

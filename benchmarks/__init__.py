@@ -1,0 +1,1 @@
+"""wengert against its peers and against the machine: see README.md in this directory."""

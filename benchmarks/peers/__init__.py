@@ -1,0 +1,27 @@
+"""One module per peer: `about(threads)`, and a function per suite from (workload, kind) to a `Call`."""
+
+from typing import NamedTuple
+
+
+class Peer(NamedTuple):
+    """A column of the table."""
+
+    package: str  # what it cannot do without
+    suites: tuple[str, ...]  # the functions that its module has
+    default: bool = True  # whether it is measured without being asked for by --peers
+
+
+# By module, in the order of the table.  What compiles for many seconds has to be asked for.
+PEERS = {
+    "wengert": Peer("wengert", ("kernels", "train", "eager")),
+    "wengert_eager": Peer("wengert", ("train", "eager")),
+    "limit": Peer("wengert", ("kernels", "train")),
+    "numpy": Peer("numpy", ("kernels", "train", "eager")),
+    "torch": Peer("torch", ("train", "eager")),
+    "torch_compile": Peer("torch", ("train",), default=False),
+    "jax": Peer("jax", ("train", "eager")),
+    "tensorflow": Peer("tensorflow", ("train",)),
+    "tensorflow_xla": Peer("tensorflow", ("train",), default=False),
+    "sklearn": Peer("sklearn", ("train",)),
+    "autograd": Peer("autograd", ("train", "eager")),
+}

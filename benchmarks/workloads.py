@@ -1,0 +1,258 @@
+"""What is measured: the tables of nets, kernels and scalar programs, and the numbers they work on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+LEARNING_RATE = 1e-5  # of Adam: so small that thousands of steps on one batch leave the work what it was
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+# For peers that add it before the second moment is corrected (Kingma & Ba 2015, end of section 2): the same
+# in the first step, which is the one that is checked.
+EPSILON_HAT = EPSILON * (1 - BETAS[1]) ** 0.5
+# Bytes of one operand: three of them fit into 512 kB, a small second-level cache; one exceeds most
+# third-level caches.
+IN_CACHE, BEYOND = 1 << 17, 1 << 26
+
+
+class Call(NamedTuple):
+    """What a peer is asked for: a call to time and numbers to check."""
+
+    run: Callable[[], object]  # returns when the work is done
+    check: Callable[[], np.ndarray]  # made once, before `run`
+    units: float = 1.0  # of work in one run; the time is reported per unit
+
+
+class Batch(NamedTuple):
+    """Parameters and rows of a net."""
+
+    theta: np.ndarray  # weight (in, out), bias (out,) of each layer, flattened
+    x: np.ndarray  # (rows, in)
+    y: np.ndarray  # (rows, out), or integer labels (rows,)
+
+
+@dataclass(frozen=True)
+class Net:
+    """A dense net, identity after its last layer, and a mean loss over rows."""
+
+    widths: tuple[int, ...]
+    activation: str  # "tanh" or "relu"
+    loss: str  # "squared_error" or "cross_entropy"
+    rows: int
+    dtype: str = "float32"
+    kinds: tuple[str, ...] = ("gradient", "step")
+    suite = "train"
+
+    @property
+    def name(self) -> str:
+        """Widths, activation, loss, dtype, rows."""
+        loss = "CE" if self.loss == "cross_entropy" else "mse"
+        widths = "-".join(map(str, self.widths))
+        return f"{widths} {self.activation} {loss} {self.dtype.replace('float', 'f')} batch {self.rows}"
+
+    def batch(self) -> Batch:
+        """The same numbers for every peer."""
+        rng = np.random.default_rng(0)
+        theta = [
+            part
+            for n_in, n_out in pairwise(self.widths)
+            for part in (rng.normal(0, n_in**-0.5, n_in * n_out), rng.normal(0, 0.1, n_out))
+        ]
+        x = rng.normal(size=(self.rows, self.widths[0]))
+        if self.loss == "cross_entropy":
+            y = rng.integers(self.widths[-1], size=self.rows)
+        else:
+            y = rng.normal(size=(self.rows, self.widths[-1])).astype(self.dtype)
+        return Batch(np.concatenate(theta).astype(self.dtype), x.astype(self.dtype), y)
+
+    def layers(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(weight, bias) of each layer as views of a flat vector."""
+        layers, start = [], 0
+        for n_in, n_out in pairwise(self.widths):
+            middle, end = start + n_in * n_out, start + (n_in + 1) * n_out
+            layers.append((theta[start:middle].reshape(n_in, n_out), theta[middle:end]))
+            start = end
+        return layers
+
+    def flops(self, kind: str) -> float:
+        """Floating-point operations of the matrix products: what a peer cannot do without."""
+        products = [2.0 * self.rows * n_in * n_out for n_in, n_out in pairwise(self.widths)]
+        # backward: one product for the weights, and one for the inputs of each layer but the first
+        return sum(products) if kind == "forward" else 3 * sum(products) - products[0]
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """A matrix product (m, k) · (k, n); an operand named in `transposed` is stored the other way round."""
+
+    m: int
+    k: int
+    n: int
+    dtype: str = "float32"
+    transposed: str = ""  # "a" or "b"
+    fresh: bool = False  # a new array for the result at each call, else out=
+    kinds = ("gemm",)
+    suite = "kernels"
+
+    @property
+    def name(self) -> str:
+        """Shapes, what is transposed, dtype."""
+        a, b = ("ᵀ" if which in self.transposed else "" for which in "ab")
+        shapes = f"{self.m}×{self.k}{a} · {self.k}×{self.n}{b}"
+        return f"{shapes} {self.dtype.replace('float', 'f')}{', plain call' if self.fresh else ''}"
+
+    def operands(self) -> list[np.ndarray]:
+        """As stored."""
+        rng = np.random.default_rng(0)
+        a, b = rng.normal(size=(self.m, self.k)), rng.normal(size=(self.k, self.n))
+        a, b = (v.T if which in self.transposed else v for which, v in zip("ab", (a, b), strict=True))
+        return [np.ascontiguousarray(v, self.dtype) for v in (a, b)]
+
+    def apply(self, np: ModuleType, a, b):
+        """The product in the given namespace."""
+        return np.matmul(a.T if "a" in self.transposed else a, b.T if "b" in self.transposed else b)
+
+    def result(self) -> np.ndarray | None:
+        """Where the result goes."""
+        return None if self.fresh else np.empty((self.m, self.n), self.dtype)
+
+    @property
+    def flops(self) -> float:
+        """A multiplication and an addition per term."""
+        return 2.0 * self.m * self.k * self.n
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An elementwise function, or a reduction, of arrays in the cache or beyond it."""
+
+    function: str
+    dtype: str
+    size: int  # bytes of one operand
+    axis: int | None = None
+    suite = "kernels"
+    width = 256  # of the rows that reductions work on
+
+    @property
+    def reduces(self) -> bool:
+        """Whether the result is smaller than the operand."""
+        return self.function in ("sum", "max")
+
+    @property
+    def kinds(self) -> tuple[str]:
+        """Elementwise or reduction."""
+        return ("reduction" if self.reduces else "elementwise",)
+
+    @property
+    def name(self) -> str:
+        """Function, axis, dtype, size."""
+        axis = f" axis {self.axis}" if self.axis is not None else ""
+        size = f"{self.size >> 20} MB" if self.size >> 20 else f"{self.size >> 10} kB"
+        return f"{self.function}{axis} {self.dtype.replace('float', 'f')} {size}"
+
+    def operands(self) -> list[np.ndarray]:
+        """One array or two, of shape (rows, width)."""
+        rng = np.random.default_rng(0)
+        shape = self.size // np.dtype(self.dtype).itemsize // self.width, self.width
+        low = 0.1 if self.function == "log" else -4.0
+        count = 2 if self.function in ("add", "multiply") else 1
+        return [rng.uniform(low, 4.0, shape).astype(self.dtype) for _ in range(count)]
+
+    def apply(self, np: ModuleType, *operands):
+        """The function in the given namespace."""
+        function = getattr(np, self.function)
+        return function(operands[0], axis=self.axis) if self.reduces else function(*operands)
+
+    def result(self) -> np.ndarray | None:
+        """Where the result goes: a small one is made anew, for a large one the system would clear pages."""
+        return None if self.reduces or self.size == IN_CACHE else np.empty_like(self.operands()[0])
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A program of scalar operations, or one expression over a vector, as one writes it in Python."""
+
+    name: str
+    function: Callable
+    x: float | tuple[float, ...]
+    kinds: tuple[str, ...]
+    operations: int = 1  # per call; what is recorded is reported per operation
+    suite = "eager"
+
+    def start(self) -> np.ndarray:
+        """The point."""
+        return np.array(self.x)
+
+
+def chain(np: ModuleType, x, operations: int = 3000):
+    """Alternating sin, multiplication and addition, each on the result of the last."""
+    y = x
+    for _ in range(operations // 3):
+        y = np.sin(y) * x + 0.5
+    return y
+
+
+def rosenbrock(np: ModuleType, x):
+    """Rosenbrock's function as an expression over slices."""
+    return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+NETS = (
+    Net((4, 32, 16, 4), "tanh", "squared_error", 200),
+    Net((24, 8, 2), "tanh", "squared_error", 200, "float64"),
+    Net((16, 64, 64, 1), "tanh", "squared_error", 32),
+    Net((64, 100, 10), "relu", "cross_entropy", 200),
+    Net((784, 128, 10), "relu", "cross_entropy", 32),
+    Net((784, 256, 128, 10), "relu", "cross_entropy", 128),
+    Net((784, 512, 512, 10), "relu", "cross_entropy", 256),
+    Net((256, 256, 256, 256, 256, 1), "tanh", "squared_error", 1024),
+    Net((2048, 2048, 2048, 2048, 2048), "relu", "squared_error", 512),
+    Net((16, 64, 64, 1), "tanh", "squared_error", 1, kinds=("forward", "gradient")),
+)
+FLOATS = ("float32", "float64")
+GEMMS = (
+    *(Gemm(1024, 1024, 1024, dtype) for dtype in FLOATS),
+    *(Gemm(513, 300, 771, dtype) for dtype in FLOATS),
+    *(Gemm(128, 784, 256, dtype, transposed) for dtype in FLOATS for transposed in ("", "a", "b")),
+    *(Gemm(200, 4, 32, dtype, fresh=True) for dtype in FLOATS),
+    *(Gemm(32, 64, 64, dtype, fresh=True) for dtype in FLOATS),
+)
+STREAMS = (
+    *(
+        Stream(function, dtype, size)
+        for function in ("add", "multiply", "exp", "log", "sin", "tanh", "erf")
+        for dtype in FLOATS
+        for size in (IN_CACHE, BEYOND)
+    ),
+    *(
+        Stream(function, dtype, size, axis)
+        for function, axis in (("sum", None), ("sum", 0), ("sum", 1), ("max", None))
+        for dtype in FLOATS
+        for size in (IN_CACHE, BEYOND)
+    ),
+)
+SCALARS = (
+    Scalar("3,000-op chain", chain, 0.5, ("record, per op",), 3000),
+    Scalar("3,000-op chain", chain, 0.5, ("gradient",)),
+    Scalar("Rosenbrock n=1000", rosenbrock, tuple(np.linspace(-1.0, 1.5, 1000)), ("gradient",)),
+)
+
+Workload = Net | Gemm | Stream | Scalar
+SUITES: dict[str, tuple[Workload, ...]] = {"kernels": GEMMS + STREAMS, "train": NETS, "eager": SCALARS}
+# Whom the ratios are taken against: in the eager suite what Python records and runs at once.
+BASE = {"kernels": "wengert", "train": "wengert", "eager": "wengert_eager"}
+
+
+def tolerance(workload: Workload, kind: str) -> float:
+    """The distance between two peers' numbers, relative to their norm, above which one of them is wrong.
+
+    Rounding: 1e-4 leaves 800 units in the last place of float32 for sums in another order.  The first step
+    of Adam is nearly the sign of the gradient: rounding may turn it round where the gradient is nearly zero
+    (5e-3 is six places in a million), and float32 parameters hold a change of 1e-5 to three digits.
+    """
+    if kind == "step":
+        return 5e-3
+    return 1e-10 if getattr(workload, "dtype", "float64") == "float64" else 1e-4
