@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+import wengert as wg
+
 os.environ["MPLBACKEND"] = "Agg"  # pictures are written to files, here and in the commands that tests start
 
 settings.register_profile(
@@ -18,3 +20,9 @@ settings.load_profile("wengert")
 def rng() -> np.random.Generator:
     """A generator that gives every test the same numbers in every run."""
     return np.random.default_rng(20161230)
+
+
+@pytest.fixture
+def tape():
+    """A new eager tape."""
+    return wg.Tape()

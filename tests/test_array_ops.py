@@ -166,29 +166,19 @@ CASES = {
     "argmax": [(apply("argmax", axis), [(3, 4)]) for axis in (0, 1)] + [(apply("argmax", 0), [(1,)])],
     "call": [(two_outputs, [(3,), (3,)]), (call_in_call, [(2, 2)]), (result_of_call, [(3,), (3,)])],
 }
-CASES["max"] = [
-    (apply("max", *attrs), [shape])
-    for attrs, shape in (
-        (EVERY, (5,)),
-        (KEEP, (3, 4)),
-        ((2, 0), (3, 4)),
-        ((3, 1), (3, 4)),
-        ((5, 0), (2, 3, 4)),
-        ((0, 0), ()),
-    )
-]
+for name in ("max", "min"):
+    CASES[name] = [
+        (apply(name, *attrs), [shape])
+        for attrs, shape in (
+            (EVERY, (5,)),
+            (KEEP, (3, 4)),
+            ((2, 0), (3, 4)),
+            ((3, 1), (3, 4)),
+            ((5, 0), (2, 3, 4)),
+            ((0, 0), ()),
+        )
+    ]
 CASES["max"].append((lambda m, x: [m.op("max", x, attrs=(1, 0))], [np.array([1.0, 2.0, 2.0, -1.0, 2.0])]))
-CASES["min"] = [
-    (apply("min", *attrs), [shape])
-    for attrs, shape in (
-        (EVERY, (5,)),
-        (KEEP, (3, 4)),
-        ((2, 0), (3, 4)),
-        ((3, 1), (3, 4)),
-        ((5, 0), (2, 3, 4)),
-        ((0, 0), ()),
-    )
-]
 CASES["min"].append((lambda m, x: [m.op("min", x, attrs=(1, 0))], [np.array([1.0, -2.0, -2.0, 1.0])]))
 CASES["result"] = CASES["call"]
 

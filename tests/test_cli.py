@@ -15,7 +15,6 @@ import pytest
 import wengert as wg
 from wengert import cli, runs
 
-pytest.importorskip("matplotlib")
 FAST = ["--epochs", "3", "--layers", "8"]
 
 
@@ -62,7 +61,6 @@ def write_table(folder, rows=120):
 
 
 def test_train_digits_in_one_command(folder, capsys):
-    pytest.importorskip("sklearn")
     assert run("train", "digits") == 0
     out = capsys.readouterr().out
     assert "epoch 1/" in out
@@ -203,7 +201,6 @@ class Terminal:
 
 
 def test_a_terminal_gets_a_live_bar(monkeypatch, rng):
-    pytest.importorskip("rich")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "120")
     from wengert.progress import display

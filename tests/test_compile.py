@@ -6,23 +6,11 @@ import threading
 
 import numpy as np
 import pytest
+from helpers import counted
 from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
 import wengert.numpy as wnp
-
-
-def counted(f):
-    """`f` and the list that grows whenever it is called, that is recorded."""
-    calls = []
-
-    @functools.wraps(f)
-    def wrapped(*args, **kwargs):
-        calls.append(1)
-        return f(*args, **kwargs)
-
-    return wrapped, calls
-
 
 # ---- recording and replaying ----------------------------------------------------------------------------
 

@@ -1,27 +1,14 @@
 """Compiled functions inside of transforms and of one another."""
 
-import functools
 import itertools
 
 import numpy as np
 import pytest
+from helpers import counted
 from numpy.testing import assert_allclose
 
 import wengert as wg
 import wengert.numpy as wnp
-
-
-def counted(f):
-    """`f` and the list that grows whenever it is called, that is recorded."""
-    calls = []
-
-    @functools.wraps(f)
-    def wrapped(*args, **kwargs):
-        calls.append(1)
-        return f(*args, **kwargs)
-
-    return wrapped, calls
-
 
 # ---- calls inside of transforms -------------------------------------------------------------------------
 

@@ -2,22 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers import same
 from numpy.testing import assert_array_equal
 
 import wengert as wg
-
-
-@pytest.fixture
-def tape():
-    return wg.Tape()
-
-
-def same(v, expected):
-    """Value, shape and dtype agree with NumPy's."""
-    expected = np.asarray(expected)
-    assert (v.shape, v.dtype) == (expected.shape, expected.dtype)
-    assert_array_equal(v.value, expected)
-
 
 # ---- indexing -------------------------------------------------------------------------------------------
 

@@ -193,7 +193,6 @@ def test_csv_must_be_text(tmp_path):
 
 
 def test_bundled_data_sets():
-    pytest.importorskip("sklearn")
     digits = load_dataset("digits")
     assert (digits.X.shape, len(np.unique(digits.y)), digits.uniform) == ((1797, 64), 10, True)
     assert load_dataset("diabetes").y.dtype.kind == "f"

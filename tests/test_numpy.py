@@ -3,23 +3,11 @@
 import numpy as np
 import pytest
 import scipy.special
+from helpers import same
 from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
 import wengert.numpy as wnp
-
-
-@pytest.fixture
-def tape():
-    return wg.Tape()
-
-
-def same(v, expected):
-    """Value, shape and dtype agree with NumPy's."""
-    expected = np.asarray(expected)
-    assert (v.shape, v.dtype) == (expected.shape, expected.dtype)
-    assert_array_equal(v.value, expected)
-
 
 # ---- NumPy's functions ----------------------------------------------------------------------------------
 
