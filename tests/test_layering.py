@@ -150,16 +150,16 @@ def python_lines(text: str) -> int:
 
 
 def test_the_c_core_keeps_its_budget():
-    assert sum(c_lines(path.read_text()) for path in [*C_FILES, CSRC / "ops.def"]) <= 7000
+    assert sum(c_lines(path.read_text()) for path in [*C_FILES, CSRC / "ops.def"]) <= 10000
 
 
 def test_the_binding_keeps_its_budget():
     source = ROOT / "src" / "wengert"
-    assert sum(python_lines(path.read_text()) for path in source.glob("_core.p[xy][xd]")) <= 900
+    assert sum(python_lines(path.read_text()) for path in source.glob("_core.p[xy][xd]")) <= 1300
 
 
 def test_the_python_face_keeps_its_budget():
-    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 6000
+    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8500
 
 
 # ---- closure of the op table ----------------------------------------------------------------------------
