@@ -129,6 +129,11 @@ wg_status wg_vjp(wg_tape *t, int n_out, const wg_id *outputs, const wg_id *cotan
 /* Forward mode: from tangents of inputs (WG_NONE: zero) to those of outputs, result[i] WG_NONE where zero. */
 wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out, const wg_id *outputs,
                  wg_id *result);
+/* Batching: *out is a new tape that does for `size` sets of inputs at once what the abstract tape t does for one.
+ * batched[i]: input slot i gets a first axis of this extent, else it is shared.  out_batched[k]: output k is to have
+ * that axis (in), has it (out).  *looped is set to an op that is done element by element, for it has no batching rule;
+ * it is left alone if there is none. */
+wg_status wg_batch(wg_tape *t, int64_t size, const bool *batched, bool *out_batched, wg_tape **out, int *looped);
 /* The local partial derivative of an elementwise node by its operand k as a node of its own (for showing a tape);
  * *out = WG_NONE when the op has no such column. */
 wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out);

@@ -250,6 +250,7 @@ wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, co
         *shape = t->scalar_shape;
         return WG_OK; /* only its results have values */
     case WG_INFER_same:
+    case WG_INFER_COUNT:
     case WG_INFER_none: return WG_OK;
     }
     return WG_OK;

@@ -191,7 +191,8 @@ enum wg_infer_rule {
     WG_INFER_argreduce,
     WG_INFER_matmul,
     WG_INFER_call,
-    WG_INFER_result
+    WG_INFER_result,
+    WG_INFER_COUNT
 };
 /* Shape and dtype of the op on operands that have been promoted. */
 wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs, wg_dtype *dtype,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         stop_gradient,
         value_and_grad,
         vjp,
+        vmap,
     )  # fmt: skip
 
 # Where each name lives; a module is imported when one of its names is first used (PEP 562), so that `import
@@ -47,7 +48,7 @@ _NAMES = {
     "training": ("History",),
     "transforms": (
         "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "stop_gradient",
-        "value_and_grad", "vjp",
+        "value_and_grad", "vjp", "vmap",
     ),
 }  # fmt: skip
 _MODULES = ("io", "losses", "numpy", "optim", "plot", "testing")
@@ -57,7 +58,7 @@ __all__ = [
     "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "compile", "cpu_info",
     "elementwise_grad", "flatten", "get_num_threads", "grad", "hessian", "hvp", "io", "jacfwd", "jacobian",
     "jacrev", "jvp", "losses", "numpy", "optim", "plot", "set_num_threads", "stop_gradient", "testing",
-    "tree_map", "value_and_grad", "vjp",
+    "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

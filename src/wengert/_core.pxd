@@ -3,6 +3,9 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
 
+cdef extern from "stdbool.h" nogil:
+    ctypedef unsigned char c_bool "bool"
+
 cdef extern from "wengert.h" nogil:
     enum:
         WG_MAX_NDIM
@@ -61,6 +64,8 @@ cdef extern from "wengert.h" nogil:
                      const wg_id *inputs, bint transient, wg_id *result)
     wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out,
                      const wg_id *outputs, wg_id *result)
+    wg_status wg_batch(wg_tape *t, int64_t size, const c_bool *batched, c_bool *out_batched, wg_tape **out,
+                       int *looped)
     wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out)
 
     ctypedef struct wg_node_info:

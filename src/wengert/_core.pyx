@@ -344,6 +344,35 @@ cdef class Tape:
         check(self, wg_jvp(self.handle, given.n, given.data, seed.data, out.n, out.data, result.data))
         return vars_or_none(self, result)
 
+    def batch(self, int64_t size, batched, wanted):
+        """A new abstract tape that does for `size` sets of inputs at once what this one does for one.
+
+        Returns
+        -------
+        tape : Tape
+            Input k has a first axis of that extent where `batched[k]`.
+        outputs : list of bool
+            Whether each output has it; where `wanted[k]` it has.
+        looped : str or None
+            An op that is done element by element, for lack of a batching rule.
+        """
+        cdef int n = len(batched), n_out = len(wanted), looped = -1, k
+        cdef Tape result = Tape(True)
+        cdef wg_tape *handle = NULL
+        cdef wg_status status
+        cdef c_bool *flags = <c_bool *>PyMem_Malloc(n + n_out + 1)
+        if flags == NULL:
+            raise MemoryError()
+        for k in range(n + n_out):
+            flags[k] = batched[k] if k < n else wanted[k - n]
+        status = wg_batch(self.handle, size, flags, flags + n, &handle, &looped)
+        outputs = [flags[n + k] != 0 for k in range(n_out)]
+        PyMem_Free(flags)
+        check(self, status)
+        wg_tape_release(result.handle)
+        result.handle = handle
+        return result, outputs, None if looped < 0 else text(wg_op(looped).name)
+
     def partial(self, wg_id node, int operand):
         """Appends the local partial derivative of an elementwise node; None where its op has none."""
         cdef wg_id out = WG_NONE

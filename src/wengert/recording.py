@@ -13,7 +13,7 @@ from .guards import Guards
 from .pytree import Structure, leaf_names, tree_flatten, tree_unflatten
 from .tape import Tape
 
-__all__ = ["Program", "Static", "Trace", "Traced", "count", "describe"]
+__all__ = ["Program", "Static", "Trace", "Traced", "count", "describe", "refuse_rewritten"]
 
 
 class Program(_core.Program):
@@ -101,6 +101,18 @@ def describe(x: Any) -> Traced | Static:
     return Static(x)
 
 
+def refuse_rewritten(name: str, tape: Tape) -> None:
+    """A captured array is read at each replay; what the function itself writes to it is not replayed."""
+    snapshots, tape.snapshots = tape.snapshots, []
+    for array, before in snapshots:
+        if not np.array_equal(array, before, equal_nan=True):
+            raise ValueError(
+                f"{name}: an array of shape {array.shape} was changed in place after the recorded "
+                f"function had used it; replays read it as it is then: use a new array for each value "
+                f"(np.stack, array.copy())"
+            )
+
+
 class Trace:
     """One recording of a function: the tape, its hidden inputs, and how results are put together."""
 
@@ -124,7 +136,7 @@ class Trace:
             set_current(before)
             tape.ended = True
         tape.parent = None  # the recording is over, and so is its relation to the tape around it
-        self._refuse_rewritten()
+        refuse_rewritten("compile", tape)
         self.hidden = tape.sources[len(self.traced) :]
         self.cacheable = not any(isinstance(source, Var) for source in self.hidden)
         self.alias = self._match(donated, leaf_names(tree.children[0] if keywords else tree))
@@ -145,17 +157,6 @@ class Trace:
                 )
         if outputs:
             self.tape.set_outputs([self.tape.as_var(x) for x in outputs])
-
-    def _refuse_rewritten(self) -> None:
-        """A captured array is read at each replay; what the function itself writes to it is not replayed."""
-        snapshots, self.tape.snapshots = self.tape.snapshots, []
-        for array, before in snapshots:
-            if not np.array_equal(array, before, equal_nan=True):
-                raise ValueError(
-                    f"compile: an array of shape {array.shape} was changed in place after the recorded "
-                    f"function had used it; replays read it as it is then: use a new array for each value "
-                    f"(np.stack, array.copy())"
-                )
 
     def _match(self, donated: set[int], paths: list[str]) -> list[int]:
         """Per output the slot of the donated argument of its shape and dtype that it overwrites, or -1.

@@ -6,10 +6,11 @@ So transforms nest in any order, forward and reverse alike.  The outermost one o
 results into fresh arrays and pops its nodes.
 """
 
+from .batching import vmap
 from .first import elementwise_grad, grad, jvp, stop_gradient, value_and_grad, vjp
 from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 
 __all__ = [
     "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "stop_gradient",
-    "value_and_grad", "vjp",
+    "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip

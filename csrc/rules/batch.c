@@ -1,0 +1,358 @@
+/* Batching: a tape that does for `size` sets of inputs at once what another does for one.
+ *
+ * A batched node has one more axis, in front; a node that depends on no batched input stays as it is and is computed
+ * once.  What an axis in front means to an op follows from the rule that infers its shape, so there is one rule per
+ * column `infer` of ops.def.  An op whose rule is missing is done element by element. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules.h"
+
+typedef struct {
+    const wg_tape *from;
+    wg_tape *t; /* being made */
+    int64_t size;
+    wg_id *map;    /* ids of `from` -> ids of t */
+    bool *batched; /* by id of `from` */
+    int looped;    /* an op that was done element by element, or -1 */
+} wg_batching;
+
+typedef struct { /* a node of `from` that reads something batched */
+    wg_id node;
+    int op, n;
+    const wg_id *from; /* its operands there */
+    wg_id *in;         /* and here: to be changed */
+    wg_attr_copy attrs;
+} wg_batchee;
+
+typedef wg_status (*wg_batch_rule)(wg_batching *w, wg_batchee *x, wg_id *out);
+
+/* ---- what rules are written with --------------------------------------------------------------------------- */
+static wg_status append(wg_batching *w, const wg_batchee *x, wg_id *out) {
+    return wg_append_flagged(w->t, x->op, x->n, x->in, x->attrs.n, x->attrs.x, 0, out);
+}
+
+/* `words` in front of the attributes */
+static wg_status prepend(wg_batching *w, wg_batchee *x, int n, const int64_t *words) {
+    if (x->attrs.n + n > 3 * WG_MAX_NDIM) return wg_fail(w->t, WG_VALUE_ERROR, "vmap: more than %d axes", WG_MAX_NDIM);
+    memmove(x->attrs.x + n, x->attrs.x, (size_t)x->attrs.n * sizeof *words);
+    memcpy(x->attrs.x, words, (size_t)n * sizeof *words);
+    x->attrs.n += n;
+    return WG_OK;
+}
+
+/* op (reshape or broadcast) of a to the shape (first, 1, ..., 1, rest) with n + 1 axes */
+static wg_status to_axes(wg_batching *w, int op, wg_id a, int64_t first, int n, int n_rest, const int64_t *rest,
+                         wg_id *out) {
+    int64_t shape[WG_MAX_NDIM];
+    if (n + 1 > WG_MAX_NDIM) return wg_fail(w->t, WG_VALUE_ERROR, "vmap: more than %d axes", WG_MAX_NDIM);
+    shape[0] = first;
+    for (int i = 0; i < n; i++) shape[1 + i] = i < n - n_rest ? 1 : rest[i - (n - n_rest)];
+    return wg_append_flagged(w->t, op, 1, &a, n + 1, shape, 0, out);
+}
+
+/* A batched operand as if it had n axes behind its first: those of extent 1 that broadcasting would put in front. */
+static wg_status align(wg_batching *w, wg_batchee *x, int k, int n) {
+    wg_id id = x->from[k];
+    if (!w->batched[id] || wg_ndim(w->from, id) == n) return WG_OK;
+    return to_axes(w, WG_reshape, x->in[k], w->size, n, wg_ndim(w->from, id), wg_shape(w->from, id), &x->in[k]);
+}
+
+/* Operand k, repeated where it is shared. */
+static wg_status spread(wg_batching *w, wg_id from, wg_id *id) {
+    int n = wg_ndim(w->from, from);
+    if (w->batched[from]) return WG_OK;
+    return to_axes(w, WG_broadcast, *id, w->size, n, n, wg_shape(w->from, from), id);
+}
+
+/* ---- rules ------------------------------------------------------------------------------------------------- */
+static wg_status batch_elementwise(wg_batching *w, wg_batchee *x, wg_id *out) {
+    for (int k = 0; k < x->n; k++) WG_TRY(align(w, x, k, wg_ndim(w->from, x->node)));
+    return append(w, x, out);
+}
+
+static wg_status batch_same(wg_batching *w, wg_batchee *x, wg_id *out) { return append(w, x, out); }
+
+static wg_status batch_reshape(wg_batching *w, wg_batchee *x, wg_id *out) { /* and broadcast */
+    WG_TRY(x->op == WG_broadcast ? align(w, x, 0, x->attrs.n) : WG_OK);
+    WG_TRY(prepend(w, x, 1, &w->size));
+    return append(w, x, out);
+}
+
+static wg_status batch_transpose(wg_batching *w, wg_batchee *x, wg_id *out) {
+    for (int i = 0; i < x->attrs.n; i++) x->attrs.x[i]++;
+    WG_TRY(prepend(w, x, 1, &(int64_t){0}));
+    return append(w, x, out);
+}
+
+static wg_status batch_slice(wg_batching *w, wg_batchee *x, wg_id *out) { /* and slice_add */
+    for (int k = 0; k < x->n; k++) WG_TRY(spread(w, x->from[k], &x->in[k]));
+    WG_TRY(prepend(w, x, 3, (int64_t[]){0, 1, w->size}));
+    return append(w, x, out);
+}
+
+static wg_status batch_axis(wg_batching *w, wg_batchee *x, wg_id *out) { /* one attribute, an axis */
+    for (int k = 0; k < x->n; k++) WG_TRY(spread(w, x->from[k], &x->in[k]));
+    x->attrs.x[0]++;
+    return append(w, x, out);
+}
+
+static wg_status batch_reduce(wg_batching *w, wg_batchee *x, wg_id *out) {
+    x->attrs.x[0] = (int64_t)((uint64_t)x->attrs.x[0] << 1); /* a mask of axes */
+    return append(w, x, out);
+}
+
+/* 0, 1, ..., size - 1 as int64, by doubling; shape (size, 1, ..., 1) with n + 1 axes */
+static wg_status positions(wg_batching *w, int n, wg_id *out) {
+    wg_id more;
+    WG_TRY(wg_number(w->t, WG_I64, 0, false, out));
+    WG_TRY(to_axes(w, WG_broadcast, *out, 1, 0, 0, NULL, out));
+    for (int64_t length = 1; length < w->size; length *= 2) {
+        WG_TRY(wg_number(w->t, WG_I64, (double)length, false, &more));
+        WG_TRY(wg_emit2(w->t, WG_add, *out, more, &more));
+        WG_TRY(wg_append_flagged(w->t, WG_concatenate, 2, (wg_id[]){*out, more}, 1, &(int64_t){0}, 0, out));
+    }
+    WG_TRY(wg_append_flagged(w->t, WG_slice, 1, out, 3, (int64_t[]){0, 1, w->size}, 0, out));
+    return to_axes(w, WG_reshape, *out, w->size, n, 0, NULL, out);
+}
+
+/* The rows of all elements laid end to end, and the index into them.  What is out of range of its own element is sent
+ * out of range of all, so that it raises. */
+static wg_status lay_rows(wg_batching *w, wg_batchee *x) {
+    wg_tape *t = w->t;
+    int ndim = wg_ndim(w->from, x->from[0]);
+    const int64_t *shape = wg_shape(w->from, x->from[0]);
+    wg_id rows, zero, all, i = x->in[1], start, ok;
+    WG_TRY(spread(w, x->from[0], &x->in[0]));
+    WG_TRY(spread(w, x->from[1], &i));
+    WG_TRY(to_axes(w, WG_reshape, x->in[0], w->size * shape[0], ndim - 1, ndim - 1, shape + 1, &x->in[0]));
+    WG_TRY(positions(w, wg_ndim(w->from, x->from[1]), &start));
+    if (t->nodes[i].dtype != WG_I64) WG_TRY(wg_append_flagged(t, WG_cast, 1, &i, 1, &(int64_t){WG_I64}, 0, &i));
+    WG_TRY(wg_number(t, WG_I64, 0, false, &zero));
+    WG_TRY(wg_number(t, WG_I64, (double)shape[0], false, &rows));
+    WG_TRY(wg_number(t, WG_I64, (double)(w->size * shape[0]), false, &all));
+    WG_TRY(wg_emit2(t, WG_mul, start, rows, &start));
+    WG_TRY(wg_emit2(t, WG_less, i, zero, &ok));
+    WG_TRY(wg_emit2(t, WG_add, i, rows, &x->in[1]));
+    WG_TRY(wg_emit3(t, WG_where, ok, x->in[1], i, &i)); /* from the end */
+    WG_TRY(wg_emit2(t, WG_add, i, start, &x->in[1]));
+    WG_TRY(wg_emit2(t, WG_less, i, rows, &ok));
+    WG_TRY(wg_emit3(t, WG_where, ok, x->in[1], all, &x->in[1]));
+    WG_TRY(wg_emit2(t, WG_less, i, zero, &ok));
+    return wg_emit3(t, WG_where, ok, all, x->in[1], &x->in[1]);
+}
+
+static wg_status batch_gather(wg_batching *w, wg_batchee *x, wg_id *out) {
+    if (w->batched[x->from[0]]) WG_TRY(lay_rows(w, x));
+    return append(w, x, out);
+}
+
+static wg_status batch_index_add(wg_batching *w, wg_batchee *x, wg_id *out) {
+    int ndim = wg_ndim(w->from, x->node);
+    WG_TRY(lay_rows(w, x));
+    WG_TRY(spread(w, x->from[2], &x->in[2]));
+    WG_TRY(append(w, x, out));
+    return to_axes(w, WG_reshape, *out, w->size, ndim, ndim, wg_shape(w->from, x->node), out);
+}
+
+/* A shared matrix takes all elements in one product: (size, ..., m, k) (k, n) as (size ... m, k) (k, n), and
+ * (m, k) (size, k, 1) as (size, k) (k, m). */
+static wg_status batch_matmul(wg_batching *w, wg_batchee *x, wg_id *out) {
+    const wg_tape *from = w->from;
+    wg_id a = x->from[0], b = x->from[1];
+    int na = wg_ndim(from, a), nb = wg_ndim(from, b), ndim = wg_ndim(from, x->node);
+    int64_t k = wg_shape(from, a)[na - 1], n = wg_shape(from, b)[nb - 1];
+    bool flat = false;
+    if (!w->batched[b] && nb == 2) {
+        int64_t rows = w->size;
+        for (int i = 0; i < na - 1; i++) rows *= wg_shape(from, a)[i];
+        WG_TRY(to_axes(w, WG_reshape, x->in[0], rows, 1, 1, &k, &x->in[0]));
+        flat = true;
+    } else if (!w->batched[a] && na == 2 && nb == 2 && n == 1) {
+        wg_id turned;
+        WG_TRY(wg_emit_swap(w->t, x->in[0], &turned));
+        WG_TRY(to_axes(w, WG_reshape, x->in[1], w->size, 1, 1, &k, &x->in[0]));
+        x->in[1] = turned;
+        flat = true;
+    } else {
+        WG_TRY(align(w, x, 0, ndim));
+        WG_TRY(align(w, x, 1, ndim));
+    }
+    WG_TRY(append(w, x, out));
+    if (!flat) return WG_OK;
+    return to_axes(w, WG_reshape, *out, w->size, ndim, ndim, wg_shape(from, x->node), out);
+}
+
+static const wg_batch_rule batch_rules[WG_INFER_COUNT] = {
+    [WG_INFER_elementwise] = batch_elementwise,
+    [WG_INFER_compare] = batch_elementwise,
+    [WG_INFER_where] = batch_elementwise,
+    [WG_INFER_same] = batch_same,
+    [WG_INFER_cast] = batch_same,
+    [WG_INFER_reshape] = batch_reshape,
+    [WG_INFER_transpose] = batch_transpose,
+    [WG_INFER_broadcast] = batch_reshape,
+    [WG_INFER_slice] = batch_slice,
+    [WG_INFER_slice_add] = batch_slice,
+    [WG_INFER_concatenate] = batch_axis,
+    [WG_INFER_gather] = batch_gather,
+    [WG_INFER_index_add] = batch_index_add,
+    [WG_INFER_reduce] = batch_reduce,
+    [WG_INFER_argreduce] = batch_axis,
+    [WG_INFER_matmul] = batch_matmul,
+};
+
+/* ---- without a rule ---------------------------------------------------------------------------------------- */
+/* Element i of operand k. */
+static wg_status element(wg_batching *w, const wg_batchee *x, int k, int64_t i, wg_id *out) {
+    wg_id id = x->from[k];
+    int ndim = wg_ndim(w->from, id);
+    const int64_t *shape = wg_shape(w->from, id);
+    int64_t window[3 * WG_MAX_NDIM] = {i, 1, 1};
+    *out = x->in[k];
+    if (!w->batched[id]) return WG_OK;
+    for (int axis = 0; axis < ndim; axis++) memcpy(window + 3 * axis + 3, (int64_t[]){0, 1, shape[axis]}, 24);
+    WG_TRY(wg_append_flagged(w->t, WG_slice, 1, out, 3 * ndim + 3, window, 0, out));
+    return wg_append_flagged(w->t, WG_reshape, 1, out, ndim, shape, 0, out);
+}
+
+static wg_status loop_into(wg_batching *w, const wg_batchee *x, wg_id *in, wg_id *parts, wg_id *out) {
+    int ndim = wg_ndim(w->from, x->node);
+    const int64_t *shape = wg_shape(w->from, x->node);
+    w->looped = x->op;
+    if (w->size == 0) {
+        WG_TRY(wg_number(w->t, (wg_dtype)w->from->nodes[x->node].dtype, 0, false, out));
+        return to_axes(w, WG_broadcast, *out, 0, ndim, ndim, shape, out);
+    }
+    for (int64_t i = 0; i < w->size; i++) {
+        for (int k = 0; k < x->n; k++) WG_TRY(element(w, x, k, i, &in[k]));
+        WG_TRY(wg_append_flagged(w->t, x->op, x->n, in, x->attrs.n, x->attrs.x, 0, &parts[i]));
+        WG_TRY(to_axes(w, WG_reshape, parts[i], 1, ndim, ndim, shape, &parts[i]));
+    }
+    return wg_append_flagged(w->t, WG_concatenate, (int)w->size, parts, 1, &(int64_t){0}, 0, out);
+}
+
+static wg_status loop(wg_batching *w, wg_batchee *x, wg_id *out) {
+    wg_id *ids = w->size < INT32_MAX ? malloc(((size_t)w->size + (size_t)x->n + 1) * sizeof *ids) : NULL;
+    if (!ids) return wg_no_memory(w->t);
+    wg_status status = loop_into(w, x, ids + w->size, ids, out);
+    free(ids);
+    return status;
+}
+
+/* ---- a tape ------------------------------------------------------------------------------------------------ */
+static wg_status batch_with(wg_batching *w, wg_batchee *x) {
+    wg_batch_rule rule = batch_rules[wg_row(x->op)->infer];
+    wg_id out;
+    for (int k = 0; k < x->n; k++) x->in[k] = w->map[x->from[k]];
+    WG_TRY((rule ? rule : loop)(w, x, &out));
+    w->map[x->node] = out;
+    int ndim = wg_ndim(w->from, x->node);
+    const int64_t *got = wg_shape(w->t, out);
+    if (wg_ndim(w->t, out) == ndim + 1 && got[0] == w->size &&
+        (ndim == 0 || memcmp(got + 1, wg_shape(w->from, x->node), (size_t)ndim * sizeof *got) == 0))
+        return WG_OK;
+    char text[256];
+    return wg_fail(w->t, WG_RUNTIME_ERROR, "vmap: the batching rule of %s gives shape %s", wg_row(x->op)->name,
+                   wg_shape_text(ndim + 1, got, text, sizeof text));
+}
+
+static wg_status batch_op(wg_batching *w, wg_id id) {
+    wg_batchee x = {.node = id, .op = w->from->nodes[id].op, .attrs = wg_copy_attrs(w->from, id)};
+    x.n = wg_operands(w->from, id, &x.from);
+    x.in = malloc(((size_t)x.n + 1) * sizeof *x.in);
+    wg_status status = x.in ? batch_with(w, &x) : wg_no_memory(w->t);
+    free(x.in);
+    return status;
+}
+
+static wg_status batch_call(wg_batching *w, wg_id id) {
+    const wg_id *from;
+    int n = wg_operands(w->from, id, &from);
+    wg_tape *child = w->from->children[w->from->attrs[w->from->nodes[id].attrs + 1]], *batched;
+    wg_id *in = malloc(((size_t)n + 1) * sizeof *in), first;
+    bool *flags = calloc((size_t)n + child->n_outputs + 1, sizeof *flags);
+    wg_status status = in && flags ? WG_OK : wg_no_memory(w->t);
+    for (int k = 0; k < n && status == WG_OK; k++) in[k] = w->map[from[k]], flags[k] = w->batched[from[k]];
+    if (status == WG_OK) {
+        status = wg_batch(child, w->size, flags, flags + n, &batched, &w->looped);
+        if (status != WG_OK) wg_fail(w->t, status, "%s", child->error);
+    }
+    if (status == WG_OK) {
+        status = wg_call(w->t, batched, n, in, &first);
+        wg_tape_release(batched);
+    }
+    for (uint32_t k = 0; k < child->n_outputs && status == WG_OK; k++) {
+        w->map[id + 1 + k] = first + k;
+        w->batched[id + 1 + k] = flags[n + (int)k];
+    }
+    free(flags);
+    free(in);
+    return status;
+}
+
+static wg_status batch_input(wg_batching *w, wg_id id, bool batched) {
+    int64_t shape[WG_MAX_NDIM];
+    int ndim = wg_ndim(w->from, id);
+    w->batched[id] = batched;
+    if (!batched) return wg_copy_node(w->t, w->from, id, w->map, &w->map[id]);
+    if (ndim + 1 > WG_MAX_NDIM) return wg_fail(w->t, WG_VALUE_ERROR, "vmap: more than %d axes", WG_MAX_NDIM);
+    shape[0] = w->size;
+    if (ndim) memcpy(shape + 1, wg_shape(w->from, id), (size_t)ndim * sizeof *shape);
+    return wg_input(w->t, (wg_dtype)w->from->nodes[id].dtype, ndim + 1, shape, false, &w->map[id]);
+}
+
+static wg_status batch_nodes(wg_batching *w, const bool *batched) {
+    for (wg_id id = 0; id < w->from->len; id++) {
+        const wg_node_rec *node = &w->from->nodes[id];
+        const wg_id *in;
+        int n = wg_operands(w->from, id, &in);
+        if (node->op == WG_input) {
+            WG_TRY(batch_input(w, id, batched[w->from->attrs[node->attrs + 1]]));
+            continue;
+        }
+        bool any = false;
+        for (int k = 0; k < n; k++) any |= w->batched[in[k]];
+        if (node->op == WG_result && any) continue; /* placed with its call */
+        w->batched[id] = any;
+        if (!any)
+            WG_TRY(wg_copy_node(w->t, w->from, id, w->map, &w->map[id]));
+        else
+            WG_TRY(node->op == WG_call ? batch_call(w, id) : batch_op(w, id));
+    }
+    return WG_OK;
+}
+
+static wg_status batch_outputs(wg_batching *w, bool *batched) {
+    uint32_t n = w->from->n_outputs;
+    wg_id *outputs = malloc(((size_t)n + 1) * sizeof *outputs);
+    wg_status status = outputs ? WG_OK : wg_no_memory(w->t);
+    for (uint32_t k = 0; k < n && status == WG_OK; k++) {
+        wg_id id = w->from->outputs[k];
+        outputs[k] = w->map[id];
+        if (batched[k]) status = spread(w, id, &outputs[k]);
+        batched[k] |= w->batched[id];
+    }
+    if (status == WG_OK) status = wg_tape_set_outputs(w->t, (int)n, outputs);
+    free(outputs);
+    return status;
+}
+
+wg_status wg_batch(wg_tape *t, int64_t size, const bool *batched, bool *out_batched, wg_tape **out, int *looped) {
+    if (t->run || !t->n_outputs) return wg_fail(t, WG_VALUE_ERROR, "vmap needs an abstract tape with outputs");
+    if (size < 0) return wg_fail(t, WG_VALUE_ERROR, "vmap: a batch of %lld", (long long)size);
+    wg_batching w = {.from = t, .t = wg_tape_create(NULL), .size = size, .looped = -1};
+    w.map = malloc(((size_t)t->len + 1) * sizeof *w.map);
+    w.batched = calloc((size_t)t->len + 1, sizeof *w.batched);
+    wg_status status = WG_OK;
+    if (!w.t || !w.map || !w.batched) status = wg_no_memory(t);
+    if (status == WG_OK) status = batch_nodes(&w, batched);
+    if (status == WG_OK) status = batch_outputs(&w, out_batched);
+    free(w.map);
+    free(w.batched);
+    if (w.looped >= 0) *looped = w.looped;
+    if (status == WG_OK) return *out = w.t, WG_OK;
+    if (w.t && w.t->error[0]) wg_fail(t, status, "%s", w.t->error);
+    wg_tape_release(w.t);
+    return status;
+}

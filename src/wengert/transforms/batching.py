@@ -1,0 +1,154 @@
+"""vmap: a function of one example as a function of many, by a batching rule for every op."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import numpy as wnp
+from .._core import Var
+from ..protocols.registry import normalize_axis
+from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
+from .call import Recording, decorates
+from .child import Child
+
+_told: set[str] = set()  # ops of which it was said that they have no batching rule
+
+
+@decorates
+def vmap(f, in_axes=0, out_axes=0):
+    """The function that applies `f` along an axis of its arguments, all at once.
+
+    `f` is recorded for one example, then every operation is given one axis more; what does not depend on the
+    mapped arguments is computed once.  A product with a shared matrix stays one product.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns pytrees of arrays.
+    in_axes : int, None, or a tuple with an entry per positional argument
+        The axis along which to map an argument, None to share it among all calls.  An entry may be a pytree
+        that begins as the argument does.  Keyword arguments are mapped along their first axis.
+    out_axes : int, None, or a pytree that begins as the result does
+        Where the new axis goes; None where the result is the same for all.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        Where mapped arguments differ in extent, none is mapped, axes do not fit the arguments, or `out_axes`
+        is None for a result that differs from call to call.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> wg.vmap(np.dot)(np.arange(6.0).reshape(3, 2), np.ones((3, 2)))
+    array([1., 5., 9.])
+    >>> wg.vmap(wg.grad(lambda x: x**3))(np.array([1.0, 2.0]))
+    array([ 3., 12.])
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        leaves, structure = tree_flatten((args, kwargs))
+        axes = _mapped_axes(in_axes, structure, leaves)
+        mapped = {k: axis for k, axis in enumerate(axes) if axis is not None}
+
+        def one(given: list[Var]) -> Any:
+            whole = list(leaves)
+            for k, v in zip(mapped, given, strict=True):
+                whole[k] = v
+            args, kwargs = tree_unflatten(structure, whole)
+            return f(*args, **kwargs)
+
+        with Recording(leaves) as recording:
+            tape = recording.tape
+            operands = [_to_front(tape.as_var(leaves[k]), axis) for k, axis in mapped.items()]
+            child = Child("vmap", one, [(v.dtype, v.shape[1:]) for v in operands], tape)
+            results = _apply(tape, child, operands, out_axes)
+            return tree_unflatten(child.structure, [recording.result(v) for v in results])
+
+    return wrapped
+
+
+def _apply(tape: Any, child: Child, operands: list[Var], out_axes: Any) -> list[Var]:
+    """The batched child's results on the tape, their new axis where `out_axes` says."""
+    axes = spread_axes("out_axes", out_axes, child.structure)
+    if not axes:
+        return []
+    shared = [False] * len(child.hidden)
+    wanted = [axis is not None for axis in axes]
+    size = operands[0].shape[0]
+    batched, mapped, looped = child.tape.batch(size, [True] * len(operands) + shared, wanted)
+    for axis, is_mapped, label in zip(axes, mapped, leaf_names(child.structure, "the result"), strict=True):
+        if axis is None and is_mapped:
+            raise ValueError(f"vmap: out_axes is None for {label}, which differs from call to call")
+    if looped and looped not in _told:
+        _told.add(looped)
+        warnings.warn(f"vmap: {looped} has no batching rule and is done one by one", stacklevel=4)
+    results = tape.call(batched, operands + child.hidden)
+    return [v if axis is None else _from_front(v, axis) for v, axis in zip(results, axes, strict=True)]
+
+
+def _to_front(v: Var, axis: int) -> Var:
+    return v if axis == 0 else wnp.moveaxis(v, axis, 0)
+
+
+def _from_front(v: Var, axis: int) -> Var:
+    return v if axis == 0 else wnp.moveaxis(v, 0, axis)
+
+
+def _mapped_axes(in_axes: Any, structure: Structure, leaves: list) -> list[int | None]:
+    """The axis of every leaf of (args, kwargs), from the front; None where it is shared."""
+    arguments, keywords = structure.children
+    if isinstance(in_axes, list):
+        in_axes = tuple(in_axes)
+    given = spread_axes("in_axes", in_axes, arguments) + [0] * keywords.n_leaves
+    labels = [
+        label for k, tree in enumerate(arguments.children) for label in leaf_names(tree, f"argument {k}")
+    ]
+    labels += leaf_names(keywords, "keyword ")
+    axes: list[int | None] = []
+    first: tuple[str, int] | None = None
+    for leaf, axis, label in zip(leaves, given, labels, strict=True):
+        if axis is not None:
+            if not isinstance(leaf, (np.ndarray, Var)) or leaf.ndim == 0:
+                raise ValueError(
+                    f"vmap: {label} is a {type(leaf).__name__} without axes; give it None in in_axes"
+                )
+            axis = normalize_axis(axis, leaf.ndim)
+            first = first or (label, leaf.shape[axis])
+            if leaf.shape[axis] != first[1]:
+                raise ValueError(
+                    f"vmap: {first[0]} has {first[1]} entries along its mapped axis, "
+                    f"{label} of shape {leaf.shape} has {leaf.shape[axis]}"
+                )
+        axes.append(axis)
+    if first is None:
+        raise ValueError(f"vmap: in_axes={in_axes} maps no array; at least one must be mapped")
+    return axes
+
+
+def spread_axes(name: str, prefix: Any, structure: Structure) -> list[int | None]:
+    """One axis per leaf of a structure from a pytree of axes that begins as the structure does."""
+    if prefix is None or type(prefix) is int:
+        return [prefix] * structure.n_leaves
+    parts = prefix
+    if isinstance(prefix, dict):
+        parts = [prefix[key] for key in structure.keys] if set(prefix) == set(structure.keys) else ()
+    if not isinstance(parts, (tuple, list)) or len(parts) != len(structure.children) or not parts:
+        raise ValueError(
+            f"vmap: {name}={prefix!r} does not fit {structure}; expected an integer, None, or a pytree of "
+            f"them that begins as that does"
+        )
+    return [
+        axis
+        for part, child in zip(parts, structure.children, strict=True)
+        for axis in spread_axes(name, part, child)
+    ]

@@ -1,0 +1,48 @@
+"""A function recorded on an abstract tape of its own, to be applied, batched or looped as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .._core import set_current
+from ..pytree import tree_flatten
+from ..recording import refuse_rewritten
+from ..tape import Tape
+
+
+class Child:
+    """One recording of a function of leaves.
+
+    Parameters
+    ----------
+    name : str
+        Of the transform, for messages.
+    f : callable
+        Takes a list with one Var per entry of `inputs`; returns a pytree.
+    inputs : sequence of (dtype, shape)
+    parent : Tape
+        Whose Vars, and its ancestors', become hidden inputs where `f` uses them.
+
+    Attributes
+    ----------
+    tape : Tape
+    structure : Structure
+        Of what `f` returned; the tape's outputs are its leaves.
+    hidden : list of ndarray or Var
+        What stands behind the inputs that follow the declared ones.
+    """
+
+    def __init__(self, name: str, f: Callable[[list], Any], inputs: Sequence[tuple], parent: Any):
+        self.tape: Any = Tape(abstract=True, parent=parent)
+        before = set_current(self.tape)
+        try:
+            given = [self.tape.input(dtype, shape) for dtype, shape in inputs]
+            leaves, self.structure = tree_flatten(f(given))
+            self.tape.set_outputs([self.tape.as_var(leaf) for leaf in leaves])
+        finally:
+            set_current(before)
+            self.tape.ended = True
+        self.tape.parent = None  # the recording is over, and so is its relation to the tape around it
+        refuse_rewritten(name, self.tape)
+        self.hidden = self.tape.sources[len(inputs) :]
