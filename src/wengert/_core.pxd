@@ -102,6 +102,7 @@ cdef extern from "wengert.h" nogil:
 cdef union Scalar:
     int64_t i64
     double f64
+    float f32
     double c128[2]  # the widest
 
 
@@ -141,3 +142,41 @@ cdef class Program:
     cdef int32_t *alias         # per output the donated input slot, or -1
     cdef bint *donated          # per input slot: some output overwrites it
     cdef list shapes            # per output
+    cdef object spare           # the _Frame of the last replay, for the next one
+
+    cdef list replay(self, object held, list inputs, list out)
+
+
+cdef class Tree:
+    cdef readonly object kind
+    cdef readonly tuple children, keys, order
+    cdef readonly Py_ssize_t n_leaves
+    cdef Py_hash_t hash
+
+    cpdef bint match(self, object x, list leaves) except -1
+    cpdef object build(self, list leaves)
+    cdef object put(self, list leaves, int *at)
+
+
+cdef class Guards:
+    cdef public list names, cells, attributes
+
+    cpdef bint hold(self) except -1
+
+
+cdef class Replay:
+    cdef public Program plan
+    cdef public Tree tree, structure
+    cdef public bint keywords
+    cdef public list statics, traced, donated, hidden, constants
+    cdef public Guards guards
+
+    cpdef object repeat(self, tuple args, dict kwargs, object out)
+    cpdef list operands(self, list leaves)
+    cpdef object assemble(self, list outputs)
+
+
+cdef class Caller:
+    cdef public tuple recent, statics
+
+    cdef object answer(self, tuple args, dict kwargs, object out)

@@ -35,6 +35,7 @@ cdef extern from *:
     }
     """
     PyObject *wg_current
+    PyObject *PyCell_GET(object cell)
     bint try_buffer(object x, Py_buffer *view, int flags) noexcept
 
 cdef enum:
@@ -47,11 +48,14 @@ cdef object np_asarray = np.asarray
 cdef object np_frombuffer = np.frombuffer
 cdef object Array = np.ndarray
 cdef object Generic = np.generic
+cdef object NoneType = type(None)
+MISSING = object()  # stands for a name that is not bound
 
 # By dtype code: NumPy's dtype, its scalar type, and the buffer protocol's format characters.
 DTYPES = tuple([np.dtype(name) for name in ("?", "i4", "i8", "f4", "f8", "c8", "c16")])
 cdef list SCALARS = [dtype.type for dtype in DTYPES]
-cdef list FORMATS = [b"?", b"i", b"l" if np.dtype("l").itemsize == 8 else b"q", b"f", b"d", b"Zf", b"Zd"]
+cdef const char *FORMATS[7]
+FORMATS[:] = [b"?", b"i", b"l" if sizeof(long) == 8 else b"q", b"f", b"d", b"Zf", b"Zd"]
 cdef dict CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
 # Small integers are held by the narrowest supported one and promote as that.
 cdef dict WIDENED = {np.dtype(a): np.dtype(b) for a, b in (
@@ -110,6 +114,8 @@ cdef object unpack(const Scalar *x, int dtype):
     """One element as a NumPy scalar."""
     if dtype == WG_F64:
         return SCALARS[WG_F64](x.f64)
+    if dtype == WG_F32:
+        return SCALARS[WG_F32](x.f32)
     raw = PyBytes_FromStringAndSize(<const char *>x, wg_itemsize(<wg_dtype>dtype))
     return np_frombuffer(raw, DTYPES[dtype])[0]
 
@@ -920,15 +926,24 @@ cdef class Program:
         ----------
         inputs : list of ndarray, NumPy scalar or Python number
         out : list of ndarray, optional
-            C-contiguous arrays of the outputs' shapes and dtypes to write to; they may overlap inputs.
+            Arrays to write the outputs to; they may overlap inputs.
 
         Returns
         -------
         list or None
-            The outputs: fresh arrays, the donated arrays or those of `out`; None where some input has not the
-            recorded type, shape, dtype or C order (nothing has run then).
+            The outputs: fresh arrays, the donated arrays or those of `out`; None where some input or some
+            array of `out` has not the recorded type, shape, dtype or C order (nothing has run then).
         """
-        cdef _Frame frame = _Frame(self.n_inputs, self.n_outputs)
+        cdef _Frame frame = self.spare or _Frame(self.n_inputs, self.n_outputs)
+        self.spare = None  # another thread that comes meanwhile makes a frame of its own
+        try:
+            return self.replay(frame, inputs, out)
+        finally:
+            frame.release()
+            self.spare = frame
+
+    cdef list replay(self, object held, list inputs, list out):
+        cdef _Frame frame = held
         cdef char message[256]
         cdef wg_status status
         cdef int k
@@ -942,12 +957,20 @@ cdef class Program:
         cdef list results = [None] * self.n_outputs
         for k in range(self.n_outputs):
             if self.alias[k] >= 0:
-                frame.refuse_shared(self.alias[k])
+                frame.refuse_shared(self.alias[k], self.n_inputs)
                 frame.pointers[self.n_inputs + k] = frame.pointers[self.alias[k]]
+                frame.nbytes[self.n_inputs + k] = 0  # never the target of `out=`
                 results[k] = inputs[self.alias[k]]
-            else:
-                results[k] = frame.write(self.n_inputs + k, &self.slots[self.n_inputs + k], self.shapes[k],
-                                         None if out is None else out[k])
+            elif out is None:
+                results[k] = frame.make(self.n_inputs + k, &self.slots[self.n_inputs + k], self.shapes[k])
+            elif not frame.write(self.n_inputs + k, self.n_inputs, &self.slots[self.n_inputs + k], out[k]):
+                return None
+        if out is not None:
+            for k in range(self.n_outputs):
+                if frame.overlaps(self.n_inputs + k, 0, self.n_inputs):  # written elsewhere, then copied
+                    results[k] = frame.make(self.n_inputs + k, &self.slots[self.n_inputs + k], self.shapes[k])
+                else:
+                    results[k] = out[k]
         with nogil:
             status = wg_program_run(self.handle, frame.pointers, frame.pointers + self.n_inputs, message,
                                     sizeof(message))
@@ -975,88 +998,281 @@ cdef int fill_slot(Slot *slot, const wg_node_info *info) except -1:
 @cython.final
 cdef class _Frame:
     """The buffers of one replay: pointers to inputs and outputs, held until it is over."""
-    cdef int n_in, n, n_views
-    cdef Py_buffer *views
+    cdef int n, n_views
+    cdef Py_buffer *views   # a slot has one at most, an output of `out=` that overlaps an input two
     cdef Scalar *scalars    # values of 0-d slots that no array holds
     cdef void **pointers    # inputs, then outputs
     cdef size_t *nbytes
 
     def __cinit__(self, int n_in, int n_out):
         cdef char *block
-        self.n_in, self.n = n_in, n_in + n_out
-        block = <char *>PyMem_Malloc(
-            (self.n + 1) * (sizeof(Scalar) + sizeof(Py_buffer) + sizeof(void *) + sizeof(size_t)))
+        self.n = n_in + n_out
+        block = <char *>PyMem_Malloc((self.n + 1) * (
+            sizeof(Scalar) + 2 * sizeof(Py_buffer) + sizeof(void *) + sizeof(size_t)))
         if block == NULL:
             raise MemoryError()
         self.scalars = <Scalar *>block
         self.views = <Py_buffer *>(self.scalars + self.n)
-        self.pointers = <void **>(self.views + self.n)
+        self.pointers = <void **>(self.views + 2 * self.n)
         self.nbytes = <size_t *>(self.pointers + self.n)
 
     def __dealloc__(self):
-        cdef int k
-        for k in range(self.n_views):
-            PyBuffer_Release(&self.views[k])
+        self.release()
         PyMem_Free(self.scalars)
+
+    cdef void release(self) noexcept:
+        while self.n_views > 0:
+            self.n_views -= 1
+            PyBuffer_Release(&self.views[self.n_views])
 
     cdef bint read(self, int k, const Slot *slot, object x, bint writable) except -1:
         """Points slot k at x; False where x does not match the slot."""
-        cdef int i
-        cdef Py_buffer *view = &self.views[self.n_views]
-        self.nbytes[k] = slot.nbytes
         if slot.weak:
             if weak_code(x) != <int>slot.dtype:
                 return False
             self.pointers[k] = &self.scalars[k]
+            self.nbytes[k] = slot.nbytes
             pack(&self.scalars[k], slot.dtype, x)
             return True
-        if type(x) is not Array and isinstance(x, Array) and x.__array_priority__ > 0:
-            return False  # a masked array or the like: refused by name where arguments are described
-        if not try_buffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)):
+        if type(x) is not Array and (not isinstance(x, (Array, Generic)) or x.__array_priority__ > 0):
+            return False  # a Var, a masked array ...: looked at where arguments are described
+        return self.view(k, slot, x, PyBUF_WRITABLE if writable else 0)
+
+    cdef bint write(self, int k, int n_in, const Slot *slot, object out) except -1:
+        """Points output k at an array that the caller gives; False where it does not match the slot."""
+        return (isinstance(out, Array) and self.view(k, slot, out, PyBUF_WRITABLE)
+                and not self.overlaps(k, n_in, k))
+
+    cdef object make(self, int k, const Slot *slot, tuple shape):
+        """Points output k at a fresh array, which is returned; None for a number in `scalars`."""
+        if slot.ndim == 0:
+            self.pointers[k] = &self.scalars[k]
+            return None
+        cdef object array = np_empty(shape, DTYPES[<int>slot.dtype])
+        self.view(k, slot, array, PyBUF_WRITABLE)
+        return array
+
+    cdef bint view(self, int k, const Slot *slot, object x, int flags) except -1:
+        """Points slot k at the memory of x, if it is in C order and of the slot's shape and dtype."""
+        cdef int i
+        cdef Py_buffer *view = &self.views[self.n_views]
+        if not try_buffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags):
             return False
         self.n_views += 1
-        if (view.ndim != slot.ndim or strcmp(view.format, PyBytes_AsString(FORMATS[<int>slot.dtype])) != 0
+        if (view.ndim != slot.ndim or strcmp(view.format, FORMATS[<int>slot.dtype]) != 0
                 or <size_t>view.buf % <size_t>view.itemsize != 0):
             return False
         for i in range(slot.ndim):
             if view.shape[i] != slot.shape[i]:
                 return False
         self.pointers[k] = view.buf
+        self.nbytes[k] = slot.nbytes
         return True
 
-    cdef object write(self, int k, const Slot *slot, tuple shape, object out):
-        """Points output k at `out` or at a fresh array, which is returned; None for a number in `scalars`."""
-        cdef object array = out
-        if array is None and slot.ndim == 0:
-            self.pointers[k] = &self.scalars[k]
-            return None
-        if array is None:
-            array = np_empty(shape, DTYPES[<int>slot.dtype])
-        PyObject_GetBuffer(array, &self.views[self.n_views], PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
-        if out is not None and self.overlaps(self.views[self.n_views].buf, slot.nbytes, -1):
-            PyBuffer_Release(&self.views[self.n_views])
-            return self.write(k, slot, shape, None)
-        self.pointers[k] = self.views[self.n_views].buf
-        self.n_views += 1
-        return array
-
-    cdef bint overlaps(self, void *start, size_t nbytes, int skip):
-        """Whether any input but slot `skip` shares memory with nbytes from start."""
+    cdef bint overlaps(self, int k, int start, int stop):
+        """Whether slot k shares memory with another one of those from start to stop."""
         cdef int i
-        cdef char *a = <char *>start
+        cdef char *a = <char *>self.pointers[k]
         cdef char *b
-        for i in range(self.n_in):
+        for i in range(start, stop):
             b = <char *>self.pointers[i]
-            if i != skip and a < b + self.nbytes[i] and b < a + nbytes:
+            if i != k and a < b + self.nbytes[i] and b < a + self.nbytes[k]:
                 return True
         return False
 
-    cdef int refuse_shared(self, int k) except -1:
-        if self.overlaps(self.pointers[k], self.nbytes[k], k):
+    cdef int refuse_shared(self, int k, int n_in) except -1:
+        if self.overlaps(k, 0, n_in):
             raise ValueError(
                 "a donated argument shares memory with another argument or with a captured array: it would "
                 "be overwritten while it is read; pass a copy or do not donate it")
         return 0
+
+
+# ---- calls of compiled functions ---------------------------------------------------------------------------
+
+cdef class Tree:
+    """The structure of a pytree; `wengert.pytree.Structure` has the words.
+
+    Taking apart what has a known structure, and putting leaves into one, is on the path of every call.
+    """
+
+    def __init__(self, kind, tuple children=(), tuple keys=(), tuple order=()):
+        self.kind, self.children, self.keys, self.order = kind, children, keys, order
+        self.n_leaves = 1 if kind is None else sum([child.n_leaves for child in children])
+        self.hash = hash((kind, keys, children))
+
+    def __hash__(self):
+        return self.hash
+
+    def __eq__(self, other):
+        cdef Tree tree
+        if self is other:
+            return True
+        if not isinstance(other, Tree) or self.hash != (<Tree>other).hash:
+            return False
+        tree = <Tree>other
+        return self.kind is tree.kind and self.keys == tree.keys and self.children == tree.children
+
+    cpdef bint match(self, object x, list leaves) except -1:
+        """Appends the leaves of x, if it has this structure; else what has been appended is of no use."""
+        cdef Tree child
+        cdef object key
+        cdef int k = 0
+        if self.kind is None:
+            if type(x) is not Array and (x is None or isinstance(x, (tuple, list, dict))):
+                return False
+            leaves.append(x)
+            return True
+        if x is None or self.kind is NoneType:
+            return x is None and self.kind is NoneType
+        if not isinstance(x, self.kind) or len(x) != len(self.children):
+            return False
+        if self.kind is dict:
+            for key in self.keys:
+                child = <Tree>self.children[k]
+                k += 1
+                if key not in <dict>x or not child.match((<dict>x)[key], leaves):
+                    return False
+            return True
+        if type(x) is not self.kind and hasattr(x, "_fields"):
+            return False
+        for key in x:
+            child = <Tree>self.children[k]
+            k += 1
+            if not child.match(key, leaves):
+                return False
+        return True
+
+    cpdef object build(self, list leaves):
+        """The pytree of this structure with these leaves."""
+        cdef int at = 0
+        return self.put(leaves, &at)
+
+    cdef object put(self, list leaves, int *at):
+        cdef Tree child
+        if self.kind is None:
+            at[0] += 1
+            return leaves[at[0] - 1]
+        if self.kind is NoneType:
+            return None
+        cdef list parts = []
+        for child in self.children:
+            parts.append(child.put(leaves, at))
+        if self.kind is list:
+            return parts
+        if self.kind is tuple:
+            return tuple(parts)
+        if self.kind is not dict:
+            return self.kind(*parts)
+        cdef dict by_key = dict(zip(self.keys, parts))
+        return by_key if self.keys == self.order else {key: by_key[key] for key in self.order}
+
+
+cdef class Guards:
+    """The objects that names stood for when a function was recorded; `wengert.guards` finds them."""
+
+    cpdef bint hold(self) except -1:
+        """Whether every name still means the same object."""
+        cdef tuple entry
+        for entry in self.names:  # (namespace, name, object)
+            if (<dict>entry[0]).get(entry[1], MISSING) is not entry[2]:
+                return False
+        for entry in self.cells:  # (cell, contents)
+            if PyCell_GET(entry[0]) != (NULL if entry[1] is MISSING else <PyObject *>entry[1]):
+                return False
+        for entry in self.attributes:  # (function, its defaults, those of its keywords)
+            function, defaults, keywords = entry
+            if function.__defaults__ is not defaults or (keywords and function.__kwdefaults__ != keywords):
+                return False
+        return True
+
+
+cdef class Replay:
+    """What it takes to answer a call of a compiled function; `wengert.recording.Trace` fills it in.
+
+    Attributes
+    ----------
+    plan : Program or None
+        None until it is first needed.
+    tree, structure : Tree
+        Of the arguments (args, or (args, kwargs) where `keywords`), and of the result.
+    statics : list of (int, Static)
+        The leaves of the arguments that a recording knows by value.
+    traced, donated : list of int
+        The leaves that are inputs, and those of them that are overwritten.
+    hidden : list
+        Captured arrays: the inputs behind the traced ones.
+    constants : list of (int, object)
+        The leaves of the result that are no outputs.
+    """
+
+    cpdef object repeat(self, tuple args, dict kwargs, object out):
+        """The answer to a call; NotImplemented where this recording does not serve it just as it is."""
+        cdef list leaves = [], targets = None
+        if self.plan is None or self.keywords != (len(kwargs) > 0):
+            return NotImplemented
+        if wg_current != NULL and (<Tape>wg_current).abstract:
+            return NotImplemented
+        if not self.tree.match((args, kwargs) if self.keywords else args, leaves):
+            return NotImplemented
+        for k, static in self.statics:
+            if not static.holds(leaves[k]):
+                return NotImplemented
+        for k in self.donated:
+            if getattr(leaves[k], "base", None) is not None:  # a view is looked at more closely
+                return NotImplemented
+        if not self.guards.hold():
+            return NotImplemented
+        if out is not None:
+            targets = []
+            if self.donated or not self.structure.match(out, targets):
+                return NotImplemented
+            for k, _ in reversed(self.constants):
+                del targets[k]
+        cdef list outputs = self.plan.run(self.operands(leaves), targets)
+        return NotImplemented if outputs is None else self.assemble(outputs)
+
+    cpdef list operands(self, list leaves):
+        """One object per input slot: the traced arguments, then what the function captured."""
+        if self.statics:
+            leaves = [leaves[k] for k in self.traced]
+        return leaves + self.hidden if self.hidden else leaves
+
+    cpdef object assemble(self, list outputs):
+        """The function's result from its outputs."""
+        for k, leaf in self.constants:
+            outputs.insert(k, leaf)
+        return self.structure.build(outputs)
+
+
+cdef class Caller:
+    """Calls are answered by the recordings used last, where those can; else by the method `call`."""
+
+    def __cinit__(self):
+        self.recent, self.statics = (), ()
+
+    def __call__(self, *args, **kwargs):
+        cdef object out = kwargs.pop("out", None) if kwargs else None
+        cdef object answer = self.answer(args, kwargs, out)
+        return self.call(args, kwargs, out) if answer is NotImplemented else answer
+
+    def repeat(self, *args):
+        """The answer to a call like the last ones; NotImplemented to any other."""
+        return self.answer(args, {}, None)
+
+    cdef object answer(self, tuple args, dict kwargs, object out):
+        cdef tuple recent = self.recent  # another thread may set it meanwhile
+        cdef object result
+        cdef Replay replay
+        if self.statics:
+            args = self.wrap(args)
+        for replay in recent:
+            result = replay.repeat(args, kwargs, out)
+            if result is not NotImplemented:
+                if replay is not recent[0]:
+                    self.recent = (replay, *[other for other in recent if other is not replay])
+                return result
+        return NotImplemented
 
 
 # ---- module ------------------------------------------------------------------------------------------------

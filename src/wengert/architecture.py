@@ -118,3 +118,15 @@ class Architecture:
 def cast(x, dtype):
     """`x` in another dtype, itself where it has it already; differentiable where `x` is a Var."""
     return x if x.dtype == dtype else wnp.astype(x, dtype)
+
+
+def by_rows(f):
+    """A function of (params, rows) that takes a single row too, and then returns no row axis."""
+
+    def of_one_or_many(params, x):
+        if len(x.shape) == 2:
+            return f(params, x)
+        results = f(params, x[None])
+        return type(results)(result[0] for result in results)
+
+    return of_one_or_many

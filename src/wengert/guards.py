@@ -12,36 +12,22 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_MISSING = object()
+from . import _core
+from ._core import MISSING
 
 
-class Guards:
+class Guards(_core.Guards):
     """The objects that a function's code refers to by name, as they were when it was recorded."""
-
-    __slots__ = ("attributes", "cells", "names")
 
     def __init__(self, f: Callable[..., Any]):
         functions = list(_functions(f))
         self.cells = [(cell, _contents(cell)) for g in functions for cell in g.__closure__ or ()]
         self.attributes = [(g, g.__defaults__, dict(g.__kwdefaults__ or {})) for g in functions]
         self.names = [
-            (g.__globals__, name, g.__globals__.get(name, _MISSING))
+            (g.__globals__, name, g.__globals__.get(name, MISSING))
             for g in functions
             for name in sorted(_global_names(g.__code__))
         ]
-
-    def hold(self) -> bool:
-        """Whether every name still means the same object."""
-        for namespace, name, value in self.names:
-            if namespace.get(name, _MISSING) is not value:
-                return False
-        for cell, value in self.cells:
-            if _contents(cell) is not value:
-                return False
-        for function, defaults, keywords in self.attributes:
-            if function.__defaults__ is not defaults or (keywords and function.__kwdefaults__ != keywords):
-                return False
-        return True
 
 
 def _functions(f: Any) -> Iterator[types.FunctionType]:
@@ -66,7 +52,7 @@ def _contents(cell: Any) -> Any:
     try:
         return cell.cell_contents
     except ValueError:  # the variable is not assigned yet
-        return _MISSING
+        return MISSING
 
 
 @functools.lru_cache(maxsize=256)

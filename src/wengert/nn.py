@@ -10,7 +10,7 @@ import numpy as np
 from . import _core, checks
 from . import numpy as wnp
 from .activations import ACTIVATIONS, INITIALISERS
-from .architecture import Architecture
+from .architecture import Architecture, by_rows
 from .io import weights
 from .losses import resolve
 from .parameters import Layer, Layers, check_layers, copy_into
@@ -177,6 +177,9 @@ class MLP:
 
     def __call__(self, x):
         """Outputs (out,) or (rows, out); a Var where `x` is one or where a function is being recorded."""
+        answer = self._forward.repeat(self._theta, x)
+        if answer is not NotImplemented:  # a call like the last one
+            return answer
         tape = _core.current()
         if isinstance(x, _core.Var) or (tape is not None and tape.abstract):
             return self.apply(self._params, x)
@@ -184,6 +187,9 @@ class MLP:
 
     def predict(self, X):
         """Raw outputs as an ndarray: (in,) -> (out,), (rows, in) -> (rows, out)."""
+        answer = self._forward.repeat(self._theta, X)
+        if answer is not NotImplemented:
+            return answer
         x = self._read("predict", X)
         block = max(1, BLOCK_ELEMENTS // max(self.layers))
         if x.ndim == 1 or len(x) <= block:
@@ -244,11 +250,11 @@ class MLP:
 
     def jacobian(self, x):
         """Derivatives of the outputs by the inputs, (out, in), or (rows, out, in) row by row."""
-        return self.value_and_jacobian(x)[1]
+        return self._of_rows(self._jacobian, "jacobian", x)
 
     def value_and_jacobian(self, x):
         """Outputs and their derivatives by the inputs, (out,) and (out, in), or row by row."""
-        return self._by_rows(self._value_and_jacobian, self._read("jacobian", x))
+        return self._of_rows(self._value_and_jacobian, "jacobian", x)
 
     def layer_jacobians(self, x):
         """Each layer's derivative by its own input, first layer first.
@@ -256,7 +262,7 @@ class MLP:
         ``J[l][j, i] = sigma'(a_j) W[i, j]``, of shape (width l + 1, width l), or (rows, ...) row by row;
         ``J[-1] @ ... @ J[0]`` is `jacobian`.
         """
-        return self._by_rows(self._layer_jacobians, self._read("layer_jacobians", x))
+        return self._of_rows(self._layer_jacobians, "layer_jacobians", x)
 
     def layer_adjoints(self, x, y, loss="squared_error"):
         """The loss's derivative by every layer's value: what backpropagation stores on its way down.
@@ -290,20 +296,23 @@ class MLP:
         x = checks.features(where, "X", X, self.layers[0], self.dtype)
         return x, checks.targets(where, "y", y, len(x), self.layers[-1], loss, self.dtype), loss
 
-    def _by_rows(self, function, x):
-        """The results of a function of rows, without the row axis where `x` has none."""
-        if x.ndim == 2:
-            return function(self._theta, x)
-        results = function(self._theta, x[None])
-        return type(results)(result[0] for result in results)
+    def _of_rows(self, function, where, x):
+        """The results of a compiled function of (theta, x)."""
+        answer = function.repeat(self._theta, x)  # a call like the last one
+        return function(self._theta, self._read(where, x)) if answer is NotImplemented else answer
 
     @cached_property
     def _value_and_jacobian(self):
-        return _compiled(self._architecture.value_and_jacobian, self._architecture)
+        return _compiled(by_rows(self._architecture.value_and_jacobian), self._architecture)
+
+    @cached_property
+    def _jacobian(self):
+        both = by_rows(self._architecture.value_and_jacobian)
+        return _compiled(lambda params, x: both(params, x)[1], self._architecture)
 
     @cached_property
     def _layer_jacobians(self):
-        return _compiled(self._architecture.layer_jacobians, self._architecture)
+        return _compiled(by_rows(self._architecture.layer_jacobians), self._architecture)
 
     @cached_property
     def _gradient_of(self):

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, overload
 
 import numpy as np
 
-from ._core import Var, current, innermost, supported
+from ._core import Caller, Var, innermost, supported
 from .pytree import Structure, leaf_names, tree_flatten
 from .recording import Program, Static, Trace, count, describe
 from .tape import Tape
@@ -24,23 +24,21 @@ Argnums = int | tuple[int, ...]
 # Recordings that one compiled function keeps; the one unused for longest makes room.
 MAX_RECORDINGS = 64
 MAX_BYTES = 64 << 20  # of their arenas
+MAX_RECENT = 4  # of them are tried for a call before its arguments are described
 
 
-class Compiled:
+class Compiled(Caller):
     """A function that replays a recording of itself; see `compile`."""
-
-    __slots__ = ("__dict__", "__weakref__", "_check", "_donate", "_f", "_recent", "_static", "_traces")
 
     def __init__(self, f: Callable, static_argnums: Any, donate_argnums: Any, check: bool):
         functools.update_wrapper(self, f)
         self._f = f
-        self._static = _places("static_argnums", static_argnums)
+        self.statics = _places("static_argnums", static_argnums)
         self._donate = _places("donate_argnums", donate_argnums)
-        if set(self._static) & set(self._donate):
+        if set(self.statics) & set(self._donate):
             raise ValueError("compile: a static argument cannot be donated")
         self._check = check
         self._traces: OrderedDict[Any, Trace] = OrderedDict()
-        self._recent: Trace | None = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -48,14 +46,9 @@ class Compiled:
     def __repr__(self) -> str:
         return f"<compiled {getattr(self, '__name__', self._f)!s}, {count(len(self._traces), 'recording')}>"
 
-    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+    def call(self, args: tuple, kwargs: dict, out: Any) -> Any:
+        """A call that none of the recordings used last answers as it is."""
         keywords, leaves, tree = self._flatten(args, kwargs)
-        trace = self._recent
-        # The common case, in which nothing has changed: the program itself compares shapes and dtypes.
-        if trace is not None and out is None and not _is_abstract() and trace.answers(keywords, tree, leaves):
-            outputs = trace.program.run(trace.operands(leaves))
-            if outputs is not None:
-                return trace.assemble(outputs)
         trace = self._trace(keywords, tree, leaves)
         target, variables = innermost(leaves), any(isinstance(leaf, Var) for leaf in leaves)
         if target is not None and (target.abstract or not trace.cacheable or variables):
@@ -69,9 +62,14 @@ class Compiled:
         keywords, leaves, tree = self._flatten(args, kwargs)
         return self._trace(keywords, tree, leaves).program
 
+    def wrap(self, args: tuple) -> tuple:
+        """The arguments, the static ones wrapped."""
+        if not self.statics:
+            return args
+        return tuple(Static(x) if k in self.statics else x for k, x in enumerate(args))
+
     def _flatten(self, args: tuple, kwargs: dict) -> tuple[bool, list, Structure]:
-        if self._static:
-            args = tuple(Static(x) if k in self._static else x for k, x in enumerate(args))
+        args = self.wrap(args)
         if not kwargs:
             return (False, *tree_flatten(args))
         return (True, *tree_flatten((args, kwargs)))
@@ -85,8 +83,9 @@ class Compiled:
         except TypeError:
             self._refuse_unhashable(keywords, tree, described)
             raise
-        if self._recent is not None and self._recent.key in self._traces:
-            self._traces.move_to_end(self._recent.key)  # used since, by the short way through __call__
+        for used in reversed(self.recent):  # since the last time here, by the short way
+            if used.key in self._traces:
+                self._traces.move_to_end(used.key)
         if trace is not None and trace.guards.hold():
             self._traces.move_to_end(key)
         else:
@@ -99,7 +98,8 @@ class Compiled:
             if trace.cacheable:
                 self._traces[key] = trace
                 self._make_room()
-        self._recent = trace if trace.cacheable else None
+        kept = [used for used in self.recent if used is not trace and self._traces.get(used.key) is used]
+        self.recent = ((trace,) if trace.cacheable else ()) + tuple(kept[: MAX_RECENT - 1])
         return trace
 
     def _make_room(self) -> None:
@@ -155,18 +155,13 @@ class Compiled:
         if outputs is None:  # some array is strided, big-endian, narrow ...: those are converted
             outputs = trace.program.run([_in_order(x) for x in trace.operands(leaves)], targets)
         if outputs is None:  # a captured array has changed its shape or dtype
-            for key in [key for key, kept in self._traces.items() if kept is trace]:
-                del self._traces[key]
+            self._traces.pop(trace.key, None)
+            self.recent = tuple(used for used in self.recent if used is not trace)
             trace = self._trace(keywords, tree, leaves)
             targets = None if out is None else receivers(out, trace)
             outputs = trace.program.run([_in_order(x) for x in trace.operands(leaves)], targets)
         assert outputs is not None, "a fresh recording fits its own arguments"
         return trace.assemble(outputs)
-
-
-def _is_abstract() -> bool:
-    recording = current()
-    return recording is not None and recording.abstract
 
 
 def _in_order(x: Any) -> Any:

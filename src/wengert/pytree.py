@@ -6,18 +6,19 @@ structure; a dict that is rebuilt keeps the insertion order of the one that was 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from . import _core
 from . import numpy as wnp
 from ._core import Var
 
 __all__ = ["Structure", "flatten", "leaf_names", "tree_flatten", "tree_leaves", "tree_map", "tree_unflatten"]
 
 
-class Structure:
+class Structure(_core.Tree):
     """What is left of a pytree without its leaves; hashable, and equal for trees that differ in leaves only.
 
     Attributes
@@ -32,25 +33,7 @@ class Structure:
     n_leaves : int
     """
 
-    __slots__ = ("_hash", "children", "keys", "kind", "n_leaves", "order")
-
-    def __init__(self, kind, children=(), keys=(), order=()):
-        self.kind = kind
-        self.children = children
-        self.keys = keys
-        self.order = order
-        self.n_leaves = 1 if kind is None else sum([child.n_leaves for child in children])
-        self._hash = hash((kind, keys, children))
-
-    def __hash__(self):
-        return self._hash
-
-    def __eq__(self, other):
-        if self is other:
-            return True
-        if not isinstance(other, Structure) or self._hash != other._hash:
-            return False
-        return (self.kind, self.keys, self.children) == (other.kind, other.keys, other.children)
+    __slots__ = ()
 
     def __repr__(self):
         if self.kind is None:
@@ -132,24 +115,7 @@ def tree_unflatten(structure: Structure, leaves: Sequence) -> Any:
         raise ValueError(
             f"tree_unflatten: {len(leaves)} leaves for a structure of {structure.n_leaves}: {structure}"
         )
-    return _put_together(structure, iter(leaves))
-
-
-def _put_together(structure: Structure, leaves: Iterator) -> Any:
-    kind = structure.kind
-    if kind is None:
-        return next(leaves)
-    if kind is type(None):
-        return None
-    children = [_put_together(child, leaves) for child in structure.children]
-    if kind is list:
-        return children
-    if kind is tuple:
-        return tuple(children)
-    if kind is dict:
-        by_key = dict(zip(structure.keys, children, strict=True))
-        return {key: by_key[key] for key in structure.order}
-    return kind(*children)
+    return structure.build(list(leaves))
 
 
 def tree_leaves(tree: Any) -> list:

@@ -72,11 +72,12 @@ class Static:
         return hash((type(self.value), self.value))
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Static)
-            and type(self.value) is type(other.value)
-            and bool(self.value is other.value or self.value == other.value)
-        )
+        return isinstance(other, Static) and self.holds(other)
+
+    def holds(self, x: Any) -> bool:
+        """Whether `x`, wrapped or not, is the same value."""
+        other = x.value if isinstance(x, Static) else x
+        return type(self.value) is type(other) and bool(self.value is other or self.value == other)
 
 
 DTYPES = frozenset(_core.DTYPES)
@@ -113,7 +114,7 @@ def refuse_rewritten(name: str, tape: Tape) -> None:
             )
 
 
-class Trace:
+class Trace(_core.Replay):
     """One recording of a function: the tape, its hidden inputs, and how results are put together."""
 
     def __init__(
@@ -123,7 +124,6 @@ class Trace:
         self.statics = [(k, d) for k, d in enumerate(described) if isinstance(d, Static)]
         self.traced = [k for k, d in enumerate(described) if isinstance(d, Traced)]
         self.guards = Guards(f)
-        self.plan: Program | None = None
         self.key: Any = None  # by which `compile` keeps this recording
         self.tape = tape = Tape(abstract=True, parent=innermost(leaves))
         before = set_current(tape)
@@ -197,28 +197,3 @@ class Trace:
         """The memory that the program keeps between replays."""
         info = self.plan.info if self.plan else {}
         return info.get("arena_bytes", 0) + info.get("scratch_bytes", 0)
-
-    def operands(self, leaves: list) -> list:
-        """One object per input slot: the traced arguments, then what the function captured."""
-        given = leaves if not self.statics else [leaves[k] for k in self.traced]
-        return given + self.hidden
-
-    def answers(self, keywords: bool, tree: Structure, leaves: list) -> bool:
-        """Whether this recording serves such arguments, if they have its shapes and dtypes."""
-        if keywords is not self.keywords or tree != self.tree:
-            return False
-        for k, static in self.statics:
-            x = leaves[k]
-            if (x if isinstance(x, Static) else Static(x)) != static:
-                return False
-        for k in self.donated:
-            if getattr(leaves[k], "base", None) is not None:  # a view is looked at more closely
-                return False
-        return self.guards.hold()
-
-    def assemble(self, outputs: list) -> Any:
-        """The function's result from its outputs."""
-        if self.constants:
-            for k, leaf in self.constants:
-                outputs.insert(k, leaf)
-        return outputs[0] if self.structure.kind is None else tree_unflatten(self.structure, outputs)
