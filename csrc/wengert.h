@@ -129,6 +129,11 @@ wg_status wg_vjp(wg_tape *t, int n_out, const wg_id *outputs, const wg_id *cotan
 /* Forward mode: from tangents of inputs (WG_NONE: zero) to those of outputs, result[i] WG_NONE where zero. */
 wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out, const wg_id *outputs,
                  wg_id *result);
+/* The part of a tape that leads from inputs to outputs as an abstract tape of its own.  Its first n_in inputs are the
+ * given ones, as many as it has are in *operands: the nodes of t to be handed to a call of it, n_in of them the inputs
+ * themselves; the caller frees that array. */
+wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs, wg_tape **out,
+                     wg_id **operands);
 /* Batching: *out is a new tape that does for `size` sets of inputs at once what the abstract tape t does for one.
  * batched[i]: input slot i gets a first axis of this extent, else it is shared.  out_batched[k]: output k is to have
  * that axis (in), has it (out).  *looped is set to an op that is done element by element, for it has no batching rule;

@@ -1,5 +1,7 @@
-/* Copying nodes from one abstract tape to another: how a child tape is transformed and how a call is inlined. */
+/* Copying nodes from one tape to another: how a child tape is transformed, how a call is inlined, and how a part of a
+ * tape becomes a tape. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "tape.h"
 
@@ -12,6 +14,11 @@ wg_status wg_push_child(wg_tape *t, wg_tape *child) {
 
 wg_status wg_copy_node(wg_tape *dst, const wg_tape *src, wg_id id, const wg_id *map, wg_id *out) {
     wg_node_rec node = src->nodes[id];
+    if (node.flags & WG_FLAG_VIEW && node.op == WG_constant) { /* read through a view, it had moved to a buffer */
+        const wg_view *view = &src->views[node.value.view];
+        memcpy(&node.value, (const char *)view->buffer->data, wg_itemsize((wg_dtype)node.dtype));
+    }
+    node.flags &= node.op == WG_constant ? WG_FLAG_WEAK | WG_FLAG_VALUE : WG_FLAG_WEAK; /* other values stay behind */
     const wg_id *in;
     int n_in = wg_operands(src, id, &in);
     node.shape = wg_intern(&dst->vectors, wg_ndim(src, id), wg_shape(src, id));
@@ -54,4 +61,97 @@ wg_tape *wg_tape_clone(const wg_tape *src) {
     if (ok) return t;
     wg_tape_release(t);
     return NULL;
+}
+
+/* ---- a part of a tape as a tape ---------------------------------------------------------------------------- */
+typedef struct {
+    const wg_tape *from;
+    wg_tape *t;      /* being made */
+    wg_id lo, hi;    /* the nodes that are walked */
+    uint8_t *marks;  /* by id - lo */
+    wg_id *map;      /* ids of `from` -> ids of t, WG_NONE */
+    wg_id *operands; /* what the inputs of t stand for */
+    int n;
+} wg_part;
+enum { DEPENDS = 1 /* on an input */, NEEDED = 2 /* by an output */ };
+
+static void mark_part(wg_part *w) {
+    const wg_id *in;
+    for (wg_id id = w->lo; id < w->hi; id++)
+        for (int k = 0, n = wg_operands(w->from, id, &in); k < n; k++)
+            if (in[k] >= w->lo) w->marks[id - w->lo] |= w->marks[in[k] - w->lo] & DEPENDS;
+    for (wg_id id = w->hi; id-- > w->lo;)
+        for (int k = 0, n = wg_operands(w->from, id, &in); k < n; k++)
+            if (in[k] >= w->lo) w->marks[in[k] - w->lo] |= w->marks[id - w->lo] & NEEDED;
+}
+
+static wg_status part_input(wg_part *w, wg_id id) {
+    const wg_node_rec node = w->from->nodes[id];
+    w->operands[w->n++] = id;
+    return wg_input(w->t, (wg_dtype)node.dtype, wg_ndim(w->from, id), wg_shape(w->from, id), node.flags & WG_FLAG_WEAK,
+                    &w->map[id]);
+}
+
+/* What a node of the part reads from outside of it: a constant, or another input. */
+static wg_status part_operand(wg_part *w, wg_id id) {
+    if (w->map[id] != WG_NONE) return WG_OK;
+    if (w->from->nodes[id].op == WG_constant) return wg_copy_node(w->t, w->from, id, w->map, &w->map[id]);
+    return part_input(w, id);
+}
+
+static wg_status copy_part(wg_part *w, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs) {
+    for (int i = 0; i < n_in; i++) w->marks[inputs[i] - w->lo] |= DEPENDS;
+    for (int k = 0; k < n_out; k++)
+        if (outputs[k] >= w->lo) w->marks[outputs[k] - w->lo] |= NEEDED;
+    mark_part(w);
+    for (int i = 0; i < n_in; i++) WG_TRY(part_input(w, inputs[i]));
+    for (wg_id id = w->lo; id < w->hi; id++) {
+        const wg_id *in;
+        int n = wg_operands(w->from, id, &in);
+        bool with_call = w->from->nodes[id].op == WG_result && w->map[in[0]] != WG_NONE; /* results stay together */
+        if (w->map[id] != WG_NONE || (w->marks[id - w->lo] != (DEPENDS | NEEDED) && !with_call)) continue;
+        for (int k = 0; k < n; k++) WG_TRY(part_operand(w, in[k]));
+        WG_TRY(wg_copy_node(w->t, w->from, id, w->map, &w->map[id]));
+    }
+    wg_id *mapped = malloc(((size_t)n_out + 1) * sizeof *mapped);
+    if (!mapped) return wg_no_memory(w->t);
+    wg_status status = WG_OK;
+    for (int k = 0; k < n_out && status == WG_OK; k++) {
+        status = part_operand(w, outputs[k]);
+        mapped[k] = w->map[outputs[k]];
+    }
+    if (status == WG_OK) status = wg_tape_set_outputs(w->t, n_out, mapped);
+    free(mapped);
+    return status;
+}
+
+wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs, wg_tape **out,
+                     wg_id **operands) {
+    wg_part w = {.from = t, .lo = t->len};
+    for (int i = 0; i < n_in; i++) {
+        WG_TRY(wg_check_id(t, inputs[i], "inputs"));
+        if (inputs[i] < w.lo) w.lo = inputs[i];
+        if (inputs[i] >= w.hi) w.hi = inputs[i] + 1;
+    }
+    for (int k = 0; k < n_out; k++) {
+        WG_TRY(wg_check_id(t, outputs[k], "outputs"));
+        if (outputs[k] >= w.hi) w.hi = outputs[k] + 1;
+    }
+    if (w.hi < w.lo) w.hi = w.lo;
+    w.t = wg_tape_create(NULL);
+    w.marks = calloc((size_t)(w.hi - w.lo) + 1, sizeof *w.marks);
+    w.map = malloc(((size_t)t->len + 1) * sizeof *w.map);
+    w.operands = malloc(((size_t)t->len + 1) * sizeof *w.operands);
+    wg_status status = w.t && w.marks && w.map && w.operands ? WG_OK : wg_no_memory(t);
+    if (status == WG_OK) {
+        memset(w.map, 0xff, ((size_t)t->len + 1) * sizeof *w.map);
+        status = copy_part(&w, n_in, inputs, n_out, outputs);
+        if (status != WG_OK) wg_fail(t, status, "%s", w.t->error);
+    }
+    free(w.marks);
+    free(w.map);
+    if (status == WG_OK) return *out = w.t, *operands = w.operands, WG_OK;
+    free(w.operands);
+    wg_tape_release(w.t);
+    return status;
 }

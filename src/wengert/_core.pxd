@@ -64,6 +64,8 @@ cdef extern from "wengert.h" nogil:
                      const wg_id *inputs, bint transient, wg_id *result)
     wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out,
                      const wg_id *outputs, wg_id *result)
+    wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs,
+                         wg_tape **out, wg_id **operands)
     wg_status wg_batch(wg_tape *t, int64_t size, const c_bool *batched, c_bool *out_batched, wg_tape **out,
                        int *looped)
     wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out)
@@ -117,6 +119,7 @@ cdef class Tape:
     cdef public bint ended      # the recording is over: its Vars take no more operations
     cdef object __weakref__
 
+    cdef int take(self, wg_tape *handle) except -1
     cdef wg_id node_of(self, object x) except? 0xFFFFFFFF
     cdef wg_id hidden(self, object key, object source, wg_dtype dtype, int ndim, const int64_t *shape,
                       bint weak) except? 0xFFFFFFFF

@@ -22,6 +22,7 @@ from cpython.buffer cimport (
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_XDECREF, Py_XINCREF
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset, strcmp
 
 cdef extern from *:
@@ -350,6 +351,31 @@ cdef class Tape:
         check(self, wg_jvp(self.handle, given.n, given.data, seed.data, out.n, out.data, result.data))
         return vars_or_none(self, result)
 
+    cdef int take(self, wg_tape *handle) except -1:
+        """Becomes the handle to another C tape."""
+        wg_tape_release(self.handle)
+        self.handle = handle
+
+    def extract(self, inputs, outputs):
+        """The part that leads from inputs to outputs, as an abstract tape.
+
+        Returns
+        -------
+        tape : Tape
+        operands : list of Var
+            What to call it with: `inputs`, then what else it reads.
+        """
+        cdef _Ids given = node_ids(self, inputs), out = node_ids(self, outputs)
+        cdef Tape result = Tape(True)
+        cdef wg_tape *handle = NULL
+        cdef wg_id *operands = NULL
+        cdef uint32_t k
+        check(self, wg_extract(self.handle, given.n, given.data, out.n, out.data, &handle, &operands))
+        result.take(handle)
+        found = [new_var(self, operands[k]) for k in range(wg_tape_n_inputs(handle))]
+        free(operands)
+        return result, found
+
     def batch(self, int64_t size, batched, wanted):
         """A new abstract tape that does for `size` sets of inputs at once what this one does for one.
 
@@ -375,9 +401,23 @@ cdef class Tape:
         outputs = [flags[n + k] != 0 for k in range(n_out)]
         PyMem_Free(flags)
         check(self, status)
-        wg_tape_release(result.handle)
-        result.handle = handle
+        result.take(handle)
         return result, outputs, None if looped < 0 else text(wg_op(looped).name)
+
+    @property
+    def widest(self):
+        """The number of elements of the largest node."""
+        cdef wg_node_info info
+        cdef wg_id k
+        cdef int64_t size, most = 0
+        cdef int axis
+        for k in range(wg_tape_len(self.handle)):
+            check(self, wg_node(self.handle, k, &info))
+            size = 1
+            for axis in range(info.ndim):
+                size *= info.shape[axis]
+            most = max(most, size)
+        return most
 
     def partial(self, wg_id node, int operand):
         """Appends the local partial derivative of an elementwise node; None where its op has none."""

@@ -82,18 +82,23 @@ def _apply(tape: Any, child: Child, operands: list[Var], out_axes: Any) -> list[
     axes = spread_axes("out_axes", out_axes, child.structure)
     if not axes:
         return []
-    shared = [False] * len(child.hidden)
     wanted = [axis is not None for axis in axes]
-    size = operands[0].shape[0]
-    batched, mapped, looped = child.tape.batch(size, [True] * len(operands) + shared, wanted)
+    flags = [True] * len(operands) + [False] * len(child.hidden)
+    batched, mapped = batch(child.tape, operands[0].shape[0], flags, wanted)
     for axis, is_mapped, label in zip(axes, mapped, leaf_names(child.structure, "the result"), strict=True):
         if axis is None and is_mapped:
             raise ValueError(f"vmap: out_axes is None for {label}, which differs from call to call")
-    if looped and looped not in _told:
-        _told.add(looped)
-        warnings.warn(f"vmap: {looped} has no batching rule and is done one by one", stacklevel=4)
     results = tape.call(batched, operands + child.hidden)
     return [v if axis is None else _from_front(v, axis) for v, axis in zip(results, axes, strict=True)]
+
+
+def batch(tape: Any, size: int, mapped: list[bool], wanted: list[bool]) -> tuple[Any, list[bool]]:
+    """As `Tape.batch`; says once of an op that it has no batching rule."""
+    batched, flags, looped = tape.batch(size, mapped, wanted)
+    if looped and looped not in _told:
+        _told.add(looped)
+        warnings.warn(f"vmap: {looped} has no batching rule and is done one by one", stacklevel=5)
+    return batched, flags
 
 
 def _to_front(v: Var, axis: int) -> Var:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from .. import numpy as wnp
 from .._core import Var
 from ..pytree import tree_unflatten
+from .batching import batch
 from .call import Argnums, Bound, Recording, decorates, operands, outputs_on, refuse_integers
 from .first import grad, jvp
 
@@ -64,48 +64,73 @@ def _jacobian(name: str, f: Callable, argnums: Argnums, reverse: Callable[[int, 
     return wrapped
 
 
-def _units(tape: Any, like: Var) -> Iterable[Var]:
-    """The unit arrays of a shape, in C order, as seeds."""
-    number = tape.as_var(np.arange(like.size).reshape(like.shape))
-    return (wnp.astype(wnp.equal(number, k), like.dtype) for k in range(like.size))
+# Elements of the largest node in a batched sweep: unit vectors are taken that many at a time, so that a block
+# of rows or columns stays in a few megabytes.
+MOST = 1 << 20
 
 
 def _blocks_by_rows(recording: Recording, inputs: list[Var], outputs: list[Var]) -> list[list[Any]]:
-    """The Jacobian's blocks, by output and input: a reverse sweep per output element gives a row of each."""
-    blocks = []
+    """The Jacobian's blocks, by output and input: a batched reverse sweep per output gives a row of them."""
+    tape, blocks = recording.tape, []
     for y in outputs:
-        rows = [
-            [
-                recording.derivative(g, x)
-                for g, x in zip(recording.tape.vjp([y], [unit], inputs), inputs, strict=True)
-            ]
-            for unit in _units(recording.tape, y)
-        ]
-        blocks.append([_block(recording, [row[k] for row in rows], y, x, 0) for k, x in enumerate(inputs)])
+        if y.size == 1:
+            seeds = [tape.full(1, y.dtype, y.shape)]
+            rows = tape.vjp([y], seeds, inputs)
+        else:
+            rows = _swept(tape, inputs, [y], y, lambda part, xs, ys, unit: part.vjp(ys, [unit], xs))
+        blocks.append([_block(recording, row, y, x) for row, x in zip(rows, inputs, strict=True)])
     return blocks
 
 
 def _blocks_by_columns(recording: Recording, inputs: list[Var], outputs: list[Var]) -> list[list[Any]]:
-    """The same by one forward sweep per input element, which gives one column of each."""
+    """The same by one batched forward sweep per input, which gives a column of blocks."""
     blocks: list[list[Any]] = [[] for _ in outputs]
     for i, x in enumerate(inputs):
-        columns = []
-        for unit in _units(recording.tape, x):
-            tangents = [unit if k == i else None for k in range(len(inputs))]
-            swept = recording.tape.jvp(inputs, tangents, outputs)
-            columns.append([recording.derivative(t, y) for t, y in zip(swept, outputs, strict=True)])
-        for k, y in enumerate(outputs):
-            blocks[k].append(_block(recording, [column[k] for column in columns], y, x, -1))
+        columns = _swept(
+            recording.tape, inputs, outputs, x, lambda part, xs, ys, unit, i=i: part.jvp([xs[i]], [unit], ys)
+        )
+        for row, column, y in zip(blocks, columns, outputs, strict=True):
+            if column is not None:  # (x.size, *y.shape)
+                column = wnp.moveaxis(column, 0, -1)
+            row.append(_block(recording, column, y, x))
     return blocks
 
 
-def _block(recording: Recording, slices: list[Any], y: Var, x: Var, axis: int) -> Any:
-    """Rows (axis 0) or columns (axis -1) of one block joined to the shape of `y` followed by that of `x`."""
+def _swept(tape: Any, inputs: list[Var], outputs: list[Var], like: Var, sweep: Callable) -> list[Var | None]:
+    """What a sweep gives for every unit array of the shape of `like`, stacked along a first axis."""
+    part, operands = tape.extract(inputs, outputs)
+    xs = [part.at(index) for index in part.inputs[: len(inputs)]]
+    ys = [part.at(index) for index in part.outputs]
+    swept = sweep(part, xs, ys, part.input(like.dtype, like.shape))
+    known = [v for v in swept if v is not None and like.size]
+    if not known:
+        return [None] * len(swept)
+    part.set_outputs(known)
+    chunk = max(1, min(like.size, MOST // max(1, part.widest)))
+    pieces = []
+    for start in range(0, like.size, chunk):
+        size = min(chunk, like.size - start)
+        if start == 0 or size != chunk:
+            batched, _ = batch(part, size, [False] * len(operands) + [True], [True] * len(known))
+        pieces.append(tape.call(batched, [*operands, _units(tape, like, start, size)]))
+    columns = zip(*pieces, strict=True)
+    whole = iter([column[0] if len(column) == 1 else wnp.concatenate(column) for column in columns])
+    return [None if v is None else next(whole) for v in swept]
+
+
+def _units(tape: Any, like: Var, start: int, size: int) -> Var:
+    """Unit arrays of a shape, numbers start, ..., start + size - 1 in C order, stacked."""
+    number, row = np.arange(like.size), np.arange(start, start + size)
+    units = wnp.equal(tape.as_var(row[:, None]), tape.as_var(number))
+    return wnp.reshape(wnp.astype(units, like.dtype), (size, *like.shape))
+
+
+def _block(recording: Recording, block: Var | None, y: Var, x: Var) -> Any:
+    """One block of the Jacobian in the shape of `y` followed by that of `x`; zeros for None."""
     shape = y.shape + x.shape
-    if not math.prod(shape):
-        return np.zeros(shape, y.dtype)
-    joined = wnp.reshape(wnp.stack(slices, axis), shape)
-    return joined if isinstance(joined, Var) else joined[()]
+    if block is None:
+        return recording.derivative(None, recording.tape.full(0, y.dtype, shape))
+    return recording.result(wnp.reshape(block, shape))
 
 
 @decorates
