@@ -5,7 +5,7 @@ C_SOURCES := $(sort $(shell find csrc -name '*.c'))
 # ops.def is a table set by hand: clang-format would break its rows.
 C_FILES := $(sort $(shell find csrc tests/c -name '*.[ch]' -o -name '*.inc'))
 
-.PHONY: help dev build test bench lint lint-ruff lint-format lint-c lint-cython lint-types format stubs docs asan clean
+.PHONY: help dev build test bench accuracy ops lint lint-ruff lint-format lint-c lint-cython lint-types format stubs docs asan clean
 
 help:
 	@echo "dev     editable install with every tool"
@@ -13,6 +13,8 @@ help:
 	@echo "test    pytest"
 	@echo "asan    C unit tests under the address and undefined-behaviour sanitizers"
 	@echo "bench   the benchmarks"
+	@echo "accuracy  measure every function against mpmath: writes docs/accuracy.md and docs/ops.md"
+	@echo "ops     write docs/ops.md out of the op table"
 	@echo "lint    ruff, clang-format, cython-lint, mypy"
 	@echo "format  let ruff and clang-format rewrite the files"
 	@echo "stubs   compare the type stubs with the modules"
@@ -36,6 +38,13 @@ bench:
 	$(PYTHON) -m benchmarks kernels
 	$(PYTHON) -m benchmarks train
 	$(PYTHON) -m benchmarks eager
+
+accuracy:
+	$(PYTHON) -m benchmarks.accuracy
+	$(MAKE) ops
+
+ops:
+	$(PYTHON) docs/ops.py
 
 lint: lint-ruff lint-format lint-c lint-cython lint-types
 
