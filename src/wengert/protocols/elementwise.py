@@ -17,6 +17,7 @@ from .registry import (
     is_recorded,
     method,
     operand,
+    recorded,
     refuse_options,
 )
 
@@ -31,7 +32,7 @@ def _elementwise(op: Op, numpy_function: Any):
     def function(*args, **kwargs):
         if is_recorded(args):
             if kwargs:
-                refuse_options(op.numpy, **kwargs)
+                return numpy_function(*(recorded(x) for x in args), **kwargs)  # which asks the Var
             if len(args) != op.arity:
                 raise TypeError(f"{op.numpy} takes {op.arity} arrays, got {len(args)}")
             return record(op.code, args)

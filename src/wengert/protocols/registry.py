@@ -20,6 +20,7 @@ OPS = {op.name: op.code for op in ops()}
 FUNCTIONS: dict[Any, Callable] = {}  # NumPy array function or ufunc -> implementation
 METHODS: dict[str, Callable] = {}  # name of a Var's method -> implementation
 NAMESPACE: dict[str, Callable] = {}  # name in wengert.numpy -> function for Vars and plain arrays alike
+WAY_OUT = "compute it from functions that wengert has (see wengert.numpy), or use v.value for a constant"
 
 
 def is_recorded(args: Iterable) -> bool:
@@ -42,14 +43,18 @@ def is_recorded(args: Iterable) -> bool:
 def implements(*functions: Any, names: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
     """Files an implementation under NumPy functions, their names in `wengert.numpy`, and further names there.
 
-    Returns the function of `wengert.numpy`, which computes with NumPy where there is nothing to record.
+    None stands for a function that this version of NumPy does not have.  Returns the function of
+    `wengert.numpy`, which computes with NumPy where there is nothing to record.
     """
 
     def file(implementation: Callable) -> Callable:
-        for function in functions:
+        present = [function for function in functions if function is not None]
+        if not present:
+            return implementation
+        for function in present:
             FUNCTIONS[function] = implementation
-        public = _with_numpy(implementation, functions[0])
-        NAMESPACE.update(dict.fromkeys((*(function.__name__ for function in functions), *names), public))
+        public = _with_numpy(implementation, present[0])
+        NAMESPACE.update(dict.fromkeys((*(function.__name__ for function in present), *names), public))
         return public
 
     return file
@@ -100,6 +105,15 @@ def operand(x: Any) -> Any:
     if isinstance(x, (list, tuple)) and is_recorded(x):
         return NAMESPACE["array"](x)
     return np.asarray(x)
+
+
+def recorded(x: Any) -> Any:
+    """As `operand`; while `wg.compile` records, an array is a Var too, for it is read anew at each replay."""
+    x = operand(x)
+    tape = current()
+    if isinstance(x, Var) or tape is None or not tape.abstract:
+        return x
+    return tape.as_var(x)
 
 
 def refuse_options(name: str, **options: Any) -> None:

@@ -1,0 +1,152 @@
+"""Functions that choose among elements by conditions, made of `where` and of indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .constants import known
+from .elementwise import as_bool, where
+from .movement import astype, ravel, take
+from .registry import NAMESPACE, append, implements, method, operand, recorded, refuse_options
+
+
+@implements(np.select)
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
+    """The elements of the first choice whose condition holds, of the default where none does."""
+    if len(condlist) != len(choicelist) or not condlist:
+        raise ValueError(f"select: {len(condlist)} conditions for {len(choicelist)} choices")
+    result = recorded(default)
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = where(condition, recorded(choice), result)
+    return result
+
+
+@implements(np.piecewise)
+def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: Any) -> Any:
+    """A function given by pieces: functions or numbers with their conditions, the last that holds.
+
+    NumPy calls a function with the elements of its piece, here it sees all of them; what it makes of the
+    others is dropped, infinities and NaN in its derivative too.
+    """
+    x = recorded(x)
+    many = isinstance(condlist, (list, tuple)) and condlist and np.ndim(condlist[0]) >= 1
+    conditions = list(condlist) if many or (np.ndim(condlist) > x.ndim) else [condlist]
+    if x.ndim == 0 and isinstance(condlist, (list, tuple)):
+        conditions = list(condlist)
+    pieces = list(funclist)
+    if len(pieces) == len(conditions) + 1:  # the last is for where none holds
+        pieces.insert(0, pieces.pop())
+        conditions.insert(0, np.ones(x.shape, bool))
+    if len(pieces) != len(conditions):
+        raise ValueError(f"piecewise: {len(conditions)} conditions for {len(pieces)} functions")
+    result: Any = np.zeros(x.shape, x.dtype)
+    for condition, piece in zip(conditions, pieces, strict=True):
+        value = piece(x, *args, **kw) if callable(piece) else piece
+        result = where(condition, value, result)
+    return astype(result, x.dtype, copy=False)
+
+
+@implements(np.choose)
+@method("choose")
+def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+    """The elements of that array of a list whose number stands at their place."""
+    refuse_options("choose", out=out)
+    n = len(choices)
+    numbers = recorded(a)
+    if mode == "wrap":
+        numbers = NAMESPACE["remainder"](numbers, n)
+    elif mode == "clip":
+        numbers = NAMESPACE["clip"](numbers, 0, n - 1)
+    else:
+        inside = np.asarray(known("choose", a))
+        if np.any((inside < 0) | (inside >= n)):
+            raise ValueError(f"choose: a number is outside of the {n} choices")
+    result = recorded(choices[n - 1])
+    for k in range(n - 2, -1, -1):
+        result = where(numbers == k, recorded(choices[k]), result)
+    return result if result.shape == numbers.shape else where(numbers == n, result, result)
+
+
+@implements(np.compress)
+@method("compress")
+def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+    """The elements along an axis where a condition holds."""
+    refuse_options("compress", out=out)
+    places = np.nonzero(known("compress", condition))[0]
+    return take(recorded(a), places, axis)
+
+
+@implements(np.extract)
+def extract(condition: Any, arr: Any) -> Any:
+    """The elements where a condition holds."""
+    places = np.nonzero(np.ravel(known("extract", condition)))[0]
+    return take(ravel(recorded(arr)), places)
+
+
+@implements(np.unique)
+def unique(
+    ar: Any, return_index=False, return_inverse=False, return_counts=False, axis=None, **kwargs
+) -> Any:
+    """The distinct elements in order; the first of equal ones has the derivative."""
+    refuse_options("unique", axis=axis)
+    _, places, inverse, counts = np.unique(known("unique", ar), True, True, True, **kwargs)
+    asked = zip((return_index, return_inverse, return_counts), (places, inverse, counts), strict=True)
+    rest = [x for wanted, x in asked if wanted]
+    values = take(ravel(recorded(ar)), places)
+    return (values, *rest) if rest else values
+
+
+@implements(np.nan_to_num)
+def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    """NaN and infinities replaced by numbers."""
+    x = operand(x)
+    if x.dtype.kind != "f":
+        return append("copy", x)
+    info = np.finfo(x.dtype)
+    x = where(NAMESPACE["isnan"](x), nan, x)
+    x = where(NAMESPACE["equal"](x, np.inf), float(info.max) if posinf is None else posinf, x)
+    return where(NAMESPACE["equal"](x, -np.inf), float(info.min) if neginf is None else neginf, x)
+
+
+@implements(np.isclose)
+def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
+    """Whether elements are equal within tolerances."""
+    a, b = recorded(a), recorded(b)
+    both = NAMESPACE["logical_and"]
+    near = both(
+        NAMESPACE["absolute"](a - b) <= atol + rtol * NAMESPACE["absolute"](b), NAMESPACE["isfinite"](b)
+    )
+    near = NAMESPACE["logical_or"](near, NAMESPACE["equal"](a, b))
+    if not equal_nan:
+        return near
+    return NAMESPACE["logical_or"](near, both(NAMESPACE["isnan"](a), NAMESPACE["isnan"](b)))
+
+
+@implements(np.isposinf)
+def isposinf(x: Any, out: Any = None) -> Any:
+    """Whether elements are +inf."""
+    refuse_options("isposinf", out=out)
+    return append("equal", x, np.inf)
+
+
+@implements(np.isneginf)
+def isneginf(x: Any, out: Any = None) -> Any:
+    """Whether elements are -inf."""
+    refuse_options("isneginf", out=out)
+    return append("equal", x, -np.inf)
+
+
+@implements(np.fix)
+def fix(x: Any, out: Any = None) -> Any:
+    """Rounded towards zero."""
+    refuse_options("fix", out=out)
+    return append("trunc", x)
+
+
+@implements(np.count_nonzero)
+def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The number of elements that are not zero, over axes."""
+    return NAMESPACE["sum"](where(as_bool(a), 1, 0), axis, keepdims=keepdims)
