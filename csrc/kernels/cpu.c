@@ -6,18 +6,26 @@
 
 #if defined(__x86_64__)
 static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static bool has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
 #endif
 static bool always(void) { return true; }
 
-/* The sets compiled in, each after those it builds on. */
+/* The sets compiled in, each after those it builds on.  One that is not for everybody is used only when it is named. */
 static const struct {
     const char *name;
+    bool for_everybody;
     bool (*supported)(void);
     void (*fill)(wg_kernels *k);
 } sets[] = {
-    {"generic", always, wg_kernels_generic},
+    {"generic", true, always, wg_kernels_generic},
 #if defined(__x86_64__)
-    {"avx2", has_avx2, wg_kernels_avx2},
+    {"avx2", true, has_avx2, wg_kernels_avx2},
+    {"avx512", false, has_avx512, wg_kernels_avx512},
+#elif defined(__aarch64__)
+    {"neon", true, always, wg_kernels_neon},
 #endif
 };
 enum { N_SETS = sizeof sets / sizeof *sets };
@@ -30,7 +38,7 @@ static int find(const char *isa) {
 
 static int best(void) {
     int i = N_SETS - 1;
-    while (!sets[i].supported()) i--;
+    while (!sets[i].for_everybody || !sets[i].supported()) i--;
     return i;
 }
 

@@ -3,7 +3,6 @@
 
 #if defined(__x86_64__)
 
-#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
@@ -15,50 +14,15 @@
 #pragma GCC target("avx2,fma")
 #endif
 
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#define NEVER_INLINE __attribute__((noinline))
-#if defined(__clang__)
-#define UNROLL /* clang does so early enough by itself */
-#else
-#define UNROLL _Pragma("GCC unroll 12")
-#endif
-
-#define REAL_BITS 32
-#include "vec_avx2.h"
-#include "vsimple.inc"
-#include "vmath.inc"
-#include "elementwise.inc"
-#include "reduce.inc"
-#include "gemm.inc"
-#undef REAL_BITS
-
-#define REAL_BITS 64
-#include "vec_avx2.h"
-#include "vsimple.inc"
-#include "vmath.inc"
-#include "elementwise.inc"
-#include "reduce.inc"
-#include "gemm.inc"
-#undef REAL_BITS
+#define VEC "vec_avx2.h"
+#define KERNELS wg_kernels_avx2
+#define ISA "avx2"
+#include "isa.inc"
 
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
-
-void wg_kernels_avx2(wg_kernels *k) {
-    fill_maps_f32(k);
-    fill_maps_f64(k);
-    fill_folds_f32(k);
-    fill_folds_f64(k);
-    fill_gemm_f32(k);
-    fill_gemm_f64(k);
-    k->isa = "avx2";
-}
-
-#else
-
-void wg_kernels_avx2(wg_kernels *k) { (void)k; }
 
 #endif

@@ -55,6 +55,8 @@ const wg_kernels *wg_kernels_table(void);
 /* Each ISA overrides what it offers. */
 void wg_kernels_generic(wg_kernels *k);
 void wg_kernels_avx2(wg_kernels *k);
+void wg_kernels_avx512(wg_kernels *k);
+void wg_kernels_neon(wg_kernels *k);
 
 /* Builds a table of its own up to the named ISA, for tests that compare two in one process. */
 wg_status wg_kernels_build(const char *isa, wg_kernels *k, char *message, size_t message_size);

@@ -1,8 +1,49 @@
-/* The dtype of one pass over the kernel sources.  k_<isa>.c includes them once with REAL_BITS 32 and once with 64, so
- * this header has no guard: each pass defines its names anew. */
+/* One pass over the kernel sources, and the words they are written in.  k_<isa>.c includes the sources once with
+ * REAL_BITS 32 and once with 64, so this header and the vec_<isa>.h that include it have no guard: each pass defines
+ * its names anew.
+ *
+ * Every kernel source uses these words, C's operators on vectors (+ - * / < == & | ~ << and casts, which keep the bits)
+ * and nothing else:
+ *   T, V, I, U       scalar; vector of LANES scalars; vectors of signed and unsigned integers of the same width
+ *   M                a mask, all bits of a lane set or clear; comparisons give it
+ *   load, store      LANES contiguous elements, no alignment asked
+ *   ..._tail(p, n)   the first n < LANES elements only; the others are neither read nor written and count as 0
+ *   ..._bools        a mask from, or to, LANES bytes of 0 or 1
+ *   set1(c)          c in every lane
+ *   madd(a, b, c)    a * b + c, rounded once
+ *   blend(m, a, b)   a where m, else b
+ *   larger(a, b)     a > b ? a : b in every lane, hence b if either is NaN; smaller alike
+ *   any(m)           is any lane of m set
+ *   transpose(r)     the LANES x LANES matrix whose rows are r[0], ..., r[LANES-1] */
 #undef T
 #undef DTYPE
 #undef FN
+#undef LANES
+#undef V
+#undef I
+#undef U
+#undef M
+#undef load
+#undef store
+#undef load_tail
+#undef load_tail_or
+#undef store_tail
+#undef load_bools
+#undef store_bools
+#undef load_bools_tail
+#undef store_bools_tail
+#undef set1
+#undef madd
+#undef vsqrt
+#undef vabs
+#undef blend
+#undef larger
+#undef smaller
+#undef any
+#undef transpose
+#undef tail_mask
+#undef load_masked
+#undef to_bytes
 
 #if REAL_BITS == 32
 #define T float

@@ -1,41 +1,5 @@
-/* The vector vocabulary of AVX2 with FMA.  Every kernel source is written in these words, in C's operators on vectors
- * (+ - * / < == & | ~ << and casts, which keep the bits) and in nothing else.
- *
- *   T, V, I, U       scalar; vector of LANES scalars; vectors of signed and unsigned integers of the same width
- *   M                a mask, all bits of a lane set or clear; comparisons give it
- *   load, store      LANES contiguous elements, no alignment asked
- *   ..._tail(p, n)   the first n < LANES elements only; the others are neither read nor written and count as 0
- *   ..._bools        a mask from, or to, LANES bytes of 0 or 1
- *   set1(c)          c in every lane
- *   madd(a, b, c)    a * b + c, rounded once
- *   blend(m, a, b)   a where m, else b
- *   larger(a, b)     a > b ? a : b in every lane, hence b if either is NaN; smaller alike
- *   any(m)           is any lane of m set
- *   transpose(r)     the LANES x LANES matrix whose rows are r[0], ..., r[LANES-1]
- *
- * Included once per dtype (see real.h); hence no guard. */
+/* The vector vocabulary of AVX2 with FMA; real.h says what the words mean. */
 #include "real.h"
-#undef LANES
-#undef V
-#undef M
-#undef I
-#undef U
-#undef load
-#undef store
-#undef tail_mask
-#undef load_masked
-#undef store_tail
-#undef load_bools
-#undef store_bools
-#undef set1
-#undef madd
-#undef vsqrt
-#undef vabs
-#undef blend
-#undef larger
-#undef smaller
-#undef any
-#undef transpose
 
 #if REAL_BITS == 32
 
@@ -165,21 +129,8 @@ static inline void transpose_f64(__m256d *r) {
 
 #endif
 
-#ifndef load_tail
+#include "vec_lanes.h"
 #define load_tail(p, n) load_masked(p, tail_mask(n))
 #define load_tail_or(p, n, fill) blend(tail_mask(n), load_tail(p, n), fill)
-#define load_bools_tail(p, n) FN(load_bools_tail)(p, n)
-#define store_bools_tail(p, m, n) FN(store_bools_tail)(p, m, n)
-#endif
-
-static inline M FN(load_bools_tail)(const uint8_t *p, int64_t n) {
-    uint8_t bytes[LANES] = {0};
-    for (int64_t i = 0; i < n; i++) bytes[i] = p[i];
-    return load_bools(bytes);
-}
-
-static inline void FN(store_bools_tail)(uint8_t *p, M m, int64_t n) {
-    uint8_t bytes[LANES];
-    store_bools(bytes, m);
-    for (int64_t i = 0; i < n; i++) p[i] = bytes[i];
-}
+#define load_bools_tail(p, n) FN(load_bool_lanes)(p, n)
+#define store_bools_tail(p, m, n) FN(store_bool_lanes)(p, m, n)

@@ -1,5 +1,5 @@
 /* The vector vocabulary of the generic ISA: vectors of one lane, so that every kernel source also reads as plain scalar
- * C.  See vec_avx2.h for what the words mean.  Included once per dtype (see real.h); hence no guard. */
+ * C.  real.h says what the words mean. */
 #include "real.h"
 
 #define LANES 1

@@ -1,0 +1,107 @@
+/* The vector vocabulary of AVX-512 (F, BW, DQ and VL: Skylake-X, Zen 4); real.h says what the words mean.
+ *
+ * A mask stays a vector in the sources, as in every other set, so that they may use C's operators on it.  blend is
+ * written in operators too: the compiler sees through both and leaves a comparison into a mask register and one masked
+ * move.  Tails use mask registers openly: low_bits(n) has its lowest n bits set. */
+#include "real.h"
+
+#define low_bits(n) ((1u << (n)) - 1)
+#define blend(m, a, b) ((V)(((I)(a) & (m)) | ((I)(b) & ~(m))))
+
+#if REAL_BITS == 32
+
+#define LANES 16
+#define V __m512
+typedef int32_t avx512_i32 __attribute__((vector_size(64)));
+typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
+#define I avx512_i32
+#define U avx512_u32
+#define M avx512_i32
+
+#define load(p) _mm512_loadu_ps(p)
+#define store(p, v) _mm512_storeu_ps(p, v)
+#define load_tail(p, n) _mm512_maskz_loadu_ps((__mmask16)low_bits(n), p)
+#define load_tail_or(p, n, fill) _mm512_mask_loadu_ps(fill, (__mmask16)low_bits(n), p)
+#define store_tail(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)low_bits(n), v)
+#define to_bytes(m) _mm512_cvtepi32_epi8((__m512i)((m)&1))
+#define load_bools(p) ((M)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))) != 0)
+#define store_bools(p, m) _mm_storeu_si128((__m128i *)(p), to_bytes(m))
+#define load_bools_tail(p, n) ((M)_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)low_bits(n), p)) != 0)
+#define set1(c) _mm512_set1_ps((float)(c))
+#define madd(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define vsqrt(a) _mm512_sqrt_ps(a)
+#define vabs(a) _mm512_abs_ps(a)
+#define larger(a, b) _mm512_max_ps(a, b)
+#define smaller(a, b) _mm512_min_ps(a, b)
+#define any(m) (_mm512_movepi32_mask((__m512i)(m)) != 0)
+#define transpose(r) transpose_f32(r)
+
+#else
+
+#define LANES 8
+#define V __m512d
+typedef int64_t avx512_i64 __attribute__((vector_size(64)));
+typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
+#define I avx512_i64
+#define U avx512_u64
+#define M avx512_i64
+
+#define load(p) _mm512_loadu_pd(p)
+#define store(p, v) _mm512_storeu_pd(p, v)
+#define load_tail(p, n) _mm512_maskz_loadu_pd((__mmask8)low_bits(n), p)
+#define load_tail_or(p, n, fill) _mm512_mask_loadu_pd(fill, (__mmask8)low_bits(n), p)
+#define store_tail(p, v, n) _mm512_mask_storeu_pd(p, (__mmask8)low_bits(n), v)
+#define to_bytes(m) _mm512_cvtepi64_epi8((__m512i)((m)&1))
+#define load_bools(p) ((M)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)(p))) != 0)
+#define store_bools(p, m) _mm_storel_epi64((__m128i *)(p), to_bytes(m))
+#define load_bools_tail(p, n) ((M)_mm512_cvtepu8_epi64(_mm_maskz_loadu_epi8((__mmask16)low_bits(n), p)) != 0)
+#define set1(c) _mm512_set1_pd((double)(c))
+#define madd(a, b, c) _mm512_fmadd_pd(a, b, c)
+#define vsqrt(a) _mm512_sqrt_pd(a)
+#define vabs(a) _mm512_abs_pd(a)
+#define larger(a, b) _mm512_max_pd(a, b)
+#define smaller(a, b) _mm512_min_pd(a, b)
+#define any(m) (_mm512_movepi64_mask((__m512i)(m)) != 0)
+#define transpose(r) transpose_f64(r)
+
+#endif
+
+#define store_bools_tail(p, m, n) _mm_mask_storeu_epi8(p, (__mmask16)low_bits(n), to_bytes(m))
+
+/* Four registers r[0], r[step], r[2 step], r[3 step] of four quarters each, as a 4 x 4 matrix. */
+static ALWAYS_INLINE void FN(transpose_quarters)(__m512i *r, const int step) {
+    const __m512i even = _mm512_shuffle_i32x4(r[0], r[step], 0x88), odd = _mm512_shuffle_i32x4(r[0], r[step], 0xDD);
+    const __m512i even2 = _mm512_shuffle_i32x4(r[2 * step], r[3 * step], 0x88);
+    const __m512i odd2 = _mm512_shuffle_i32x4(r[2 * step], r[3 * step], 0xDD);
+    r[0] = _mm512_shuffle_i32x4(even, even2, 0x88);
+    r[step] = _mm512_shuffle_i32x4(odd, odd2, 0x88);
+    r[2 * step] = _mm512_shuffle_i32x4(even, even2, 0xDD);
+    r[3 * step] = _mm512_shuffle_i32x4(odd, odd2, 0xDD);
+}
+
+/* Within quarters first, then the quarters. */
+#if REAL_BITS == 32
+static inline void transpose_f32(__m512 *r) {
+    __m512 pairs[16];
+    for (int i = 0; i < 16; i += 2) {
+        pairs[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+        r[i + 1] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
+        r[i + 2] = _mm512_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+        r[i + 3] = _mm512_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xEE);
+    }
+    for (int i = 0; i < 4; i++) transpose_quarters_f32((__m512i *)r + i, 4);
+}
+#else
+static inline void transpose_f64(__m512d *r) {
+    for (int i = 0; i < 8; i += 2) {
+        const __m512d low = _mm512_unpacklo_pd(r[i], r[i + 1]);
+        r[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
+        r[i] = low;
+    }
+    for (int i = 0; i < 2; i++) transpose_quarters_f64((__m512i *)r + i, 2);
+}
+#endif
