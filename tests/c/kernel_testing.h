@@ -55,6 +55,20 @@ static inline void set(wg_dtype dtype, void *p, int64_t i, double value) {
 }
 static inline const char *dtype_name(wg_dtype dtype) { return dtype == WG_F32 ? "f32" : "f64"; }
 
+/* Runs a test with every instruction set that this build and the CPU have, beside the generic one. */
+static inline void with_every_set(void (*test)(const wg_kernels *k, const wg_kernels *generic)) {
+    static const char *const names[] = {"generic", "avx2", "avx512", "neon"};
+    static wg_kernels k, generic;
+    char message[200];
+    wg_kernels_build("generic", &generic, message, sizeof message);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!wg_isa_supported(names[i])) continue;
+        printf("%s\n", names[i]);
+        CHECK(wg_kernels_build(names[i], &k, message, sizeof message) == WG_OK, "%s", message);
+        test(&k, &generic);
+    }
+}
+
 /* The last line of a test program, and its exit status. */
 static inline int report(void) {
     printf("%d passed, %d failed\n", passed, failed);

@@ -1,6 +1,6 @@
 /* C unit tests of the matrix products in csrc/kernels: every instruction set of this build that the CPU has.
  *
- *   cc -std=c11 -ffp-contract=off -Icsrc tests/c/test_gemm.c csrc/kernels/{cpu,k_generic,k_avx2}.c -lm
+ *   cc -std=c11 -ffp-contract=off -Icsrc tests/c/test_gemm.c csrc/kernels/{cpu,k_*}.c -lm
  */
 #include "kernel_testing.h"
 
@@ -102,16 +102,14 @@ static void test_small_products(const wg_kernels *k) {
     CHECK(v[0] == 1 && v[1] == 8, "complex product %g %g", v[0], v[1]); /* (1+2i)(2+i) + (3-i)i */
 }
 
+static void test_set(const wg_kernels *k, const wg_kernels *generic) {
+    (void)generic;
+    test_products(k, WG_F32);
+    test_products(k, WG_F64);
+    test_small_products(k);
+}
+
 int main(void) {
-    static const char *const names[] = {"generic", "avx2"};
-    char message[200];
-    static wg_kernels k;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!wg_isa_supported(names[i])) continue;
-        wg_kernels_build(names[i], &k, message, sizeof message);
-        test_products(&k, WG_F32);
-        test_products(&k, WG_F64);
-        test_small_products(&k);
-    }
+    with_every_set(test_set);
     return report();
 }
