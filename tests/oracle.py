@@ -15,7 +15,8 @@ import random
 
 import numpy as np
 import reference
-import reference_functions  # noqa: F401  (its rows join reference.OPS)
+import reference_arrays  # noqa: F401  (their rows join reference.OPS)
+import reference_functions  # noqa: F401
 
 from wengert import _core
 

@@ -1,14 +1,14 @@
 """The tape of wengert in pure Python: what csrc/ does, with lists for buffers and no care for speed.
 
 A derivative is made of ordinary nodes, appended to the tape: so it can be differentiated again.
-The elementary functions, one row each, are in reference_functions.py.
+The elementary functions, one row each, are in reference_functions.py; what selects, joins, multiplies and
+reduces arrays is in reference_arrays.py.
 """
 import math
 import operator
 from ctypes import c_float, c_int32, c_int64
 from dataclasses import dataclass
 from functools import reduce
-from itertools import accumulate, chain
 from math import copysign, inf, nan
 from typing import NamedTuple
 
@@ -30,10 +30,10 @@ class Array(NamedTuple):
     def take(self, shape, places):
         return Array(self.dtype, tuple(shape), [self.data[i] for i in places])
 
-    def put(self, places, b):
+    def put(self, places, b, combine):
         data = list(self.data)
         for i, x in zip(places, b.data, strict=True):
-            data[i] += x
+            data[i] = combine(data[i], x)
         return make(self.dtype, self.shape, data)
 
     def spread(self, shape):
@@ -96,11 +96,6 @@ def power(a, b):
         return -inf if a < 0 and odd else inf
     except ValueError:  # a root of a negative number, or a negative power of 0
         return nan if a else copysign(inf, a) if odd else inf
-
-
-def log_sum_exp(*xs):
-    m = maximum(-inf, *xs)
-    return m if math.isinf(m) else m + log(sum(exp(x - m) for x in xs))
 
 
 # ---- the tape: a list of nodes; appending one computes it --------------------------------------------------
@@ -247,46 +242,13 @@ reciprocal = Row("reciprocal", lambda a: div(1, a), lambda a, y: -(y * y))
 exp = Row("exp", c99(math.exp), lambda a, y: y)
 log = Row("log", c99(math.log, pole=0), lambda a, y: reciprocal(a))
 
-# ---- other ops (csrc/rules/) -------------------------------------------------------------------------------
+# ---- ops that every rule is made of ------------------------------------------------------------------------
 def like(g, x):
     """An adjoint of x, from that of x broadcast or cast: what was repeated is summed."""
     new = len(g.shape) - len(x.shape)
     repeated = sum(1 << axis for axis, n in enumerate(g.shape) if axis < new or x.shape[axis - new] != n)
     g = reshape(sum_(g, attrs=(repeated, 0)), attrs=x.shape) if repeated else g
     return g if g.dtype == x.dtype else cast(g, attrs=(x.dtype,))
-
-
-def window(attrs, a):  # of a slice: start, step and length for each axis
-    starts, steps, lengths, flat = attrs[0::3], attrs[1::3], attrs[2::3], a.strides
-    return places(lengths, map(mul, steps, flat), sum(map(mul, starts, flat)))
-
-
-def rows(a, i):  # a negative row counts from the end
-    n, width = a.shape[0], math.prod(a.shape[1:])
-    if any(not -n <= row < n for row in i.data):
-        raise IndexError(f"an index is out of range for {n} rows")
-    return [row % n * width + k for row in i.data for k in range(width)]
-
-
-def join(attrs, *arrays):
-    axis, shape = attrs[0], arrays[0].shape
-    widths = [math.prod(x.shape[axis:]) for x in arrays]  # elements of each operand that lie side by side
-    data = [x.data[i * n:(i + 1) * n] for i in range(math.prod(shape[:axis])) for x, n in zip(arrays, widths)]
-    extent = sum(x.shape[axis] for x in arrays)
-    return make(common_dtype(*arrays), (*shape[:axis], extent, *shape[axis + 1:]), chain(*data))
-
-
-def split(g, y, *operands):
-    starts = accumulate((x.shape[y.attrs[0]] for x in operands), initial=0)
-    return [slice_(g, attrs=chain(*((start * (axis == y.attrs[0]), 1, n) for axis, n in enumerate(x.shape))))
-            for x, start in zip(operands, starts)]
-
-
-def products(attrs, a, b):
-    left, right = (*a.shape, 1), (*b.shape[:-2], 1, *b.shape[-2:])  # (..., m, k, 1) and (..., 1, k, n)
-    a, b, shape = a._replace(shape=left), b._replace(shape=right), common_shape(left, right)
-    terms = Array(common_dtype(a, b), shape, list(map(mul, a.spread(shape).data, b.spread(shape).data)))
-    return fold(lambda *xs: sum(xs))((1 << len(shape) - 2, 0), terms)
 
 
 def fold(function, from_integers=None, from_floats=None):
@@ -306,17 +268,6 @@ def stretched(v, y, a):  # v, in the shape of y, over the axes of a that were fo
     return broadcast(reshape(v, attrs=kept), attrs=a.shape)
 
 
-def weighted(name, evaluate, weights):
-    """A reduction whose derivative is a weight for each element."""
-    return Op(name, evaluate, lambda g, y, a: [zmul(stretched(g, y, a), weights(y, a))],
-              lambda tangents, y, a: sum_(zmul(tangents[0], weights(y, a)), attrs=y.attrs))
-
-
-def shares(y, a):
-    ties = cast(equal(a, stretched(y, y, a)), attrs=(a.dtype,))
-    return div(ties, sum_(ties, attrs=(y.attrs[0], 1)))
-
-
 copy = Op("copy", lambda attrs, a: a, lambda g, y, a: [g])
 stop_gradient = Op("stop_gradient", lambda attrs, a: a, lambda g, y, a: [None], lambda tangents, y, a: None)
 cast = Op("cast", lambda attrs, a: make(*attrs, a.shape, a.data), lambda g, y, a: [g])
@@ -325,22 +276,7 @@ reshape = Op("reshape", lambda shape, a: Array(a.dtype, shape, a.data),
              lambda g, y, a: [reshape(g, attrs=a.shape)])
 transpose = Op("transpose", lambda axes, a: a.transposed(axes),
                lambda g, y, a: [transpose(g, attrs=sorted(range(len(y.attrs)), key=y.attrs.__getitem__))])
-slice_ = Op("slice", lambda attrs, a: a.take(attrs[2::3], window(attrs, a)),
-            lambda g, y, a: [slice_add(a.zeros, g, attrs=y.attrs)])
-slice_add = Op("slice_add", lambda attrs, a, b: a.put(window(attrs, a), b),
-               lambda g, y, a, b: [g, slice_(g, attrs=y.attrs)])
-gather = Op("gather", lambda attrs, a, i: a.take(i.shape + a.shape[1:], rows(a, i)),
-            lambda g, y, a, i: [index_add(a.zeros, i, g)])
-index_add = Op("index_add", lambda attrs, a, i, b: a.put(rows(a, i), b),
-               lambda g, y, a, i, b: [g, None, gather(g, i)])
-concatenate = Op("concatenate", join, split)
-matmul = Op("matmul", products, lambda g, y, a, b: [matmul(g, b.turned), matmul(a.turned, g)])
-matmul.jvp = lambda t, y, a, b: total([t[0] and matmul(t[0], b), t[1] and matmul(a, t[1])])  # bilinear
 sum_ = Op("sum", fold(lambda *xs: sum(xs), "int64"), lambda g, y, a: [stretched(g, y, a)])
-max_, min_ = weighted("max", fold(maximum), shares), weighted("min", fold(minimum), shares)
-logsumexp = weighted("logsumexp", fold(log_sum_exp, "float64"), lambda y, a: exp(a - stretched(y, y, a)))
-argmax = Op("argmax", lambda attrs, a: fold(lambda *xs: xs.index(maximum(*xs)), "int64", "int64")(
-    (1 << attrs[0], 0), a))
 
 # ---- the two sweeps: loops over the nodes that append more nodes -------------------------------------------
 def vjp(outputs, cotangents, inputs, start=0):

@@ -102,6 +102,12 @@ CASES = {
         (apply("slice_add", *box((1, 2, 2))), [(5,), (2,)]),
         (apply("slice_add", *box((2, -1, 3), (0, 3, 2))), [(3, 4), (3, 2)]),
     ],
+    "slice_set": [
+        (apply("slice_set", *box((1, 2, 2))), [(5,), (2,)]),
+        (apply("slice_set", *box((2, -1, 3), (0, 3, 2))), [(3, 4), (3, 2)]),
+        (apply("slice_set", *box((1, 1, 0))), [(3,), (0,)]),
+        (apply("slice_set"), [(), ()]),
+    ],
     "concatenate": [
         (apply("concatenate", 0), [(2,), (0,), (3,)]),
         (apply("concatenate", 1), [(2, 3), (2, 1)]),
@@ -122,6 +128,46 @@ CASES = {
         (apply("index_add"), [(3, 2), index([0, 2], [1, 1]), (2, 2, 2)]),
         (apply("index_add"), [(4,), index(-4, 1, -1), (3,)]),
         (apply("index_add"), [(3, 2), index(), (0, 2)]),
+    ],
+    "index_set": [
+        (apply("index_set"), [(4,), index(2, 0), (2,)]),
+        (apply("index_set"), [(4,), index(2, 0, -2, 2), (4,)]),
+        (apply("index_set"), [(3, 2), index([0, 2], [1, 1]), (2, 2, 2)]),
+        (apply("index_set"), [(3, 2), np.array([-1, 0], "int32"), (2, 2)]),
+        (apply("index_set"), [(3, 2), np.int64(1), (2,)]),
+        (apply("index_set"), [(3, 2), index(), (0, 2)]),
+        (
+            lambda m, x, i: [m.op("index_set", cubed(m, x), i, m.op("transpose", x, attrs=(1, 0)))],
+            [(3, 3), index(1, 1, 0)],
+        ),
+    ],
+    "ravel_index": [
+        (apply("ravel_index", 3), [index(2, -1, 0)]),
+        (apply("ravel_index", 3, 4), [index([2], [-1]), index(0, 3, -4)]),
+        (apply("ravel_index", 2, 3, 4), [np.array([1, 0], "int32"), np.int64(-2), index(3, 3)]),
+        (apply("ravel_index", 0, 4), [index(), index(1)]),
+    ],
+    "recurrence": [
+        (apply("recurrence", axis, turned), [shape, shape])
+        for turned in (0, 1)
+        for shape, axis in (
+            ((5,), 0),
+            ((1,), 0),
+            ((0,), 0),
+            ((4, 3), 0),
+            ((3, 4), 1),
+            ((2, 4, 3), 1),
+            ((3, 9), 0),
+        )
+    ]
+    + [
+        (
+            lambda m, one, x, t=t: [
+                m.op("recurrence", m.op("broadcast", one, attrs=(4,)), cubed(m, x), attrs=(0, t))
+            ],
+            [np.ones(()), (4,)],
+        )
+        for t in (0, 1)
     ],
     "sum": [
         (apply("sum", mask, keep), [shape])
@@ -226,6 +272,22 @@ def with_added(a, where, b):
     return a
 
 
+def with_set(a, where, b):
+    a = np.array(a)
+    a[where] = b
+    return a
+
+
+def recurrence(attrs, a, b):
+    axis, turned = attrs
+    lines = [np.moveaxis(x, axis, 0) for x in (a, b)]
+    a, y = (x[::-1] if turned else x.copy() for x in lines)
+    y = y.copy()
+    for k in range(1, len(y)):
+        y[k] += a[k - turned] * y[k - 1]
+    return np.moveaxis(y[::-1] if turned else y, 0, axis)
+
+
 # The same in NumPy: functions of the attributes and the operands.
 NUMPY = {
     "where": lambda attrs, c, a, b: np.where(c, a, b),
@@ -237,9 +299,15 @@ NUMPY = {
     "broadcast": lambda attrs, a: np.broadcast_to(a, attrs),
     "slice": lambda attrs, a: a[window(attrs, a)],
     "slice_add": lambda attrs, a, b: with_added(a, window(attrs, a), b),
+    "slice_set": lambda attrs, a, b: with_set(a, window(attrs, a) if attrs else (), b),
     "concatenate": lambda attrs, *arrays: np.concatenate(arrays, attrs[0]),
     "gather": lambda attrs, a, i: a[i.astype("int64")],
     "index_add": lambda attrs, a, i, b: with_added(a, i.astype("int64"), b),
+    "index_set": lambda attrs, a, i, b: with_set(a, i.astype("int64"), b),
+    "ravel_index": lambda attrs, *i: np.ravel_multi_index(
+        np.broadcast_arrays(*(x % n if n else x for x, n in zip(i, attrs, strict=True))), attrs
+    ),
+    "recurrence": recurrence,
     "sum": lambda attrs, a: a.sum(axes(attrs[0], a), keepdims=bool(attrs[1])),
     "max": lambda attrs, a: a.max(axes(attrs[0], a), keepdims=bool(attrs[1])),
     "min": lambda attrs, a: a.min(axes(attrs[0], a), keepdims=bool(attrs[1])),

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+import reference_arrays
 import reference_functions
 from oracle import OPS, Reference, names, run, weights
 
 
-@pytest.mark.parametrize("module", [reference, reference_functions])
+@pytest.mark.parametrize("module", [reference, reference_arrays, reference_functions])
 def test_it_is_short_and_needs_only_the_standard_library(module):
     source = Path(module.__file__).read_text()
     assert len(source.splitlines()) <= 400

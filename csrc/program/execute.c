@@ -49,107 +49,6 @@ static wg_status execute_concatenate(const wg_kernels *k, wg_step *step) {
     return WG_OK;
 }
 
-/* ---- rows by index ----------------------------------------------------------------------------------------- */
-static int64_t index_at(const wg_array *index, int64_t i) {
-    int64_t item;
-    const char *at = wg_fetch(&item, index, i, 1);
-    return index->dtype == WG_I32 ? *(const int32_t *)at : *(const int64_t *)at;
-}
-
-/* Row number of index element i, counted from the end if negative; -1 if out of range. */
-static int64_t row_of(const wg_array *index, int64_t i, int64_t n_rows) {
-    int64_t row = index_at(index, i);
-    if (row < 0) row += n_rows;
-    return row >= 0 && row < n_rows ? row : -1;
-}
-
-static wg_array rows_view(const wg_array *x) { /* one row of x: its axes but the first */
-    return (wg_array){x->data, x->shape + 1, x->strides + 1, x->ndim - 1, x->dtype};
-}
-
-static wg_status out_of_range(wg_step *step, int64_t i) {
-    step->index = index_at(&step->in[1], i);
-    step->extent = step->in[0].shape[0];
-    return WG_INDEX_ERROR;
-}
-
-static wg_status execute_gather(const wg_kernels *k, wg_step *step) {
-    (void)k;
-    const wg_array *x = &step->in[0], *index = &step->in[1];
-    wg_array row = rows_view(x);
-    int64_t n = wg_array_size(index), width = wg_array_size(&row);
-    int64_t itemsize = (int64_t)wg_itemsize(x->dtype);
-    bool whole = wg_array_contiguous(&row);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = row_of(index, i, x->shape[0]);
-        if (at < 0) return out_of_range(step, i);
-        char *dst = step->out.data + i * width * itemsize;
-        row.data = x->data + at * x->strides[0] * itemsize;
-        if (whole)
-            memcpy(dst, row.data, (size_t)(width * itemsize));
-        else
-            wg_gather(dst, &row, 0, width);
-    }
-    return WG_OK;
-}
-
-/* dst[...] += b[...], dst strided. */
-static void add_to(const wg_kernels *k, const wg_array *dst, const wg_array *b) {
-    _Alignas(64) char now[WG_TILE * 8], more[WG_TILE * 8];
-    int64_t size = wg_array_size(dst), n;
-    int64_t row = dst->ndim && dst->shape[dst->ndim - 1] >= 64 ? dst->shape[dst->ndim - 1] : INT64_MAX;
-    for (int64_t start = 0; start < size; start += n) {
-        n = size - start < WG_TILE ? size - start : WG_TILE;
-        if (row != INT64_MAX && n > row - start % row) n = row - start % row;
-        const void *in[2] = {wg_fetch(now, dst, start, n), wg_fetch(more, b, start, n)};
-        bool direct = in[0] != now;
-        k->map[WG_add][dst->dtype](direct ? (void *)(uintptr_t)in[0] : now, in, n, NULL);
-        if (!direct) wg_scatter(dst, start, n, now);
-    }
-}
-
-static void copy_base(wg_step *step) {
-    if (step->out.data != step->in[0].data) wg_gather(step->out.data, &step->in[0], 0, wg_array_size(&step->out));
-}
-
-static wg_status execute_index_add(const wg_kernels *k, wg_step *step) {
-    const wg_array *index = &step->in[1], *b = &step->in[2];
-    int64_t n = wg_array_size(index), n_rows = step->out.shape[0];
-    for (int64_t i = 0; i < n; i++)
-        if (row_of(index, i, n_rows) < 0) return out_of_range(step, i); /* before anything is changed */
-    copy_base(step);
-    wg_array row = rows_view(&step->out), more = {.ndim = row.ndim, .dtype = b->dtype};
-    more.shape = b->shape + index->ndim;
-    more.strides = b->strides + index->ndim;
-    wg_array lead = {b->data, b->shape, b->strides, index->ndim, b->dtype}; /* b's index axes */
-    int64_t itemsize = (int64_t)wg_itemsize(b->dtype), width = wg_array_size(&row);
-    bool whole = wg_array_contiguous(b);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = 0, rest = i;
-        for (int a = lead.ndim - 1; a >= 0 && !whole; a--) {
-            at += rest % lead.shape[a] * lead.strides[a];
-            rest /= lead.shape[a];
-        }
-        int64_t target = row_of(index, i, n_rows);
-        if (target < 0) return out_of_range(step, i); /* another thread of the caller's changed the indices */
-        more.data = b->data + (whole ? i * width : at) * itemsize;
-        row.data = step->out.data + target * step->out.strides[0] * itemsize;
-        add_to(k, &row, &more);
-    }
-    return WG_OK;
-}
-
-static wg_status execute_slice_add(const wg_kernels *k, wg_step *step) {
-    copy_base(step);
-    const wg_array *out = &step->out;
-    int64_t strides[WG_MAX_NDIM], offset;
-    wg_array window = {.shape = step->in[1].shape, .strides = strides, .ndim = out->ndim, .dtype = out->dtype};
-    wg_view_op(WG_slice, step->attrs, out->ndim, out->shape, out->strides, out->ndim, window.shape, &offset, strides);
-    window.data = out->data + offset * (int64_t)wg_itemsize(out->dtype);
-    add_to(k, &window, &step->in[1]);
-    return WG_OK;
-}
-
 /* ---- matmul ------------------------------------------------------------------------------------------------ */
 /* Batch number i (C order over the result's leading axes) of an operand, whose leading axes broadcast. */
 static int64_t batch_place(const wg_array *x, const wg_array *out, int64_t i) {
@@ -249,8 +148,8 @@ int wg_parts(double nanoseconds, int most) {
 void wg_explain(const wg_step *step, wg_status status, char *text, size_t size) {
     const char *name = wg_row(step->op)->name;
     if (status == WG_INDEX_ERROR)
-        snprintf(text, size, "%s: index %lld is out of bounds for axis 0 with size %lld", name, (long long)step->index,
-                 (long long)step->extent);
+        snprintf(text, size, "%s: index %lld is out of bounds for axis %d with size %lld", name, (long long)step->index,
+                 step->axis, (long long)step->extent);
     else
         snprintf(text, size, "%s: %s", name, step->problem ? step->problem : "failed");
 }
@@ -266,9 +165,13 @@ wg_status wg_execute(const wg_kernels *k, wg_step *step) {
     case WG_stop_gradient: return execute_copy(k, step);
     case WG_cast: return execute_cast(k, step);
     case WG_concatenate: return execute_concatenate(k, step);
-    case WG_gather: return execute_gather(k, step);
-    case WG_index_add: return execute_index_add(k, step);
-    case WG_slice_add: return execute_slice_add(k, step);
+    case WG_gather: return wg_execute_gather(k, step);
+    case WG_index_add:
+    case WG_index_set: return wg_execute_index_change(k, step);
+    case WG_slice_add:
+    case WG_slice_set: return wg_execute_slice_change(k, step);
+    case WG_ravel_index: return wg_execute_ravel_index(k, step);
+    case WG_recurrence: return wg_execute_recurrence(k, step);
     case WG_matmul: return execute_matmul(k, step);
     case WG_argmax: return wg_execute_argmax(k, step);
     case WG_sum:

@@ -18,6 +18,15 @@ bool wg_array_contiguous(const wg_array *x) {
     return true;
 }
 
+int64_t wg_place_of(const wg_array *x, int64_t index) {
+    int64_t place = 0;
+    for (int i = x->ndim - 1; i >= 0; i--) {
+        place += index % x->shape[i] * x->strides[i];
+        index /= x->shape[i];
+    }
+    return place;
+}
+
 /* The walk with neighbouring axes merged: element (i, j, ...) lies at i * stride[0] + ... */
 typedef struct {
     int64_t shape[WG_MAX_NDIM], stride[WG_MAX_NDIM], at[WG_MAX_NDIM];

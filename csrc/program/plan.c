@@ -124,17 +124,17 @@ static bool is_whole(const wg_planner *w, wg_id id) { /* the node is its storage
 }
 
 /* May step `id` write its result over a storage that it reads?  Yes when it reads each element before it writes the
- * same one: elementwise, every read of the storage whole; or adding to operand 0. */
+ * same one: elementwise, every read of the storage whole; or changing a part of operand 0. */
 static bool may_overwrite(const wg_planner *w, wg_id id, uint32_t storage) {
     const wg_tape *t = w->t;
     int op = t->nodes[id].op;
     const wg_id *in;
     int n = wg_operands(t, id, &in);
-    bool adds = op == WG_slice_add || op == WG_index_add;
-    if (!adds && !wg_is_elementwise(wg_row(op)->kind) && op != WG_where) return false;
+    bool changes = op == WG_slice_add || op == WG_index_add || op == WG_slice_set || op == WG_index_set;
+    if (!changes && !wg_is_elementwise(wg_row(op)->kind) && op != WG_where) return false;
     for (int k = 0; k < n; k++) {
         if (w->storage[in[k]] != storage) continue;
-        if (adds && k > 0) return false;
+        if (changes && k > 0) return false;
         if (!is_whole(w, in[k]) || wg_size(t, in[k]) != wg_size(t, id)) return false;
         if (wg_itemsize(t->nodes[in[k]].dtype) != wg_itemsize(t->nodes[id].dtype)) return false;
     }

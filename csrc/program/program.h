@@ -22,6 +22,8 @@ enum { WG_TILE = 512 }; /* elements that a loop gathers at once: four operands o
 /* ---- loops.c: strided walks -------------------------------------------------------------------------------- */
 int64_t wg_array_size(const wg_array *x);
 bool wg_array_contiguous(const wg_array *x);
+/* Where element `index` (C order) of an array lies, in elements. */
+int64_t wg_place_of(const wg_array *x, int64_t index);
 /* Elements start, start + 1, ... start + n - 1 of x in C order, to contiguous memory and back. */
 void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n);
 void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src);
@@ -32,12 +34,13 @@ const void *wg_fetch(void *tile, const wg_array *x, int64_t start, int64_t n);
 typedef struct {
     int op, n_in, n_attr;
     const wg_array *in;
-    wg_array out; /* C-contiguous; for slice_add and index_add its data may be in[0]'s */
+    wg_array out; /* C-contiguous; for ops that change a part of in[0] its data may be in[0]'s */
     const int64_t *attrs;
     void *scratch;         /* wg_prepare's bytes, 64-byte aligned */
     int max_parts;         /* that scratch was sized for */
     const char *problem;   /* set on failure */
-    int64_t index, extent; /* of WG_INDEX_ERROR: what was out of range of what */
+    int64_t index, extent; /* of WG_INDEX_ERROR: what was out of range of what, */
+    int axis;              /* and of which axis */
 } wg_step;
 /* The failed step in words. */
 void wg_explain(const wg_step *step, wg_status status, char *text, size_t size);
@@ -51,6 +54,11 @@ int wg_parts(double nanoseconds, int most);
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step); /* elementwise.c */
 wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step);      /* reduce.c */
 wg_status wg_execute_argmax(const wg_kernels *k, wg_step *step);      /* reduce.c */
+wg_status wg_execute_recurrence(const wg_kernels *k, wg_step *step);  /* recurrence.c */
+wg_status wg_execute_gather(const wg_kernels *k, wg_step *step);      /* indexing.c, as those below */
+wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step);
+wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step);
+wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step);
 
 /* Where d_<op>_<k> and the other elementwise kernels expect their operands; returns their number. */
 int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4]);

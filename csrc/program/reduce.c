@@ -22,16 +22,6 @@ static void split_axes(wg_split *s, const wg_array *x, uint64_t mask) {
     s->reduced = (wg_array){x->data, s->shapes[1], s->strides[1], n[1], x->dtype};
 }
 
-/* Where element `index` (C order) of an array lies, in elements. */
-static int64_t place_of(const wg_array *x, int64_t index) {
-    int64_t place = 0;
-    for (int i = x->ndim - 1; i >= 0; i--) {
-        place += index % x->shape[i] * x->strides[i];
-        index /= x->shape[i];
-    }
-    return place;
-}
-
 typedef struct {
     wg_map_fn combine; /* add, maximum, minimum; NULL for max and min of bool */
     wg_fold_fn fold;
@@ -114,9 +104,9 @@ static void reduce_rows(const wg_reducer *r, wg_split *s, int64_t n_kept, int64_
     while (s->kept.shape[last] == 1) last--;
     int64_t row = s->kept.shape[last];
     for (int64_t start = 0; start < n_kept; start += row, out += (size_t)row * itemsize) {
-        const char *x = s->kept.data + place_of(&s->kept, start) * (int64_t)itemsize;
+        const char *x = s->kept.data + wg_place_of(&s->kept, start) * (int64_t)itemsize;
         for (int64_t j = 0; j < n_reduced; j++) {
-            const void *in[2] = {out, x + place_of(&s->reduced, j) * (int64_t)itemsize};
+            const void *in[2] = {out, x + wg_place_of(&s->reduced, j) * (int64_t)itemsize};
             if (j == 0)
                 memcpy(out, in[1], (size_t)row * itemsize);
             else
@@ -144,7 +134,7 @@ wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step) {
     }
     for (int64_t i = 0; i < n_out; i++) {
         char *out = step->out.data + i * (int64_t)itemsize;
-        s.reduced.data = x->data + place_of(&s.kept, i) * (int64_t)wg_itemsize(x->dtype);
+        s.reduced.data = x->data + wg_place_of(&s.kept, i) * (int64_t)wg_itemsize(x->dtype);
         if (step->op == WG_logsumexp)
             log_sum_exp(k, &s.reduced, n_reduced, out);
         else
@@ -183,7 +173,7 @@ wg_status wg_execute_argmax(const wg_kernels *k, wg_step *step) {
     split_axes(&s, x, (uint64_t)1 << step->attrs[0]);
     int64_t n_out = wg_array_size(&step->out), *out = (int64_t *)step->out.data;
     for (int64_t i = 0; i < n_out; i++) {
-        s.reduced.data = x->data + place_of(&s.kept, i) * (int64_t)wg_itemsize(x->dtype);
+        s.reduced.data = x->data + wg_place_of(&s.kept, i) * (int64_t)wg_itemsize(x->dtype);
         out[i] = first_largest(&s.reduced, x->shape[step->attrs[0]], x->strides[step->attrs[0]]);
     }
     return WG_OK;

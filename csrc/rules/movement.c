@@ -57,6 +57,24 @@ wg_status wg_vjp_slice_add(wg_sweep *s, wg_id node, wg_id g) {
     return wg_contribute(s, b, part);
 }
 
+/* A slice or rows that were overwritten: the base's part of g is 0 there, and b has what is there. */
+static wg_status zeros_like(wg_tape *t, wg_id x, wg_id *out) {
+    return wg_emit_zeros(t, (wg_dtype)t->nodes[x].dtype, t->nodes[x].shape, out);
+}
+
+wg_status wg_vjp_slice_set(wg_sweep *s, wg_id node, wg_id g) {
+    wg_attr_copy window = wg_copy_attrs(s->t, node);
+    wg_id base = operand(s, node, 0), b = operand(s, node, 1), part;
+    if (wg_wants(s, base)) {
+        WG_TRY(zeros_like(s->t, b, &part));
+        WG_TRY(wg_append_flagged(s->t, WG_slice_set, 2, (wg_id[]){g, part}, window.n, window.x, 0, &part));
+        WG_TRY(wg_contribute(s, base, part));
+    }
+    if (!wg_wants(s, b)) return WG_OK;
+    WG_TRY(wg_append_flagged(s->t, WG_slice, 1, &g, window.n, window.x, 0, &part));
+    return wg_contribute(s, b, part);
+}
+
 wg_status wg_vjp_concatenate(wg_sweep *s, wg_id node, wg_id g) {
     wg_attr_copy axis = wg_copy_attrs(s->t, node);
     const wg_id *in;
@@ -88,5 +106,42 @@ wg_status wg_vjp_index_add(wg_sweep *s, wg_id node, wg_id g) {
     WG_TRY(wg_contribute(s, base, g));
     if (!wg_wants(s, b)) return WG_OK;
     WG_TRY(wg_emit2(s->t, WG_gather, g, index, &part));
+    return wg_contribute(s, b, part);
+}
+
+/* Only the last of several rows that went to one place has a part in the result: *out = part of it, 0 for the others.
+ * The rows write their numbers 1, 2, 3, ... to n_rows places; the last ones find their own there. */
+static wg_status keep_last(wg_tape *t, wg_id index, int64_t n_rows, wg_id part, wg_id *out) {
+    int64_t n = wg_size(t, index), spread[WG_MAX_NDIM];
+    int n_index = wg_ndim(t, index), ndim = wg_ndim(t, part);
+    for (int i = 0; i < ndim; i++) spread[i] = i < n_index ? wg_shape(t, part)[i] : 1;
+    uint32_t flat, places, kept;
+    WG_TRY(wg_make_shape(t, WG_I64, 1, &n, &flat));
+    WG_TRY(wg_make_shape(t, WG_I64, 1, &n_rows, &places));
+    WG_TRY(wg_make_shape(t, WG_BOOL, ndim, spread, &kept));
+    wg_id one, number, at, found, zero;
+    WG_TRY(wg_number(t, WG_I64, 1, false, &one));
+    WG_TRY(wg_emit_broadcast(t, one, flat, &one));
+    WG_TRY(wg_append_flagged(t, WG_recurrence, 2, (wg_id[]){one, one}, 2, (int64_t[]){0, 0}, 0, &number));
+    WG_TRY(wg_emit_zeros(t, WG_I64, places, &at));
+    WG_TRY(wg_emit_reshape(t, index, flat, &index));
+    WG_TRY(wg_emit3(t, WG_index_set, at, index, number, &at));
+    WG_TRY(wg_emit2(t, WG_gather, at, index, &found));
+    WG_TRY(wg_emit2(t, WG_equal, found, number, &found));
+    WG_TRY(wg_emit_reshape(t, found, kept, &found));
+    WG_TRY(wg_number(t, (wg_dtype)t->nodes[part].dtype, 0, false, &zero));
+    return wg_emit3(t, WG_where, found, part, zero, out);
+}
+
+wg_status wg_vjp_index_set(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id base = operand(s, node, 0), index = operand(s, node, 1), b = operand(s, node, 2), part;
+    if (wg_wants(s, base)) {
+        WG_TRY(zeros_like(s->t, b, &part));
+        WG_TRY(wg_emit3(s->t, WG_index_set, g, index, part, &part));
+        WG_TRY(wg_contribute(s, base, part));
+    }
+    if (!wg_wants(s, b)) return WG_OK;
+    WG_TRY(wg_emit2(s->t, WG_gather, g, index, &part));
+    if (wg_size(s->t, index) > 1) WG_TRY(keep_last(s->t, index, wg_shape(s->t, node)[0], part, &part));
     return wg_contribute(s, b, part);
 }

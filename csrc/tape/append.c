@@ -161,6 +161,7 @@ static wg_status promote_operands(wg_tape *t, const wg_op_info *info, int n_in, 
     case WG_INFER_elementwise:
     case WG_INFER_matmul:
     case WG_INFER_reduce:
+    case WG_INFER_recurrence:
     case WG_INFER_slice_add:
     case WG_INFER_concatenate: return promote(t, info, 0, 1, n_in, in, weak);
     case WG_INFER_compare: WG_TRY(promote(t, info, 0, 1, n_in, in, weak)); return *weak = false, WG_OK;

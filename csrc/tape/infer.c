@@ -131,7 +131,7 @@ static wg_status slice_add(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
     WG_TRY(slice(q, dtype, shape));
     if (*shape == q->t->nodes[q->in[1]].shape) return *shape = q->t->nodes[q->in[0]].shape, WG_OK;
     char value[256], window[256];
-    return wg_fail(q->t, WG_VALUE_ERROR, "slice_add: b has shape %s, the slice has %s", text_of(q, 1, value),
+    return wg_fail(q->t, WG_VALUE_ERROR, "%s: b has shape %s, the slice has %s", q->name, text_of(q, 1, value),
                    wg_shape_text(wg_vec_ndim(q->t, *shape), wg_vec(q->t, *shape), window, sizeof window));
 }
 
@@ -162,9 +162,9 @@ static wg_status concatenate(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
 static wg_status gather(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
     WG_TRY(wants_index(q, 1));
     int n_index = ndim_of(q, 1), ndim = ndim_of(q, 0), n = 0;
-    if (ndim < 1) return wg_fail(q->t, WG_INDEX_ERROR, "gather: a 0-d array has no rows");
+    if (ndim < 1) return wg_fail(q->t, WG_INDEX_ERROR, "%s: a 0-d array has no rows", q->name);
     if (n_index + ndim - 1 > WG_MAX_NDIM)
-        return wg_fail(q->t, WG_VALUE_ERROR, "gather: the result would have more than %d axes", WG_MAX_NDIM);
+        return wg_fail(q->t, WG_VALUE_ERROR, "%s: the result would have more than %d axes", q->name, WG_MAX_NDIM);
     int64_t out[WG_MAX_NDIM];
     for (int i = 0; i < n_index; i++) out[n++] = shape_of(q, 1)[i];
     for (int i = 1; i < ndim; i++) out[n++] = shape_of(q, 0)[i];
@@ -175,8 +175,33 @@ static wg_status index_add(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
     WG_TRY(gather(q, dtype, shape));
     if (*shape == q->t->nodes[q->in[2]].shape) return *shape = q->t->nodes[q->in[0]].shape, WG_OK;
     char value[256], rows[256];
-    return wg_fail(q->t, WG_VALUE_ERROR, "index_add: b has shape %s, the indexed rows have %s", text_of(q, 2, value),
+    return wg_fail(q->t, WG_VALUE_ERROR, "%s: b has shape %s, the indexed rows have %s", q->name, text_of(q, 2, value),
                    wg_shape_text(wg_vec_ndim(q->t, *shape), wg_vec(q->t, *shape), rows, sizeof rows));
+}
+
+static wg_status ravel_index(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
+    WG_TRY(wants_attrs(q, q->n_in));
+    int64_t rows = 1;
+    for (int k = 0; k < q->n_in; k++) {
+        int64_t extent = q->attrs[k];
+        WG_TRY(wants_index(q, k));
+        if (extent < 0 || (extent > 0 && rows > INT64_MAX / extent))
+            return wg_fail(q->t, WG_VALUE_ERROR, "%s: the extents have no product of 63 bits", q->name);
+        rows *= extent;
+    }
+    *dtype = WG_I64;
+    return elementwise(q, 0, shape);
+}
+
+static wg_status recurrence(const wg_ask *q) {
+    WG_TRY(wants_attrs(q, 2));
+    char ta[256], tb[256];
+    if (q->t->nodes[q->in[0]].shape != q->t->nodes[q->in[1]].shape)
+        return wg_fail(q->t, WG_VALUE_ERROR, "%s: a has shape %s, b has %s", q->name, text_of(q, 0, ta),
+                       text_of(q, 1, tb));
+    if (q->attrs[0] >= 0 && q->attrs[0] < ndim_of(q, 0)) return WG_OK;
+    return wg_fail(q->t, WG_VALUE_ERROR, "%s: axis %lld is out of range for %d axes", q->name, (long long)q->attrs[0],
+                   ndim_of(q, 0));
 }
 
 static wg_status matmul(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
@@ -241,6 +266,8 @@ wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, co
     case WG_INFER_concatenate: return concatenate(&q, *dtype, shape);
     case WG_INFER_gather: return gather(&q, *dtype, shape);
     case WG_INFER_index_add: return index_add(&q, *dtype, shape);
+    case WG_INFER_ravel_index: return ravel_index(&q, dtype, shape);
+    case WG_INFER_recurrence: return recurrence(&q);
     case WG_INFER_reduce: return reduce(&q, dtype, shape);
     case WG_INFER_argreduce: return argreduce(&q, dtype, shape);
     case WG_INFER_matmul: return matmul(&q, *dtype, shape);

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core import Var, innermost
-from .movement import reshape, transpose
-from .registry import append, method
+from .movement import astype, broadcast_to, reshape, transpose
+from .registry import append, extra, method, operand
 
 
 class _Item(NamedTuple):
@@ -51,7 +51,7 @@ def getitem(v: Var, key: Any) -> Any:
             return _plain(v, shape, key)
     items = _spell_out(v, key, shape)
     arrays = any(isinstance(item.index, (Var, np.ndarray)) for item in items)
-    sliced = _basic(v, shape, items, ints_too=not arrays)
+    sliced = _basic(v, _windows(shape, items, ints_too=not arrays))
     if arrays:
         return _advanced(sliced, items)
     kept = [_extent(item, shape) for item in items if not isinstance(item.index, int)]
@@ -138,6 +138,8 @@ def _entry(v: Var, entry: Any) -> list[Any]:
         return _mask(v, index)
     if isinstance(index, np.ndarray) and index.size == 0 and not isinstance(entry, np.ndarray):
         index = index.astype(np.int64)  # x[[]]
+    if index.dtype == np.uint64:  # which a tape does not hold
+        index = index.astype(np.int64)
     if index.dtype.kind not in "iu":
         raise IndexError(
             f"only integers, slices, `...`, None and integer or boolean arrays are indices; got {index.dtype}"
@@ -162,8 +164,8 @@ def _extent(item: _Item, shape: tuple[int, ...]) -> int:
     return 1 if item.axis is None else _window(item.index, shape[item.axis])[2]
 
 
-def _basic(v: Var, shape: tuple[int, ...], items: list[_Item], ints_too: bool) -> Var:
-    """`v` after its slices (and integers, which leave an extent of 1)."""
+def _windows(shape: tuple[int, ...], items: list[_Item], ints_too: bool) -> list[tuple[int, int, int]]:
+    """Start, step and length along each axis of the slices among `items` (and of integers, with length 1)."""
     triples = [(0, 1, n) for n in shape]
     for axis, index in items:
         if axis is None:
@@ -172,62 +174,137 @@ def _basic(v: Var, shape: tuple[int, ...], items: list[_Item], ints_too: bool) -
             triples[axis] = _window(index, shape[axis])
         elif isinstance(index, int) and ints_too:
             triples[axis] = (index, 1, 1)
-    if all(triple == (0, 1, n) for triple, n in zip(triples, shape, strict=True)):
+    return triples
+
+
+def _basic(v: Var, triples: list[tuple[int, int, int]]) -> Var:
+    """`v` after its slices."""
+    if all(triple == (0, 1, n) for triple, n in zip(triples, v.shape, strict=True)):
         return v
     return append("slice", v, attrs=tuple(x for triple in triples for x in triple))
 
 
-def _advanced(v: Var, items: list[_Item]) -> Any:
-    """Gathers with the index arrays among `items` from `v`, whose slices have been taken."""
+class _Rows(NamedTuple):
+    """What index arrays pick from an array: rows of it, after its axes were permuted by `order`.
+
+    The indexed axes are laid end to end, so that there is one index for all of them.  The picked rows have
+    the shape (*index_shape, *others), where others has new axes too; `before` of the latter go in front of
+    the index's axes, where NumPy puts them.
+    """
+
+    rows: Any
+    order: tuple[int, ...]
+    index: Any
+    index_shape: tuple[int, ...]
+    others: tuple[int, ...]
+    before: int
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The permutation that brings the picked rows' axes to where NumPy has them."""
+        n, last = len(self.index_shape), len(self.index_shape) + len(self.others)
+        return (*range(n, n + self.before), *range(n), *range(n + self.before, last))
+
+
+def _rows(v: Var, items: list[_Item]) -> _Rows:
+    """How the index arrays among `items` pick from `v`, whose slices have been taken."""
     places = [k for k, item in enumerate(items) if isinstance(item.index, (int, Var, np.ndarray))]
     axes = [axis for axis, index in items if axis is not None and not isinstance(index, slice)]
     rest = [axis for axis, index in items if axis is not None and isinstance(index, slice)]
     shape = v.shape
-    extents = [shape[axis] for axis in axes]
-    index, index_shape = _row_numbers(
-        [items[k].index for k in places], extents, innermost([v, *(items[k].index for k in places)])
-    )
-    rows = transpose(v, (*axes, *rest)) if (*axes, *rest) != tuple(range(len(shape))) else v
+    extents = tuple(shape[axis] for axis in axes)
+    indices = [items[k].index for k in places]
+    index = indices[0]
+    if len(indices) > 1:
+        index = append("ravel_index", innermost((v, *indices)).as_var(index), *indices[1:], attrs=extents)
+    order = (*axes, *rest)
+    rows = v if order == tuple(range(len(shape))) else transpose(v, order)
     rows = reshape(rows, (math.prod(extents), *(shape[axis] for axis in rest)))
-    picked = append("gather", rows, index)
-    # The axes of the indices are in front now; new axes join the slices' ones, then all go where NumPy puts
-    # them.
-    others = [1 if item.axis is None else shape[item.axis] for k, item in enumerate(items) if k not in places]
-    picked = reshape(picked, (*index_shape, *others))
+    others = tuple(
+        1 if item.axis is None else shape[item.axis] for k, item in enumerate(items) if k not in places
+    )
     side_by_side = places == list(range(places[0], places[0] + len(places)))
-    before = places[0] if side_by_side else 0
-    if not before:
-        return picked
-    n = len(index_shape)
-    return transpose(picked, (*range(n, n + before), *range(n), *range(n + before, n + len(others))))
+    return _Rows(rows, order, index, np.shape(index), others, places[0] if side_by_side else 0)
 
 
-def _row_numbers(indices: list[Any], extents: list[int], tape: Any) -> tuple[Any, tuple[int, ...]]:
-    """Index arrays, one per axis, as row numbers into the axes laid end to end, with its shape."""
-    if len(indices) == 1:
-        return indices[0], np.shape(indices[0])
-    if not tape.abstract and not any(isinstance(index, Var) for index in indices):
-        wrapped = [np.asarray(index) for index in indices]
-        for index, extent in zip(wrapped, extents, strict=True):
-            outside = index[(index < -extent) | (index >= extent)]
-            if outside.size:
-                raise IndexError(f"index {outside.flat[0]} is out of bounds for an axis with size {extent}")
-        wrapped = [
-            np.where(index < 0, index + extent, index) for index, extent in zip(wrapped, extents, strict=True)
-        ]
-        number: Any = 0
-        for index, extent in zip(wrapped, extents, strict=True):
-            number = number * extent + index
-        return number, number.shape
-    # The C core checks row numbers only as a whole: an index outside of its own axis is sent outside of all
-    # rows.
-    total = math.prod(extents)
-    number = 0
-    for index, extent in zip(indices, extents, strict=True):
-        node = tape.as_var(index)
-        positive = append("where", append("less", node, 0), append("add", node, extent), node)
-        inside = append("where", append("less", positive, 0), False, append("less", positive, extent))
-        number = append(
-            "add", append("mul", number, extent), append("where", inside, positive, total * total)
+def _advanced(v: Var, items: list[_Item]) -> Any:
+    """Gathers with the index arrays among `items` from `v`, whose slices have been taken."""
+    r = _rows(v, items)
+    picked = reshape(append("gather", r.rows, r.index), (*r.index_shape, *r.others))
+    return transpose(picked, r.axes) if r.before else picked
+
+
+# ---- changing a part ----------------------------------------------------------------------------------
+
+
+@extra
+def index_set(a: Any, key: Any, value: Any) -> Any:
+    """A copy of `a` in which a[key] is `value`; of several values for one element the last counts.
+
+    Takes every key that indexing takes.  Values broadcast, and are cast to the array's dtype.
+
+    Examples
+    --------
+    >>> import wengert.numpy as np
+    >>> np.index_set(np.zeros(4), [2, 0], np.array([5.0, 7.0]))
+    array([7., 0., 5., 0.])
+    """
+    return _changed("set", a, key, value)
+
+
+@extra
+def index_add(a: Any, key: Any, value: Any) -> Any:
+    """A copy of `a` with `value` added to a[key]; several values for one element are all added.
+
+    Takes every key that indexing takes.  Values broadcast, and are cast to the array's dtype.
+
+    Examples
+    --------
+    >>> import wengert.numpy as np
+    >>> np.index_add(np.zeros(3), [2, 0, 2], 1.0)
+    array([1., 0., 2.])
+    """
+    return _changed("add", a, key, value)
+
+
+def _changed(what: str, a: Any, key: Any, value: Any) -> Any:
+    key = key if type(key) is tuple else (key,)
+    a = innermost((a, value, *key)).as_var(a)
+    items = _spell_out(a, key, a.shape)
+    arrays = any(isinstance(item.index, (Var, np.ndarray)) for item in items)
+    triples = _windows(a.shape, items, ints_too=not arrays)
+    attrs = tuple(x for triple in triples for x in triple)
+    value = operand(value)
+    if not np.can_cast(value.dtype, a.dtype, "same_kind"):
+        raise TypeError(
+            f"index_{what}: values of dtype {value.dtype} do not fit an array of {a.dtype}; cast one"
         )
-    return number, number.shape
+    if value.dtype != a.dtype:
+        value = astype(value, a.dtype)
+    if not arrays:
+        kept = [_extent(item, a.shape) for item in items if not isinstance(item.index, int)]
+        value = reshape(_fitted(what, value, tuple(kept)), tuple(length for _, _, length in triples))
+        return append(f"slice_{what}", a, value, attrs=attrs)
+    sliced = _basic(a, triples)
+    r = _rows(sliced, items)
+    picked = (*r.index_shape, *r.others)
+    value = _fitted(what, value, tuple(picked[k] for k in r.axes))
+    value = transpose(value, np.argsort(r.axes).tolist()) if r.before else value
+    rows = append(f"index_{what}", r.rows, r.index, reshape(value, r.index_shape + r.rows.shape[1:]))
+    rows = reshape(rows, tuple(sliced.shape[axis] for axis in r.order))
+    changed = transpose(rows, np.argsort(r.order).tolist())
+    return changed if sliced is a else append("slice_set", a, changed, attrs=attrs)
+
+
+def _fitted(what: str, value: Any, shape: tuple[int, ...]) -> Any:
+    """`value` broadcast to the shape of what it goes to; as in NumPy, axes of extent 1 may be too many."""
+    extra_axes = max(value.ndim - len(shape), 0)
+    try:
+        fits = np.broadcast_shapes(value.shape[extra_axes:], shape) == shape
+    except ValueError:
+        fits = False
+    if not fits or value.shape[:extra_axes] != (1,) * extra_axes:
+        raise ValueError(
+            f"index_{what}: values of shape {value.shape} do not broadcast to a[key] of shape {shape}"
+        )
+    return broadcast_to(reshape(value, value.shape[extra_axes:]), shape)

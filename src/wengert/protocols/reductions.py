@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Var
+from .._core import Var, innermost
 from .movement import astype, expand_dims, ravel, reshape
 from .registry import (
     append,
@@ -122,6 +122,44 @@ def argmax(a, axis=None, out=None, *, keepdims=False) -> Var:
 def argmin(a, axis=None, out=None, *, keepdims=False) -> Var:
     """The index of the first smallest element along an axis, or of the flattened array."""
     return argmax(append("neg", a), axis, out, keepdims=keepdims)
+
+
+@implements(np.cumsum)
+@method("cumsum")
+def cumsum(a, axis=None, dtype=None, out=None) -> Var:
+    """Running sums along an axis, or of the flattened array; integers are summed as int64."""
+    refuse_options("cumsum", out=out)
+    a, axis = _lines(a, axis, dtype)
+    return append("recurrence", _filled(a, 1), a, attrs=(axis, 0))
+
+
+@implements(np.cumprod)
+@method("cumprod")
+def cumprod(a, axis=None, dtype=None, out=None) -> Var:
+    """Running products along an axis, or of the flattened array; factors may be 0, also in derivatives."""
+    refuse_options("cumprod", out=out)
+    a, axis = _lines(a, axis, dtype)
+    if not a.shape[axis]:
+        return append("copy", a)
+    first = tuple(x for k, n in enumerate(a.shape) for x in (0, 1, 1 if k == axis else n))
+    # y[k] = a[k] y[k-1] from y[0] = a[0]; to add -0 changes nothing, not even the sign of a 0
+    start = append("slice_set", _filled(a, -0.0), append("slice", a, attrs=first), attrs=first)
+    return append("recurrence", a, start, attrs=(axis, 0))
+
+
+def _lines(a: Any, axis: Any, dtype: Any) -> tuple[Any, int]:
+    """An array and the axis of it that a running sum or product follows."""
+    a = operand(a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    if dtype is None and a.dtype.kind in "bi":
+        dtype = np.int64
+    return a if dtype is None else astype(a, dtype), normalize_axis(axis, a.ndim)
+
+
+def _filled(a: Any, value: float) -> Var:
+    """A number repeated to an array's shape, of its dtype."""
+    return innermost((a,)).full(value, a.dtype, a.shape)
 
 
 @extra

@@ -72,11 +72,11 @@ def _with_numpy(implementation: Callable, numpy_function: Callable) -> Callable:
 
 
 def extra(implementation: Callable) -> Callable:
-    """Files a function of one array that NumPy does not have; plain arrays are computed on a passing tape."""
+    """Files a function of an array that NumPy does not have; plain arrays are computed on a passing tape."""
 
     @functools.wraps(implementation)
     def function(x, *args, **kwargs):
-        if is_recorded((x,)):
+        if is_recorded((x, *args, *kwargs.values())):
             return implementation(x, *args, **kwargs)
         before = set_current(None)
         try:
