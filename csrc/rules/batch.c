@@ -85,13 +85,13 @@ static wg_status batch_transpose(wg_batching *w, wg_batchee *x, wg_id *out) {
     return append(w, x, out);
 }
 
-static wg_status batch_slice(wg_batching *w, wg_batchee *x, wg_id *out) { /* and slice_add */
+static wg_status batch_slice(wg_batching *w, wg_batchee *x, wg_id *out) { /* slice_add and slice_set */
     for (int k = 0; k < x->n; k++) WG_TRY(spread(w, x->from[k], &x->in[k]));
     WG_TRY(prepend(w, x, 3, (int64_t[]){0, 1, w->size}));
     return append(w, x, out);
 }
 
-static wg_status batch_axis(wg_batching *w, wg_batchee *x, wg_id *out) { /* one attribute, an axis */
+static wg_status batch_axis(wg_batching *w, wg_batchee *x, wg_id *out) { /* the first attribute is an axis */
     for (int k = 0; k < x->n; k++) WG_TRY(spread(w, x->from[k], &x->in[k]));
     x->attrs.x[0]++;
     return append(w, x, out);
@@ -197,7 +197,9 @@ static const wg_batch_rule batch_rules[WG_INFER_COUNT] = {
     [WG_INFER_concatenate] = batch_axis,
     [WG_INFER_gather] = batch_gather,
     [WG_INFER_index_add] = batch_index_add,
+    [WG_INFER_ravel_index] = batch_elementwise,
     [WG_INFER_reduce] = batch_reduce,
+    [WG_INFER_recurrence] = batch_axis,
     [WG_INFER_argreduce] = batch_axis,
     [WG_INFER_matmul] = batch_matmul,
 };
