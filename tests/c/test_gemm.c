@@ -70,6 +70,7 @@ static void test_products(const wg_kernels *k, wg_dtype dtype) {
         check_product(k, dtype, 211, 18, 21, a, b, i & 1);
         check_product(k, dtype, 1, 147, 300, a, b, i & 1);
         check_product(k, dtype, 147, 1, 300, a, b, i & 1);
+        check_product(k, dtype, 25, 27, 1024, a, b, i & 1); /* rows of A a page or two apart, which are packed */
     }
 }
 
