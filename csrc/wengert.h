@@ -181,6 +181,20 @@ void wg_program_release(wg_program *p);
  * message (message_size bytes) is filled. */
 wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs, char *message, size_t message_size);
 
+typedef enum { WG_GO_ON, WG_STOP, WG_NEVER_ASK } wg_answer; /* the last: go on, and ask no more */
+typedef struct wg_repeat wg_repeat;
+struct wg_repeat {
+    int64_t times;
+    const int64_t *moves; /* bytes by which each input, then each output, moves on after a replay; NULL: none */
+    wg_answer (*ask)(wg_repeat *); /* by the calling thread, every 40 ms; NULL: never */
+    void *context;                 /* of ask */
+    int64_t done;                  /* set: how many replays are complete */
+};
+/* So many replays, one after the other, as one call.  Stopped by ask it returns INTERRUPTED: what is donated is as the
+ * last whole replay left it, for one that has begun to overwrite a donated input is completed first. */
+wg_status wg_program_repeat(wg_program *p, void *const *inputs, void *const *outputs, wg_repeat *repeat, char *message,
+                            size_t message_size);
+
 typedef struct {
     uint32_t nodes;       /* of the tape, calls inlined */
     uint32_t steps;       /* that a replay runs */

@@ -209,6 +209,8 @@ def test_a_terminal_gets_a_live_bar(monkeypatch, rng):
     with display(2, 20, terminal) as show:
         wg.MLP([2, 3, 2]).fit(X, (X[:, 0] > 0).astype(int), loss="cross_entropy", epochs=2, validation=0.2,
                               callbacks=[show])  # fmt: skip
+        show.progress(2, 0.25)
+        assert show.live.tasks[0].completed == 1.25
     for word in ("2/2", "loss", "val accuracy", "samples/s", "ETA", "\x1b["):
         assert word in terminal.text
 

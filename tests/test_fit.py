@@ -248,6 +248,74 @@ def test_an_interrupt_leaves_the_last_whole_step():
     np.testing.assert_array_equal(net.theta, twin.theta)
 
 
+class Listener:
+    """A callback that hears within an epoch and may end the training there."""
+
+    def __init__(self, end=None):
+        self.heard, self.end = [], end
+
+    def __call__(self, epoch, history, net):
+        return False
+
+    def progress(self, epoch, done):
+        self.heard.append((epoch, done))
+        if self.end:
+            raise self.end
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, LookupError])
+def test_an_interrupt_within_an_epoch_leaves_the_last_whole_step(end):
+    rows = 1 << 18
+    X = np.linspace(-1, 1, rows)[:, None]
+    net, twin, opt, listener = make(layers=[1, 1]), make(layers=[1, 1]), wg.optim.SGD(0.1), Listener(end)
+    with pytest.raises(end):
+        net.fit(X, X, optimizer=opt, epochs=100, batch_size=1, shuffle=False, callbacks=listener)
+    ((epoch, done),) = listener.heard
+    assert 0 < done < 1
+    steps, gradient = round(done * rows), wg.value_and_grad(twin.objective("squared_error"))
+
+    def step(theta, x):
+        return opt.step(theta, gradient(theta, x, x)[1], {})[0]
+
+    program = wg.compile(step, donate_argnums=0)
+    for _ in range(1, epoch):
+        program.loop(twin.theta, X[:, None], each=1)
+    program.loop(twin.theta, X[:steps, None], each=1)
+    np.testing.assert_array_equal(net.theta, twin.theta)
+
+
+def test_progress_within_an_epoch_grows():
+    listener = Listener()
+    X = np.zeros((1 << 17, 1))
+    make(layers=[1, 1]).fit(X, X, epochs=1, batch_size=1, callbacks=listener)
+    fractions = [done for _, done in listener.heard]
+    assert fractions == sorted(set(fractions))
+    assert 0 < fractions[0] <= fractions[-1] < 1
+
+
+class Counting:
+    """An optimizer of one's own: its state begins as Python numbers and takes its shape in the first step."""
+
+    def init(self, params):
+        return {"steps": 0, "mean": 0.0}
+
+    def step(self, params, grads, state):
+        mean = 0.5 * state["mean"] + grads
+        return params - 0.01 * mean, {"steps": state["steps"] + 1, "mean": mean}
+
+
+def test_an_optimizer_may_keep_what_it_likes():
+    (X, y), net, twin = regression(), make(), make()
+    net.fit(X, y, optimizer=Counting(), epochs=3, batch_size=16, shuffle=False)
+    theta, mean = twin.theta.copy(), 0.0
+    gradient = wg.grad(twin.objective("squared_error"))
+    for _ in range(3):
+        for start in range(0, 50, 16):
+            mean = 0.5 * mean + gradient(theta, X[start : start + 16], y[start : start + 16])
+            theta = theta - 0.01 * mean
+    np.testing.assert_allclose(net.theta, theta, rtol=1e-11)
+
+
 def test_divergence_raises_and_keeps_finite_weights():
     X, y = regression()
     net = make()

@@ -37,7 +37,10 @@ static void see_as(wg_operand *o, const wg_array *x, const wg_array *out) {
 }
 
 /* Rows as long as this are never crossed by a tile, so that a row repeated over the others is read in place. */
-enum { LONG_ROW = 64 };
+enum {
+    LONG_ROW = 64,
+    LOOK = 1 << 21 /* elements between two looks at the watch */
+};
 
 typedef struct {
     const wg_step *step;
@@ -76,7 +79,10 @@ static void run_part(void *context, int part) {
     const wg_loop *loop = context;
     int64_t each = (loop->size / loop->parts + WG_TILE - 1) / WG_TILE * WG_TILE, start = part * each;
     int64_t end = part == loop->parts - 1 || start + each > loop->size ? loop->size : start + each;
-    if (start < end) run_range(loop, start, end);
+    for (int64_t stop; start < end && !wg_stops(loop->step->watch); start = stop) {
+        stop = end - start < LOOK ? end : start + LOOK;
+        run_range(loop, start, stop);
+    }
 }
 
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
@@ -99,5 +105,5 @@ wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
     if (!in_place && out->shape[out->ndim - 1] >= LONG_ROW) loop.row = out->shape[out->ndim - 1];
     loop.parts = wg_parts((double)loop.size * 0.5, step->max_parts);
     wg_parallel(loop.parts, run_part, &loop);
-    return WG_OK;
+    return wg_stops(step->watch) ? WG_INTERRUPTED : WG_OK;
 }

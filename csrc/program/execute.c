@@ -66,13 +66,14 @@ static int64_t batch_place(const wg_array *x, const wg_array *out, int64_t i) {
 typedef struct {
     const wg_kernels *k;
     const wg_step *step;
-    wg_gemm g; /* of the first batch */
-    int64_t batches;
+    wg_gemm g;                   /* of the first batch */
+    int64_t batch, batches, row; /* of this piece of the product: the first one, how many, the first row */
     int parts;
     bool by_columns;
 } wg_product;
 
 enum { COLUMN_GRAIN = 16, ROW_GRAIN = 6 }; /* of the float32 register tile */
+static const double PIECE = 100e6;         /* nanoseconds on one thread, overestimated twice: a look at the watch */
 
 /* [start, end) of n that a part takes, in whole grains. */
 static void share(int64_t n, int part, int parts, int64_t grain, int64_t *start, int64_t *end) {
@@ -95,16 +96,22 @@ static void run_product(void *context, int part) {
     else
         share(g.m, part, p->parts, ROW_GRAIN, &start, &end), g.m = end - start;
     if (start >= end) return;
-    for (int64_t i = 0; i < p->batches; i++) {
-        g.a = a->data + (batch_place(a, out, i) + (p->by_columns ? 0 : start * g.a_row)) * itemsize;
-        g.b = b->data + (batch_place(b, out, i) + (p->by_columns ? start * g.b_col : 0)) * itemsize;
-        g.c = out->data + (i * p->g.m * p->g.n + (p->by_columns ? start : start * g.c_row)) * itemsize;
+    int64_t row = p->row + (p->by_columns ? 0 : start), column = p->by_columns ? start : 0;
+    for (int64_t i = p->batch; i < p->batch + p->batches; i++) {
+        g.a = a->data + (batch_place(a, out, i) + row * g.a_row) * itemsize;
+        g.b = b->data + (batch_place(b, out, i) + column * g.b_col) * itemsize;
+        g.c = out->data + (i * out->shape[out->ndim - 2] * p->g.n + row * g.c_row + column) * itemsize;
         p->k->gemm[out->dtype](&g);
     }
 }
 
-static double product_nanoseconds(const wg_step *step) {
+double wg_nanoseconds(const wg_step *step) {
     const wg_array *a = &step->in[0], *out = &step->out;
+    if (step->op != WG_matmul) {
+        double elements = (double)wg_array_size(out);
+        for (int i = 0; i < step->n_in; i++) elements += (double)wg_array_size(&step->in[i]);
+        return elements;
+    }
     double flops = 2.0 * (double)wg_array_size(out) * (double)a->shape[a->ndim - 1];
     return flops / (out->dtype == WG_F32 ? 50 : 25); /* a nanosecond's on one core, about */
 }
@@ -120,10 +127,22 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
                  .b_col = b->strides[b->ndim - 1]};
     g.c_row = g.n;
     if (!k->gemm[out->dtype]) return step->problem = "matmul is not offered for this dtype", WG_TYPE_ERROR;
-    wg_product p = {.k = k, .step = step, .g = g, .parts = wg_parts(product_nanoseconds(step), step->max_parts)};
-    p.batches = g.m && g.n ? wg_array_size(out) / (g.m * g.n) : 0;
+    double time = wg_nanoseconds(step);
+    wg_product p = {.k = k, .step = step, .g = g, .parts = wg_parts(time, step->max_parts)};
     p.by_columns = g.n >= p.parts * 4 * COLUMN_GRAIN && (g.a_col == 1 || g.n >= g.m);
-    wg_parallel(p.parts, run_product, &p);
+    int64_t batches = g.m && g.n ? wg_array_size(out) / (g.m * g.n) : 0;
+    /* In pieces, so that a long product can be stopped: of whole batches, of rows where a batch is long itself. */
+    int64_t pieces = (int64_t)(time / PIECE) + 1, batch_step = (batches + pieces - 1) / pieces;
+    int64_t row_pieces = (pieces + batches - 1) / (batches ? batches : 1);
+    int64_t row_step = ((g.m + row_pieces - 1) / row_pieces + 255) / 256 * 256;
+    for (p.batch = 0; p.batch < batches; p.batch += p.batches) {
+        p.batches = batches - p.batch < batch_step ? batches - p.batch : batch_step;
+        for (p.row = 0; p.row < g.m; p.row += p.g.m) {
+            p.g.m = g.m - p.row < row_step ? g.m - p.row : row_step;
+            if ((p.row || p.batch) && wg_stops(step->watch)) return WG_INTERRUPTED;
+            wg_parallel(p.parts, run_product, &p);
+        }
+    }
     return WG_OK;
 }
 
@@ -133,7 +152,7 @@ size_t wg_prepare(const wg_kernels *k, wg_step *step) {
     const wg_array *a = &step->in[0], *out = &step->out;
     wg_gemm_scratch_fn need = k->gemm_scratch[out->dtype];
     if (!need) return 0;
-    step->max_parts = wg_parts(product_nanoseconds(step), step->max_parts);
+    step->max_parts = wg_parts(wg_nanoseconds(step), step->max_parts);
     size_t one = need(out->shape[out->ndim - 2], out->shape[out->ndim - 1], a->shape[a->ndim - 1]);
     return (one + 63) / 64 * 64 * (size_t)step->max_parts;
 }

@@ -356,9 +356,12 @@ static wg_status add_final_copies(wg_planner *w, const int32_t *alias) {
 }
 
 /* Arrays do not move any more: each step finds its own, in the order in which they were added. */
-static void finish(wg_program *p) {
+static void finish(wg_program *p, const int32_t *alias) {
+    const double often = 2e6; /* nanoseconds of work after which a look at the watch costs nothing */
     const wg_kernels *k = wg_kernels_table();
+    double since = 0;
     uint32_t at = 0;
+    p->first_write = p->n_steps;
     for (uint32_t i = 0; i < p->n_steps; i++) {
         wg_step *step = &p->steps[i];
         step->in = p->arrays + at;
@@ -366,6 +369,10 @@ static void finish(wg_program *p) {
         step->out = p->arrays[at - 1];
         size_t need = wg_prepare(k, step);
         if (need > p->scratch_size) p->scratch_size = need;
+        uint32_t root = p->places[at - 1].root, first = WG_ROOT_INPUTS + p->flat->n_inputs;
+        if (alias && root >= first && alias[root - first] >= 0 && p->first_write > i) p->first_write = i;
+        step->looks = since > often;
+        since = (step->looks ? 0 : since) + wg_nanoseconds(step);
     }
 }
 
@@ -385,7 +392,7 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
     for (wg_id id = 0; id < t->len; id++)
         if (is_step(w, id)) WG_TRY(add_node(w, id));
     WG_TRY(add_final_copies(w, alias));
-    finish(w->p);
+    finish(w->p, alias);
     return WG_OK;
 }
 

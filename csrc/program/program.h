@@ -30,6 +30,17 @@ void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src);
 /* As wg_gather, but gives a pointer into x where its elements lie contiguous; tile holds n elements. */
 const void *wg_fetch(void *tile, const wg_array *x, int64_t start, int64_t n);
 
+/* ---- watch.c: interrupts ----------------------------------------------------------------------------------- */
+typedef struct {
+    wg_repeat *repeat;
+    const void *caller; /* the thread that may ask */
+    int64_t due;        /* when to ask next; 0: not known yet */
+    atomic_bool stop;
+} wg_watch;
+/* To be asked by long work every few milliseconds, on any thread: whether the replay is to end.  NULL never stops. */
+bool wg_stops(wg_watch *watch);
+const void *wg_this_thread(void); /* another address on every thread */
+
 /* ---- execute.c: one op on arrays --------------------------------------------------------------------------- */
 typedef struct {
     int op, n_in, n_attr;
@@ -38,6 +49,8 @@ typedef struct {
     const int64_t *attrs;
     void *scratch;         /* wg_prepare's bytes, 64-byte aligned */
     int max_parts;         /* that scratch was sized for */
+    bool looks;            /* much has been done since the last look at the watch */
+    wg_watch *watch;       /* of long work; NULL where it must not be stopped */
     const char *problem;   /* set on failure */
     int64_t index, extent; /* of WG_INDEX_ERROR: what was out of range of what, */
     int axis;              /* and of which axis */
@@ -51,6 +64,8 @@ size_t wg_prepare(const wg_kernels *k, wg_step *step);
 /* Into how many parts, at most `most`, work of so many nanoseconds on one thread is worth splitting.  Results do not
  * depend on it, nor on how many threads the parts then find. */
 int wg_parts(double nanoseconds, int most);
+/* The time on one thread, about. */
+double wg_nanoseconds(const wg_step *step);
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step); /* elementwise.c */
 wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step);      /* reduce.c */
 wg_status wg_execute_argmax(const wg_kernels *k, wg_step *step);      /* reduce.c */
@@ -82,7 +97,9 @@ struct wg_program {
     int64_t *constants; /* 8 bytes each */
     uint32_t n_constants, cap_constants;
     size_t arena_size, scratch_size, value_size;
-    atomic_uint owner; /* 0: free; else the fork generation of the caller that replays */
+    uint32_t first_write;         /* the first step that overwrites a donated input: from there on nothing stops it */
+    atomic_uint owner;            /* 0: free; else the fork generation of the caller that replays */
+    _Atomic(const void *) thread; /* that caller's thread */
 };
 
 /* lower.c: nodes of t with every call replaced by its child's nodes; inputs and outputs in order.

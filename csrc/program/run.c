@@ -1,6 +1,7 @@
 /* Programs: made once, replayed without Python and without allocation. */
 #define _POSIX_C_SOURCE 200809L /* nanosleep */
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -49,46 +50,80 @@ void wg_program_release(wg_program *p) {
     free(p);
 }
 
+static void place(wg_program *p) {
+    for (uint32_t i = 0; i < p->n_arrays; i++) p->arrays[i].data = p->bases[p->places[i].root] + p->places[i].offset;
+}
+
 static void bind(wg_program *p, void *const *inputs, void *const *outputs) {
     char **bases = p->bases + WG_ROOT_INPUTS;
     for (uint32_t k = 0; k < p->n_inputs; k++) bases[k] = inputs[k];
     for (uint32_t k = 0; k < p->n_outputs; k++) bases[p->n_inputs + k] = outputs[k];
-    for (uint32_t i = 0; i < p->n_arrays; i++) p->arrays[i].data = p->bases[p->places[i].root] + p->places[i].offset;
+    place(p);
 }
 
-static wg_status run_steps(wg_program *p, char *message, size_t message_size) {
+static wg_status run_steps(wg_program *p, wg_watch *watch, char *message, size_t message_size) {
     const wg_kernels *k = wg_kernels_table();
     for (uint32_t i = 0; i < p->n_steps; i++) {
         wg_step *step = &p->steps[i];
+        step->watch = i < p->first_write ? watch : NULL;
+        if (step->looks && wg_stops(step->watch)) return WG_INTERRUPTED;
         step->out.data = step->in[step->n_in].data; /* the result is the array behind the operands */
         wg_status status = wg_execute(k, step);
         if (status == WG_OK) continue;
-        wg_explain(step, status, message, message_size);
+        if (status != WG_INTERRUPTED) wg_explain(step, status, message, message_size);
         return status;
     }
     return WG_OK;
 }
 
 /* One caller at a time.  No mutex, for a child forked while another thread replays would wait for ever: it sees an
- * owner of another generation and takes the program over. */
-static void acquire(wg_program *p) {
+ * owner of another generation and takes the program over.  False where the owner waits for this very call. */
+static bool acquire(wg_program *p) {
     const uint32_t me = wg_fork_generation();
     for (int tries = 0;; tries++) {
         unsigned owner = atomic_load(&p->owner);
-        if (owner != me && atomic_compare_exchange_strong(&p->owner, &owner, me)) return;
+        if (owner != me && atomic_compare_exchange_strong(&p->owner, &owner, me)) break;
+        if (owner == me && atomic_load(&p->thread) == wg_this_thread()) return false;
         if (tries < 100)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
+    atomic_store(&p->thread, wg_this_thread());
+    return true;
+}
+
+static void release(wg_program *p) {
+    atomic_store(&p->thread, NULL);
+    atomic_store(&p->owner, 0);
+}
+
+static void move_on(wg_program *p, const int64_t *moves) {
+    for (uint32_t k = 0; k < p->n_inputs + p->n_outputs; k++) p->bases[WG_ROOT_INPUTS + k] += moves[k];
+    place(p);
+}
+
+wg_status wg_program_repeat(wg_program *p, void *const *inputs, void *const *outputs, wg_repeat *repeat, char *message,
+                            size_t message_size) {
+    repeat->done = 0;
+    if (!acquire(p)) {
+        snprintf(message, message_size, "a program cannot run while a signal handler or callback has stopped it");
+        return WG_RUNTIME_ERROR;
+    }
+    wg_watch watch = {.repeat = repeat, .caller = wg_this_thread()};
+    bind(p, inputs, outputs);
+    wg_status status = WG_OK;
+    while (repeat->done < repeat->times && status == WG_OK) {
+        if (repeat->done && repeat->moves) move_on(p, repeat->moves);
+        status = run_steps(p, &watch, message, message_size);
+        if (status == WG_OK && ++repeat->done < repeat->times && wg_stops(&watch)) status = WG_INTERRUPTED;
+    }
+    release(p);
+    return status;
 }
 
 wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs, char *message, size_t message_size) {
-    acquire(p);
-    bind(p, inputs, outputs);
-    wg_status status = run_steps(p, message, message_size);
-    atomic_store(&p->owner, 0);
-    return status;
+    return wg_program_repeat(p, inputs, outputs, &(wg_repeat){.times = 1}, message, message_size);
 }
 
 void wg_program_describe(const wg_program *p, wg_program_info *info) {

@@ -97,7 +97,16 @@ cdef extern from "wengert.h" nogil:
 
     wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out)
     void wg_program_release(wg_program *p)
-    wg_status wg_program_run(wg_program *p, void **inputs, void **outputs, char *message, size_t message_size)
+    ctypedef enum wg_answer:
+        WG_GO_ON, WG_STOP, WG_NEVER_ASK
+    ctypedef struct wg_repeat:
+        int64_t times
+        const int64_t *moves
+        wg_answer (*ask)(wg_repeat *) noexcept
+        void *context
+        int64_t done
+    wg_status wg_program_repeat(wg_program *p, void **inputs, void **outputs, wg_repeat *repeat, char *message,
+                                size_t message_size)
     void wg_program_describe(const wg_program *p, wg_program_info *info)
 
 
@@ -147,7 +156,8 @@ cdef class Program:
     cdef list shapes            # per output
     cdef object spare           # the _Frame of the last replay, for the next one
 
-    cdef list replay(self, object held, list inputs, list out)
+    cdef list replay(self, list inputs, list out, int64_t times, object each, object watch)
+    cdef list attempt(self, object held, list inputs, list out, object each)
 
 
 cdef class Tree:
@@ -174,7 +184,7 @@ cdef class Replay:
     cdef public list statics, traced, donated, hidden, constants
     cdef public Guards guards
 
-    cpdef object repeat(self, tuple args, dict kwargs, object out)
+    cpdef object serve(self, tuple args, dict kwargs, object out)
     cpdef list operands(self, list leaves)
     cpdef object assemble(self, list outputs)
 

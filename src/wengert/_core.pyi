@@ -1,6 +1,6 @@
 """Types of the binding; the docstrings are in `_core.pyx`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self, final
 
 import numpy as np
@@ -173,6 +173,13 @@ class Program:
     @property
     def info(self) -> dict[str, int]: ...
     def run(self, inputs: list[Any], out: list[Any] | None = None) -> list[Any] | None: ...
+    def repeat(
+        self,
+        inputs: list[Any],
+        times: int,
+        each: Collection[int] = (),
+        watch: Callable[[int], object] | None = None,
+    ) -> list[Any] | None: ...
 
 @disjoint_base
 class Tree:
@@ -217,7 +224,7 @@ class Replay:
     hidden: list[Any]
     constants: list[tuple[int, Any]]
     guards: Any
-    def repeat(self, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any: ...
+    def serve(self, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any: ...
     def operands(self, leaves: list[Any]) -> list[Any]: ...
     def assemble(self, outputs: list[Any]) -> Any: ...
 
@@ -226,7 +233,7 @@ class Caller:
     recent: tuple[Any, ...]
     statics: tuple[int, ...]
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def repeat(self, *args: Any) -> Any: ...
+    def again(self, *args: Any) -> Any: ...
 
 MISSING: object
 

@@ -10,10 +10,12 @@ import os
 import operator
 from collections import namedtuple
 from math import prod
+from threading import get_ident, main_thread
 
 import numpy as np
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.buffer cimport (
@@ -974,55 +976,100 @@ cdef class Program:
             The outputs: fresh arrays, the donated arrays or those of `out`; None where some input or some
             array of `out` has not the recorded type, shape, dtype or C order (nothing has run then).
         """
+        return self.replay(inputs, out, -1, (), None)
+
+    def repeat(self, list inputs, int64_t times, each=(), watch=None):
+        """Replays many times in one C call; what is donated goes from one replay to the next.
+
+        Parameters
+        ----------
+        inputs : list
+            As for `run`; those whose slots `each` names have a first axis of `times` entries, of which every
+            replay takes the next one.
+        times : int
+        each : collection of int
+        watch : callable(done), optional
+            Called every 40 ms or so with the number of replays done; where it raises, no other replay begins.
+
+        Returns
+        -------
+        list or None
+            As from `run`; outputs that are not donated have a first axis of `times` entries.
+        """
+        return self.replay(inputs, None, max(0, times), each, watch)
+
+    cdef list replay(self, list inputs, list out, int64_t times, object each, object watch):
         cdef _Frame frame = self.spare or _Frame(self.n_inputs, self.n_outputs)
         self.spare = None  # another thread that comes meanwhile makes a frame of its own
+        frame.times, frame.watch = times, watch
         try:
-            return self.replay(frame, inputs, out)
+            return self.attempt(frame, inputs, out, each)
         finally:
             frame.release()
             self.spare = frame
 
-    cdef list replay(self, object held, list inputs, list out):
+    cdef list attempt(self, object held, list inputs, list out, object each):
         cdef _Frame frame = held
         cdef char message[256]
         cdef wg_status status
-        cdef int k
-        if len(inputs) != self.n_inputs:
+        cdef wg_repeat repeat
+        cdef Slot *slot
+        cdef int k, n = self.n_inputs
+        if len(inputs) != n:
             return None
-        for k in range(self.n_inputs):
-            if not frame.read(k, &self.slots[k], inputs[k], self.donated[k]):
+        for k in range(n):
+            if not frame.read(k, &self.slots[k], inputs[k], self.donated[k], frame.times >= 0 and k in each):
                 return None
         if self.handle == NULL:
             return []
         cdef list results = [None] * self.n_outputs
         for k in range(self.n_outputs):
+            slot = &self.slots[n + k]
             if self.alias[k] >= 0:
-                frame.refuse_shared(self.alias[k], self.n_inputs)
-                frame.pointers[self.n_inputs + k] = frame.pointers[self.alias[k]]
-                frame.nbytes[self.n_inputs + k] = 0  # never the target of `out=`
+                frame.refuse_shared(self.alias[k], n)
+                frame.pointers[n + k] = frame.pointers[self.alias[k]]
+                frame.nbytes[n + k] = frame.moves[n + k] = 0  # overlaps nothing
                 results[k] = inputs[self.alias[k]]
             elif out is None:
-                results[k] = frame.make(self.n_inputs + k, &self.slots[self.n_inputs + k], self.shapes[k])
-            elif not frame.write(self.n_inputs + k, self.n_inputs, &self.slots[self.n_inputs + k], out[k]):
+                results[k] = frame.make(n + k, slot, self.shapes[k])
+            elif not frame.write(n + k, n, slot, out[k]):
                 return None
         if out is not None:
             for k in range(self.n_outputs):
-                if frame.overlaps(self.n_inputs + k, 0, self.n_inputs):  # written elsewhere, then copied
-                    results[k] = frame.make(self.n_inputs + k, &self.slots[self.n_inputs + k], self.shapes[k])
-                else:
-                    results[k] = out[k]
+                results[k] = out[k]
+                if frame.overlaps(n + k, 0, n):  # written elsewhere, then copied
+                    results[k] = frame.make(n + k, &self.slots[n + k], self.shapes[k])
+        repeat.times, repeat.moves = 1 if frame.times < 0 else frame.times, frame.moves
+        repeat.ask, repeat.context = ask_python, <void *>frame
         with nogil:
-            status = wg_program_run(self.handle, frame.pointers, frame.pointers + self.n_inputs, message,
-                                    sizeof(message))
+            status = wg_program_repeat(self.handle, frame.pointers, frame.pointers + n, &repeat, message,
+                                       sizeof(message))
+        if status == WG_INTERRUPTED:
+            raise frame.error
         if status != WG_OK:
             raise_status(status, message)
         for k in range(self.n_outputs):
             if results[k] is None:
-                results[k] = unpack(&frame.scalars[self.n_inputs + k], self.slots[self.n_inputs + k].dtype)
+                results[k] = unpack(&frame.scalars[n + k], self.slots[n + k].dtype)
             if out is not None and out[k] is not results[k]:
                 out[k][...] = results[k]
                 results[k] = out[k]
         return results
+
+
+cdef wg_answer ask_python(wg_repeat *repeat) noexcept with gil:
+    """Whether a long replay is to go on: not after Ctrl-C, nor after an exception in what watches it."""
+    cdef _Frame frame = <_Frame>repeat.context
+    try:
+        PyErr_CheckSignals()
+        if frame.watch is not None:
+            frame.watch(repeat.done)
+        elif get_ident() != main_thread().ident:  # Python's signals are the main thread's
+            return WG_NEVER_ASK
+    except BaseException as error:
+        frame.error = error
+        return WG_STOP
+    return WG_GO_ON
 
 
 cdef int fill_slot(Slot *slot, const wg_node_info *info) except -1:
@@ -1043,18 +1090,22 @@ cdef class _Frame:
     cdef Scalar *scalars    # values of 0-d slots that no array holds
     cdef void **pointers    # inputs, then outputs
     cdef size_t *nbytes
+    cdef int64_t *moves     # bytes by which a slot moves on with each replay
+    cdef int64_t times      # replays; -1: one, whose outputs have no axis for that
+    cdef object watch, error
 
     def __cinit__(self, int n_in, int n_out):
         cdef char *block
         self.n = n_in + n_out
         block = <char *>PyMem_Malloc((self.n + 1) * (
-            sizeof(Scalar) + 2 * sizeof(Py_buffer) + sizeof(void *) + sizeof(size_t)))
+            sizeof(Scalar) + 2 * sizeof(Py_buffer) + sizeof(void *) + 2 * sizeof(size_t)))
         if block == NULL:
             raise MemoryError()
         self.scalars = <Scalar *>block
         self.views = <Py_buffer *>(self.scalars + self.n)
         self.pointers = <void **>(self.views + 2 * self.n)
         self.nbytes = <size_t *>(self.pointers + self.n)
+        self.moves = <int64_t *>(self.nbytes + self.n)
 
     def __dealloc__(self):
         self.release()
@@ -1064,10 +1115,12 @@ cdef class _Frame:
         while self.n_views > 0:
             self.n_views -= 1
             PyBuffer_Release(&self.views[self.n_views])
+        self.watch = self.error = None
 
-    cdef bint read(self, int k, const Slot *slot, object x, bint writable) except -1:
+    cdef bint read(self, int k, const Slot *slot, object x, bint writable, bint each) except -1:
         """Points slot k at x; False where x does not match the slot."""
-        if slot.weak:
+        self.moves[k] = 0
+        if slot.weak and not each:
             if weak_code(x) != <int>slot.dtype:
                 return False
             self.pointers[k] = &self.scalars[k]
@@ -1076,37 +1129,41 @@ cdef class _Frame:
             return True
         if type(x) is not Array and (not isinstance(x, (Array, Generic)) or x.__array_priority__ > 0):
             return False  # a Var, a masked array ...: looked at where arguments are described
-        return self.view(k, slot, x, PyBUF_WRITABLE if writable else 0)
+        return self.view(k, slot, x, PyBUF_WRITABLE if writable else 0, each)
 
     cdef bint write(self, int k, int n_in, const Slot *slot, object out) except -1:
         """Points output k at an array that the caller gives; False where it does not match the slot."""
-        return (isinstance(out, Array) and self.view(k, slot, out, PyBUF_WRITABLE)
+        return (isinstance(out, Array) and self.view(k, slot, out, PyBUF_WRITABLE, False)
                 and not self.overlaps(k, n_in, k))
 
     cdef object make(self, int k, const Slot *slot, tuple shape):
         """Points output k at a fresh array, which is returned; None for a number in `scalars`."""
-        if slot.ndim == 0:
+        cdef bint each = self.times >= 0
+        if slot.ndim == 0 and not each:
             self.pointers[k] = &self.scalars[k]
             return None
-        cdef object array = np_empty(shape, DTYPES[<int>slot.dtype])
-        self.view(k, slot, array, PyBUF_WRITABLE)
+        cdef object array = np_empty((self.times, *shape) if each else shape, DTYPES[<int>slot.dtype])
+        self.view(k, slot, array, PyBUF_WRITABLE, each)
         return array
 
-    cdef bint view(self, int k, const Slot *slot, object x, int flags) except -1:
-        """Points slot k at the memory of x, if it is in C order and of the slot's shape and dtype."""
+    cdef bint view(self, int k, const Slot *slot, object x, int flags, bint each) except -1:
+        """Points slot k at the memory of x, if it is in C order and of the slot's shape and dtype; with `each`
+        it has a first axis beside the slot's, an entry for each replay.
+        """
         cdef int i
         cdef Py_buffer *view = &self.views[self.n_views]
         if not try_buffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags):
             return False
         self.n_views += 1
-        if (view.ndim != slot.ndim or strcmp(view.format, FORMATS[<int>slot.dtype]) != 0
-                or <size_t>view.buf % <size_t>view.itemsize != 0):
+        if (view.ndim != slot.ndim + each or strcmp(view.format, FORMATS[<int>slot.dtype]) != 0
+                or <size_t>view.buf % <size_t>view.itemsize != 0 or (each and view.shape[0] != self.times)):
             return False
         for i in range(slot.ndim):
-            if view.shape[i] != slot.shape[i]:
+            if view.shape[each + i] != slot.shape[i]:
                 return False
         self.pointers[k] = view.buf
-        self.nbytes[k] = slot.nbytes
+        self.nbytes[k] = slot.nbytes * (self.times if each else 1)
+        self.moves[k] = slot.nbytes if each else 0
         return True
 
     cdef bint overlaps(self, int k, int start, int stop):
@@ -1246,7 +1303,7 @@ cdef class Replay:
         The leaves of the result that are no outputs.
     """
 
-    cpdef object repeat(self, tuple args, dict kwargs, object out):
+    cpdef object serve(self, tuple args, dict kwargs, object out):
         """The answer to a call; NotImplemented where this recording does not serve it just as it is."""
         cdef list leaves = [], targets = None
         if self.plan is None or self.keywords != (len(kwargs) > 0):
@@ -1296,7 +1353,7 @@ cdef class Caller:
         cdef object answer = self.answer(args, kwargs, out)
         return self.call(args, kwargs, out) if answer is NotImplemented else answer
 
-    def repeat(self, *args):
+    def again(self, *args):
         """The answer to a call like the last ones; NotImplemented to any other."""
         return self.answer(args, {}, None)
 
@@ -1307,7 +1364,7 @@ cdef class Caller:
         if self.statics:
             args = self.wrap(args)
         for replay in recent:
-            result = replay.repeat(args, kwargs, out)
+            result = replay.serve(args, kwargs, out)
             if result is not NotImplemented:
                 if replay is not recent[0]:
                     self.recent = (replay, *[other for other in recent if other is not replay])

@@ -177,7 +177,7 @@ class MLP:
 
     def __call__(self, x):
         """Outputs (out,) or (rows, out); a Var where `x` is one or where a function is being recorded."""
-        answer = self._forward.repeat(self._theta, x)
+        answer = self._forward.again(self._theta, x)
         if answer is not NotImplemented:  # a call like the last one
             return answer
         tape = _core.current()
@@ -187,7 +187,7 @@ class MLP:
 
     def predict(self, X):
         """Raw outputs as an ndarray: (in,) -> (out,), (rows, in) -> (rows, out)."""
-        answer = self._forward.repeat(self._theta, X)
+        answer = self._forward.again(self._theta, X)
         if answer is not NotImplemented:
             return answer
         x = self._read("predict", X)
@@ -298,7 +298,7 @@ class MLP:
 
     def _of_rows(self, function, where, x):
         """The results of a compiled function of (theta, x)."""
-        answer = function.repeat(self._theta, x)  # a call like the last one
+        answer = function.again(self._theta, x)  # a call like the last one
         return function(self._theta, self._read(where, x)) if answer is NotImplemented else answer
 
     @cached_property
@@ -355,7 +355,9 @@ class MLP:
         seed : int, optional
             For the held-out rows and the order; by default the net's own generator is used.
         callbacks : sequence of callable(epoch, history, net)
-            Called after each epoch, epoch = 1, 2 ...; training ends when one returns True.
+            Called after each epoch, epoch = 1, 2 ...; training ends when one returns True.  One that has a
+            method `progress(epoch, done)` hears within long epochs which fraction of the rows is done, 25
+            times a second at most.
         verbose : bool
             Whether to print a line after each epoch.
 
@@ -372,7 +374,9 @@ class MLP:
 
         Notes
         -----
-        An interrupt (Ctrl-C) leaves the weights of the last whole step.
+        The whole batches of an epoch are one C call, which takes its rows from `X` and `y` where they lie,
+        also in a memory map.  An interrupt (Ctrl-C) acts within 100 ms and leaves the weights of the last
+        whole step.
 
         Examples
         --------

@@ -11,8 +11,8 @@ from typing import Any, ParamSpec, overload
 
 import numpy as np
 
-from ._core import Caller, Var, innermost, supported
-from .pytree import Structure, leaf_names, tree_flatten
+from ._core import Caller, Var, current, innermost, supported
+from .pytree import Structure, leaf_names, tree_flatten, tree_map
 from .recording import Program, Static, Trace, count, describe
 from .tape import Tape
 
@@ -55,7 +55,75 @@ class Compiled(Caller):
             if out is not None:
                 raise TypeError("out= cannot receive Vars; call without it inside of a transform")
             return trace.assemble(target.call(trace.tape, trace.operands(leaves)))
-        return self._replay(trace, keywords, tree, leaves, out)
+
+        def run(trace: Trace, operands: list) -> list | None:
+            return trace.program.run(operands, None if out is None else receivers(out, trace))
+
+        return self._replay(trace, keywords, tree, leaves, leaves, run)
+
+    def loop(self, *args: Any, each: Argnums, watch: Callable[[int], object] | None = None) -> Any:
+        """Calls the function again and again as one C call, without Python in between.
+
+        The arguments named in `each` have one more axis in front, and every call takes the next entry.  What
+        is donated goes from call to call; the other arguments are the same for all.
+
+        Parameters
+        ----------
+        args : pytrees of arrays
+        each : int or tuple of int
+            Positions of arguments that are not donated.
+        watch : callable, optional
+            Called every 40 ms or so with the number of calls done.
+
+        Returns
+        -------
+        The function's result: what is donated as the last call leaves it, everything else with an entry for
+        each call.
+
+        Raises
+        ------
+        ValueError
+            Where arguments in `each` differ in length, or no result takes the place of a donated array.
+
+        Notes
+        -----
+        Ctrl-C, or an exception in `watch`, ends the loop within 100 ms; the donated arrays are then those
+        after the last whole call.  Within a function that is transformed or compiled use `wg.scan`.
+
+        Examples
+        --------
+        >>> import numpy as np, wengert as wg
+        >>> add = wg.compile(lambda total, x: (total + x, total * 1), donate_argnums=0)
+        >>> add.loop(np.zeros(2), np.array([[1.0, 2.0], [3.0, 4.0]]), each=1)
+        (array([4., 6.]), array([[0., 0.],
+               [1., 2.]]))
+        """
+        each = _places("each", each)
+        if set(each) & set(self._donate):
+            raise ValueError("loop: an argument in each cannot be donated")
+        first = [tree_map(lambda x: x[0], arg) if k in each else arg for k, arg in enumerate(args)]
+        _, samples, tree = self._flatten(tuple(first), {})
+        _, leaves, _ = self._flatten(args, {})
+        positions = self._leaves_of(each, False, tree)
+        lengths = {len(leaves[k]) for k in positions}
+        if len(lengths) != 1:
+            raise ValueError(f"loop: the arguments in each have {sorted(lengths)} entries, not one length")
+        trace = self._trace(False, tree, samples)
+        if _is_abstract() or not trace.cacheable or any(isinstance(leaf, Var) for leaf in leaves):
+            raise TypeError("loop: it takes and returns arrays; within a transform use wg.scan")
+        missing = self._leaves_of(self._donate, False, tree) - set(trace.donated)
+        if missing:
+            label = self._labels(False, tree)[min(missing)]
+            raise ValueError(
+                f"loop: {label} is donated, but no result of its shape and dtype takes its place; "
+                f"return one, or do not donate it"
+            )
+
+        def run(trace: Trace, operands: list) -> list | None:
+            slots = {slot for slot, leaf in enumerate(trace.traced) if leaf in positions}
+            return trace.program.repeat(operands, max(lengths), slots, watch)
+
+        return self._replay(trace, False, tree, leaves, samples, run)
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
         """The program for such arguments."""
@@ -90,9 +158,10 @@ class Compiled(Caller):
             self._traces.move_to_end(key)
         else:
             self._refuse_objects(keywords, tree, leaves, described)
-            trace = Trace(self._f, keywords, tree, leaves, described, self._donated(keywords, tree))
+            donated = self._leaves_of(self._donate, keywords, tree)
+            trace = Trace(self._f, keywords, tree, leaves, described, donated)
             if self._check:
-                again = Trace(self._f, keywords, tree, leaves, described, self._donated(keywords, tree))
+                again = Trace(self._f, keywords, tree, leaves, described, donated)
                 compare(getattr(self, "__name__", "f"), trace.tape, again.tape)
             trace.key = key
             if trace.cacheable:
@@ -134,34 +203,42 @@ class Compiled(Caller):
                 label = self._labels(keywords, tree)[k]
                 raise TypeError(f"compile: the static {label} cannot be hashed: {error}") from None
 
-    def _donated(self, keywords: bool, tree: Structure) -> set[int]:
-        """The positions, among all leaves, of those of donated arguments."""
+    def _leaves_of(self, argnums: tuple[int, ...], keywords: bool, tree: Structure) -> set[int]:
+        """The positions, among all leaves, of those of some arguments."""
         arguments = tree.children[0].children if keywords else tree.children
         positions, start = set(), 0
         for k, child in enumerate(arguments):
-            if k in self._donate:
+            if k in argnums:
                 positions |= set(range(start, start + child.n_leaves))
             start += child.n_leaves
         return positions
 
-    def _replay(self, trace: Trace, keywords: bool, tree: Structure, leaves: list, out: Any) -> Any:
-        """One replay, whatever the arrays' layout."""
+    def _replay(
+        self, trace: Trace, keywords: bool, tree: Structure, leaves: list, samples: list, run: Callable
+    ) -> Any:
+        """What `run` makes of a recording and its operands, whatever the arrays' layout.
+
+        The samples are the leaves with which the function is recorded.
+        """
         if trace.donated:
             labels = self._labels(keywords, tree)
             for k in trace.donated:
                 refuse_donation(leaves[k], labels[k])
-        targets = None if out is None else receivers(out, trace)
-        outputs = trace.program.run(trace.operands(leaves), targets)
+        outputs = run(trace, trace.operands(leaves))
         if outputs is None:  # some array is strided, big-endian, narrow ...: those are converted
-            outputs = trace.program.run([_in_order(x) for x in trace.operands(leaves)], targets)
+            outputs = run(trace, [_in_order(x) for x in trace.operands(leaves)])
         if outputs is None:  # a captured array has changed its shape or dtype
             self._traces.pop(trace.key, None)
             self.recent = tuple(used for used in self.recent if used is not trace)
-            trace = self._trace(keywords, tree, leaves)
-            targets = None if out is None else receivers(out, trace)
-            outputs = trace.program.run([_in_order(x) for x in trace.operands(leaves)], targets)
+            trace = self._trace(keywords, tree, samples)
+            outputs = run(trace, [_in_order(x) for x in trace.operands(leaves)])
         assert outputs is not None, "a fresh recording fits its own arguments"
         return trace.assemble(outputs)
+
+
+def _is_abstract() -> bool:
+    recording = current()
+    return recording is not None and recording.abstract
 
 
 def _in_order(x: Any) -> Any:

@@ -38,29 +38,33 @@ class LiveBar:
         progress = require("rich.progress", "the live display")
         console = require("rich.console", "the live display").Console(file=stream)
         self.rows, self.epochs = rows, epochs
-        self.progress = progress.Progress(
-            progress.TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+        self.live = progress.Progress(
+            progress.TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
             progress.BarColumn(bar_width=min(max(console.width - TEXT_WIDTH, 4), 30)),
             progress.TextColumn("{task.description}"),
             progress.TextColumn("ETA"),
             progress.TimeRemainingColumn(compact=True),
             console=console,
         )
-        self.task = self.progress.add_task("", total=epochs)
+        self.task = self.live.add_task("", total=epochs, epoch=0)
 
     def __enter__(self):
-        self.progress.start()
+        self.live.start()
         return self
 
     def __exit__(self, *exception):
-        self.progress.stop()
+        self.live.stop()
 
     def __call__(self, epoch, history, net):
         figures = measured(history, self.rows)
         figures.pop("val loss", None)  # so that the line fits 80 columns
         words = (f"{name} [bold]{text}[/bold]" for name, text in figures.items())
-        self.progress.update(self.task, completed=epoch, description="  ".join(words))
+        self.live.update(self.task, completed=epoch, epoch=epoch, description="  ".join(words))
         return False
+
+    def progress(self, epoch, done):
+        """Within an epoch: the bar grows, the figures are still the last epoch's."""
+        self.live.update(self.task, completed=epoch - 1 + done)
 
 
 def measured(history, rows):

@@ -11,6 +11,7 @@ from . import checks
 from .losses import LOSSES, averaged, resolve
 from .optim import Adam
 from .program import compile
+from .pytree import tree_map
 from .transforms import value_and_grad
 
 
@@ -53,14 +54,13 @@ def fit(
         held, x, y = (x[part], y[part]), x[rest], y[rest]
 
     step = compile(_step(net, loss, optimizer), donate_argnums=(0, 1))
-    state, history, started = optimizer.init(net.theta), History(), time.perf_counter()
+    # numbers as arrays, so that a step may overwrite them
+    state = tree_map(lambda leaf: np.array(leaf) if np.ndim(leaf) == 0 else leaf, optimizer.init(net.theta))
+    history, started = History(), time.perf_counter()
     for epoch in range(1, epochs + 1):
         before = net.theta.copy()
-        order, total = (rng.permutation(len(x)) if shuffle else np.arange(len(x))), 0.0
-        for start in range(0, len(x), batch_size):
-            rows = order[start : start + batch_size]
-            net.theta, state, value = step(net.theta, state, x, y, rows)
-            total += float(value) * len(rows)
+        order = rng.permutation(len(x)) if shuffle else np.arange(len(x))
+        state, total = _epoch(step, net, state, (x, y), order, batch_size, epoch, callbacks)
         if not math.isfinite(total) or not np.isfinite(net.theta).all():
             net.theta = before
             raise FloatingPointError(
@@ -139,6 +139,37 @@ def _step(net, loss, optimizer):
         return theta, state, value
 
     return step
+
+
+def _epoch(step, net, state, data, order, batch_size, epoch, callbacks):
+    """Steps over the rows in their order, the whole batches as one C call.
+
+    Returns the optimizer's state and the sum of the rows' losses.
+    """
+    n_whole, rest = divmod(len(order), batch_size)
+    whole = order[: n_whole * batch_size].reshape(n_whole, batch_size)
+    # The first step of all may change the dtypes and shapes of a state; from then on they stay.
+    alone = 1 if epoch == 1 else 0
+    parts = [whole[:alone], whole[alone:], order[len(order) - rest :].reshape(min(rest, 1), rest)]
+    hear = [callback.progress for callback in callbacks if hasattr(callback, "progress")]
+    total, done = 0.0, 0
+
+    def watch(steps):
+        for progress in hear:
+            progress(epoch, (done + steps * batch_size) / len(order))
+
+    for rows in parts:
+        if len(rows) == 1:
+            net.theta, state, value = step(net.theta, state, *data, rows[0])
+        elif len(rows):
+            net.theta, state, value = step.loop(
+                net.theta, state, *data, rows, each=4, watch=watch if hear else None
+            )
+        else:
+            continue
+        total += float(np.sum(value, dtype=float)) * rows.shape[1]
+        done += rows.size
+    return state, total
 
 
 def _rows(net, X, y, loss, names):
