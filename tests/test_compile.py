@@ -384,7 +384,7 @@ def test_the_program_explains_itself():
     g = wg.compile(lambda x: np.sum(np.sin(x) * np.cos(x)))
     program = g.program(np.ones(100))
     assert isinstance(program, wg.Program)
-    assert program.info["nodes"] >= program.info["steps"] >= 2
+    assert program.info["nodes"] >= program.info["steps"] >= 1
     text = program.explain()
     assert text.startswith("1 input, 1 output\n")
     assert f"{program.info['arena_bytes']:,} bytes" in text
@@ -461,7 +461,7 @@ def test_out_and_donation_exclude_one_another():
 
 
 def test_recordings_are_forgotten_by_the_memory_they_hold():
-    g = wg.compile(lambda x: np.sum(np.sin(np.cos(x) * 2.0) * x))
+    g = wg.compile(lambda x: np.sum(np.sin(x)[::-1] * x))  # the sines are kept: they are read from the end
     for n in range(1_000_000, 1_000_020):
         g(np.ones(n))  # keeps some 8 to 16 MB for each shape
     assert 2 <= len(g._traces) < 12

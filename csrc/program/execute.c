@@ -107,6 +107,7 @@ static void run_product(void *context, int part) {
 
 double wg_nanoseconds(const wg_step *step) {
     const wg_array *a = &step->in[0], *out = &step->out;
+    if (step->region) return step->region->cost;
     if (step->op != WG_matmul) {
         double elements = (double)wg_array_size(out);
         for (int i = 0; i < step->n_in; i++) elements += (double)wg_array_size(&step->in[i]);
@@ -148,6 +149,7 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
 
 size_t wg_prepare(const wg_kernels *k, wg_step *step) {
     step->max_parts = wg_most_threads();
+    if (step->region) return wg_region_scratch(step->region);
     if (step->op != WG_matmul) return 0;
     const wg_array *a = &step->in[0], *out = &step->out;
     wg_gemm_scratch_fn need = k->gemm_scratch[out->dtype];
@@ -175,6 +177,7 @@ void wg_explain(const wg_step *step, wg_status status, char *text, size_t size) 
 
 /* ---- dispatch ---------------------------------------------------------------------------------------------- */
 wg_status wg_execute(const wg_kernels *k, wg_step *step) {
+    if (step->region) return wg_execute_region(k, step);
     switch (step->op) {
     case WG_reshape:
     case WG_transpose:

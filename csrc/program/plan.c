@@ -1,6 +1,7 @@
-/* The memory plan.  Every live node that is not a view owns a storage; views share their operand's.  A storage is a
- * result's buffer where that is safe, else a block of the arena that is taken at its definition and given back after
- * its last reader; an elementwise result takes over the block of an operand that dies there. */
+/* The memory plan.  Every node that is not a view owns a storage; views share their root's.  A storage is a result's
+ * buffer where that is safe, else a block of the arena that is taken at its definition and given back after its last
+ * reader; an elementwise result takes over the block of an operand that dies there.  What only a region reads has no
+ * storage: the region keeps it in tiles. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,46 +12,39 @@
 typedef struct {
     wg_place place;
     size_t size; /* bytes */
-    wg_id last;  /* the last step that reads it, 0: none; FOREVER: copied out at the end */
+    wg_id last;  /* the last node of the last step that reads it, 0: none; FOREVER: copied out at the end */
     bool arena;
 } wg_storage;
 
 typedef struct {
-    size_t offset, size;
-} wg_block;
-
-typedef struct {
     wg_program *p;
     wg_tape *t;
-    bool *live;
-    uint32_t *storage; /* by node */
-    int64_t *offset;   /* by node: bytes into its storage */
-    uint32_t *strides; /* by node: interned */
+    wg_window *windows; /* by node */
+    uint32_t *range;    /* by node: its region's place among the ranges, or WG_NONE */
+    bool *escapes;      /* by node: read outside of its region, or an output */
+    uint32_t *storage;  /* by root */
     wg_storage *items;
     uint32_t n_items, cap_items;
-    wg_block *gaps; /* free blocks of the arena, by offset */
-    uint32_t n_gaps, cap_gaps;
-    wg_id *staged; /* by output: WG_NONE, or a copy is needed at the end */
+    wg_arena arena;
+    wg_interface *faces; /* by region */
+    wg_id *staged;       /* by output: WG_NONE, or a copy is needed at the end */
 } wg_planner;
 
 static size_t round_up(size_t size) { return (size + 63) / 64 * 64 + (size == 0 ? 64 : 0); }
 static size_t bytes_of(const wg_tape *t, wg_id id) { return (size_t)wg_size(t, id) * wg_itemsize(t->nodes[id].dtype); }
+static wg_storage *storage_of(const wg_planner *w, wg_id id) { return &w->items[w->storage[w->windows[id].root]]; }
+static bool computes(const wg_planner *w, wg_id id) { return wg_computes(w->t, w->windows, id); }
 
-/* ---- storages ---------------------------------------------------------------------------------------------- */
-static uint32_t contiguous_strides_of(wg_planner *w, wg_id id) {
-    int64_t strides[WG_MAX_NDIM];
-    wg_contiguous_strides(wg_ndim(w->t, id), wg_shape(w->t, id), strides);
-    return wg_intern(&w->t->vectors, wg_ndim(w->t, id), strides);
+/* Time is counted in nodes.  A region reads from its first node on until its last, and writes as long. */
+static wg_id end_of(const wg_planner *w, wg_id id) {
+    return w->range[id] == WG_NONE ? id : w->p->ranges[w->range[id]].hi - 1;
 }
 
+/* ---- storages ---------------------------------------------------------------------------------------------- */
 static wg_status new_storage(wg_planner *w, wg_id id, wg_storage storage) {
-    wg_tape *t = w->t;
-    w->strides[id] = contiguous_strides_of(w, id);
-    if (w->strides[id] == WG_NONE || !wg_grow(&w->items, &w->cap_items, (uint64_t)w->n_items + 1, sizeof *w->items))
-        return wg_no_memory(t);
-    w->offset[id] = 0;
+    if (!wg_grow(&w->items, &w->cap_items, (uint64_t)w->n_items + 1, sizeof *w->items)) return wg_no_memory(w->t);
     w->storage[id] = w->n_items;
-    storage.size = bytes_of(t, id);
+    storage.size = bytes_of(w->t, id);
     w->items[w->n_items++] = storage;
     return WG_OK;
 }
@@ -64,79 +58,85 @@ static wg_status new_constant(wg_planner *w, wg_id id) {
     return new_storage(w, id, (wg_storage){.place = place});
 }
 
-static wg_status view_of_operand(wg_planner *w, wg_id id, bool *is_view) {
-    wg_tape *t = w->t;
-    wg_id x = t->nodes[id].in[0];
-    const int64_t *attrs;
-    int64_t offset, strides[WG_MAX_NDIM];
-    wg_attrs(t, id, &attrs);
-    *is_view = wg_view_op(t->nodes[id].op, attrs, wg_ndim(t, x), wg_shape(t, x), wg_vec(t, w->strides[x]),
-                          wg_ndim(t, id), wg_shape(t, id), &offset, strides);
-    if (!*is_view) return WG_OK;
-    w->strides[id] = wg_intern(&t->vectors, wg_ndim(t, id), strides);
-    if (w->strides[id] == WG_NONE) return wg_no_memory(t);
-    w->storage[id] = w->storage[x];
-    w->offset[id] = w->offset[x] + offset * (int64_t)wg_itemsize(t->nodes[id].dtype);
-    return WG_OK;
-}
-
-/* Steps are the live nodes that compute: neither leaves nor views. */
-static bool is_step(const wg_planner *w, wg_id id) {
-    const wg_node_rec *node = &w->t->nodes[id];
-    if (!w->live[id] || wg_row(node->op)->kind == WG_KIND_LEAF) return false;
-    return !wg_is_view_op(node->op) || w->storage[id] != w->storage[node->in[0]];
-}
-
 static wg_status assign_storages(wg_planner *w) {
     for (wg_id id = 0; id < w->t->len; id++) {
         const wg_node_rec *node = &w->t->nodes[id];
-        bool is_view = false;
         if (node->op == WG_input) {
             wg_place place = {WG_ROOT_INPUTS + (uint32_t)w->t->attrs[node->attrs + 1], 0};
             WG_TRY(new_storage(w, id, (wg_storage){.place = place}));
-            continue;
-        }
-        if (!w->live[id]) continue;
-        if (node->op == WG_constant) {
+        } else if (node->op == WG_constant) {
             WG_TRY(new_constant(w, id));
-            continue;
+        } else if (computes(w, id)) {
+            WG_TRY(new_storage(w, id, (wg_storage){.arena = w->range[id] == WG_NONE || w->escapes[id]}));
+            if (!w->items[w->n_items - 1].arena) continue;
+            size_t size = round_up(bytes_of(w->t, id)), *sum = &w->p->value_size;
+            *sum = size > SIZE_MAX - *sum ? SIZE_MAX : *sum + size;
         }
-        if (wg_is_view_op(node->op)) WG_TRY(view_of_operand(w, id, &is_view));
-        if (is_view) continue;
-        WG_TRY(new_storage(w, id, (wg_storage){.arena = true}));
-        size_t size = round_up(bytes_of(w->t, id)), *sum = &w->p->value_size;
-        *sum = size > SIZE_MAX - *sum ? SIZE_MAX : *sum + size;
     }
     for (wg_id id = 0; id < w->t->len; id++) {
-        if (!is_step(w, id)) continue;
+        if (!computes(w, id)) continue;
         const wg_id *in;
         int n = wg_operands(w->t, id, &in);
-        for (int k = 0; k < n; k++) w->items[w->storage[in[k]]].last = id;
+        for (int k = 0; k < n; k++) storage_of(w, in[k])->last = end_of(w, id);
     }
     return WG_OK;
+}
+
+static void find_escapes(wg_planner *w) {
+    for (wg_id id = 0; id < w->t->len; id++) {
+        if (!computes(w, id)) continue;
+        const wg_id *in;
+        int n = wg_operands(w->t, id, &in);
+        for (int k = 0; k < n; k++) {
+            const wg_id root = w->windows[in[k]].root;
+            if (w->range[root] != w->range[id] || w->range[id] == WG_NONE) w->escapes[root] = true;
+        }
+    }
+    for (uint32_t k = 0; k < w->t->n_outputs; k++) w->escapes[w->windows[w->t->outputs[k]].root] = true;
+    for (wg_id id = 0; id < w->t->len; id++) { /* sums over rows are whole only outside */
+        int64_t rows;
+        if (w->range[id] != WG_NONE && computes(w, id) && wg_sums_rows(wg_role_of(w->t, w->windows, id, &rows)))
+            w->escapes[id] = true;
+    }
 }
 
 /* ---- writing over an operand ------------------------------------------------------------------------------- */
 static bool is_whole(const wg_planner *w, wg_id id) { /* the node is its storage, element by element */
-    const wg_tape *t = w->t;
-    wg_array x = {.shape = wg_shape(t, id), .strides = wg_vec(t, w->strides[id]), .ndim = wg_ndim(t, id)};
-    return w->offset[id] == 0 && bytes_of(t, id) == w->items[w->storage[id]].size && wg_array_contiguous(&x);
+    const wg_array x = wg_window_array(w->t, w->windows, id);
+    return w->windows[id].offset == 0 && bytes_of(w->t, id) == storage_of(w, id)->size && wg_array_contiguous(&x);
 }
 
-/* May step `id` write its result over a storage that it reads?  Yes when it reads each element before it writes the
- * same one: elementwise, every read of the storage whole; or changing a part of operand 0. */
-static bool may_overwrite(const wg_planner *w, wg_id id, uint32_t storage) {
+/* Does node `reader` read the storage only element by element, as node `writer` writes its result? */
+static bool reads_alike(const wg_planner *w, wg_id reader, wg_id writer, const wg_storage *storage) {
     const wg_tape *t = w->t;
-    int op = t->nodes[id].op;
     const wg_id *in;
-    int n = wg_operands(t, id, &in);
-    bool changes = op == WG_slice_add || op == WG_index_add || op == WG_slice_set || op == WG_index_set;
-    if (!changes && !wg_is_elementwise(wg_row(op)->kind) && op != WG_where) return false;
+    int n = wg_operands(t, reader, &in), op = t->nodes[reader].op;
+    const bool changes = op == WG_slice_add || op == WG_index_add || op == WG_slice_set || op == WG_index_set;
+    const bool elementwise = wg_is_elementwise(wg_row(op)->kind) || op == WG_where;
     for (int k = 0; k < n; k++) {
-        if (w->storage[in[k]] != storage) continue;
-        if (changes && k > 0) return false;
-        if (!is_whole(w, in[k]) || wg_size(t, in[k]) != wg_size(t, id)) return false;
-        if (wg_itemsize(t->nodes[in[k]].dtype) != wg_itemsize(t->nodes[id].dtype)) return false;
+        if (storage_of(w, in[k]) != storage) continue;
+        if (changes ? k > 0 : !elementwise) return false;
+        if (!is_whole(w, in[k]) || wg_size(t, in[k]) != wg_size(t, writer)) return false;
+        if (wg_size(t, reader) != wg_size(t, writer)) return false;
+        if (wg_itemsize(t->nodes[in[k]].dtype) != wg_itemsize(t->nodes[writer].dtype)) return false;
+    }
+    return true;
+}
+
+/* May node `id` write its result over a storage that its step reads?  Yes when each element is read before the same
+ * one is written.  A region does so block by block, if nothing behind `id` reads the storage. */
+static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *storage) {
+    if (w->range[id] == WG_NONE) return reads_alike(w, id, id, storage);
+    const wg_range *range = &w->p->ranges[w->range[id]];
+    int64_t rows;
+    if (wg_role_of(w->t, w->windows, id, &rows) != WG_ROLE_MAP) return false;
+    for (wg_id reader = range->lo; reader < range->hi; reader++) {
+        if (!computes(w, reader)) continue;
+        if (reader <= id && !reads_alike(w, reader, id, storage)) return false;
+        const wg_id *in;
+        int n = wg_operands(w->t, reader, &in);
+        for (int k = 0; reader > id && k < n; k++)
+            if (storage_of(w, in[k]) == storage) return false;
     }
     return true;
 }
@@ -144,20 +144,16 @@ static bool may_overwrite(const wg_planner *w, wg_id id, uint32_t storage) {
 /* ---- results ----------------------------------------------------------------------------------------------- */
 static uint32_t root_of_output(const wg_planner *w, uint32_t k) { return WG_ROOT_INPUTS + w->t->n_inputs + k; }
 
-static wg_id input_storage(const wg_planner *w, int32_t slot) { return w->storage[w->t->inputs[slot]]; }
-
 /* Output k computed straight into its buffer: it owns a storage, and if the buffer is a donated input's, that input is
  * not read any more. */
 static bool claim(wg_planner *w, uint32_t k, int32_t alias) {
-    wg_id id = w->t->outputs[k];
-    wg_storage *own = &w->items[w->storage[id]];
+    const wg_id id = w->t->outputs[k], root = w->windows[id].root;
+    wg_storage *own = storage_of(w, id);
     if (!own->arena || !is_whole(w, id)) return false;
     if (alias >= 0) {
-        uint32_t donated = input_storage(w, alias);
-        wg_id definition = id;
-        while (!is_step(w, definition)) definition = w->t->nodes[definition].in[0]; /* past views */
-        wg_id last = w->items[donated].last;
-        if (last > definition || (last == definition && !may_overwrite(w, definition, donated))) return false;
+        const wg_storage *donated = storage_of(w, w->t->inputs[alias]);
+        const wg_id end = end_of(w, root);
+        if (donated->last > end || (donated->last == end && !may_overwrite(w, root, donated))) return false;
     }
     own->arena = false;
     own->place = (wg_place){root_of_output(w, k), 0};
@@ -167,110 +163,70 @@ static bool claim(wg_planner *w, uint32_t k, int32_t alias) {
 static wg_status place_results(wg_planner *w, const int32_t *alias) {
     wg_tape *t = w->t;
     for (uint32_t k = 0; k < t->n_outputs; k++) { /* outputs that are inputs or constants are copied at the end */
-        if (contiguous_strides_of(w, t->outputs[k]) == WG_NONE) return wg_no_memory(t);
-        wg_storage *own = &w->items[w->storage[t->outputs[k]]];
+        if (wg_contiguous(t, t->outputs[k]) == WG_NONE) return wg_no_memory(t);
+        wg_storage *own = storage_of(w, t->outputs[k]);
         if (!own->arena) own->last = FOREVER;
     }
     for (uint32_t k = 0; k < t->n_outputs; k++) {
         w->staged[k] = WG_NONE;
         if (claim(w, k, alias ? alias[k] : -1)) continue;
-        w->items[w->storage[t->outputs[k]]].last = FOREVER;
+        storage_of(w, t->outputs[k])->last = FOREVER;
         w->staged[k] = t->outputs[k];
     }
     return WG_OK;
 }
 
 /* ---- the arena --------------------------------------------------------------------------------------------- */
-static void remove_gap(wg_planner *w, uint32_t at) {
-    w->n_gaps--;
-    memmove(w->gaps + at, w->gaps + at + 1, (w->n_gaps - at) * sizeof *w->gaps);
-}
-
-static bool give_back(wg_planner *w, wg_block block) {
-    uint32_t at = 0;
-    while (at < w->n_gaps && w->gaps[at].offset < block.offset) at++;
-    if (!wg_grow(&w->gaps, &w->cap_gaps, (uint64_t)w->n_gaps + 1, sizeof *w->gaps)) return false;
-    memmove(w->gaps + at + 1, w->gaps + at, (w->n_gaps - at) * sizeof *w->gaps);
-    w->gaps[at] = block;
-    w->n_gaps++;
-    wg_block *gap = &w->gaps[at]; /* merge with the next, then with the one before */
-    if (at + 1 < w->n_gaps && gap->offset + gap->size == gap[1].offset) {
-        gap->size += gap[1].size;
-        remove_gap(w, at + 1);
-    }
-    if (at > 0 && gap[-1].offset + gap[-1].size == gap->offset) {
-        gap[-1].size += gap->size;
-        remove_gap(w, at);
-    }
-    return true;
-}
-
 static wg_status too_big(wg_planner *w) {
     return wg_fail(w->t, WG_MEMORY_ERROR, "the plan's intermediates do not fit in memory");
 }
 
-/* Lets the arena end at `end` bytes, if there can be such an arena. */
-static bool extend_arena(wg_planner *w, size_t start, size_t size) {
-    if (size > PTRDIFF_MAX - start) return false;
-    w->p->arena_size = start + size;
-    return true;
+/* An operand's block that dies at this step and that the result of `id` may take over. */
+static wg_storage *dying_operand(const wg_planner *w, wg_id id, size_t size) {
+    const wg_range alone = {id, id + 1, 0}, *range = w->range[id] == WG_NONE ? &alone : &w->p->ranges[w->range[id]];
+    for (wg_id reader = range->lo; reader <= id; reader++) {
+        const wg_id *in;
+        int n = computes(w, reader) ? wg_operands(w->t, reader, &in) : 0;
+        for (int k = 0; k < n; k++) {
+            wg_storage *x = storage_of(w, in[k]);
+            if (x->arena && x->last == range->hi - 1 && x->size == size && may_overwrite(w, id, x)) return x;
+        }
+    }
+    return NULL;
 }
 
-/* The smallest gap that holds the size; else the arena grows, by way of a gap at its end if there is one. */
-static wg_status take(wg_planner *w, size_t size, int64_t *place) {
-    uint32_t best = WG_NONE;
-    for (uint32_t i = 0; i < w->n_gaps; i++)
-        if (w->gaps[i].size >= size && (best == WG_NONE || w->gaps[i].size < w->gaps[best].size)) best = i;
-    size_t end = w->p->arena_size;
-    const wg_block *last = w->n_gaps ? &w->gaps[w->n_gaps - 1] : NULL;
-    if (best == WG_NONE && last && last->offset + last->size == end) {
-        best = w->n_gaps - 1;
-        if (!extend_arena(w, last->offset, size)) return too_big(w);
-        w->gaps[best].size = size;
-    } else if (best == WG_NONE) {
-        *place = (int64_t)end;
-        return extend_arena(w, end, size) ? WG_OK : too_big(w);
+static wg_status place_node(wg_planner *w, wg_id id) {
+    wg_storage *own = storage_of(w, id);
+    if (!own->arena) return WG_OK;
+    wg_storage *heir = dying_operand(w, id, own->size);
+    if (heir) {
+        own->place = heir->place;
+        heir->last = FOREVER; /* its block is not given back here */
+        return WG_OK;
     }
-    *place = (int64_t)w->gaps[best].offset;
-    w->gaps[best].offset += size;
-    w->gaps[best].size -= size;
-    if (w->gaps[best].size == 0) remove_gap(w, best);
+    size_t offset;
+    if (!wg_arena_take(&w->arena, round_up(own->size), &offset)) return too_big(w);
+    own->place = (wg_place){WG_ROOT_ARENA, (int64_t)offset};
     return WG_OK;
 }
 
-/* An operand's block that dies at this step and that the result may take over; WG_NONE if there is none. */
-static uint32_t dying_operand(const wg_planner *w, wg_id id, size_t size) {
-    const wg_id *in;
-    int n = wg_operands(w->t, id, &in);
-    for (int k = 0; k < n; k++) {
-        uint32_t storage = w->storage[in[k]];
-        const wg_storage *x = &w->items[storage];
-        if (x->arena && x->last == id && x->size == size && may_overwrite(w, id, storage)) return storage;
-    }
-    return WG_NONE;
-}
-
 static wg_status plan_arena(wg_planner *w) {
-    for (wg_id id = 0; id < w->t->len; id++) {
-        if (!is_step(w, id)) continue;
-        wg_storage *own = &w->items[w->storage[id]];
-        uint32_t heir = own->arena ? dying_operand(w, id, own->size) : WG_NONE;
-        if (heir != WG_NONE) {
-            own->place = w->items[heir].place;
-        } else if (own->arena) {
-            own->place.root = WG_ROOT_ARENA;
-            WG_TRY(take(w, round_up(own->size), &own->place.offset));
-        }
-        const wg_id *in;
-        int n = wg_operands(w->t, id, &in);
-        for (int k = 0; k < n; k++) {
-            wg_storage *x = &w->items[w->storage[in[k]]];
-            if (!x->arena || x->last != id) continue;
-            x->last = FOREVER; /* given back once */
-            if (w->storage[in[k]] == heir) continue;
-            if (!give_back(w, (wg_block){(size_t)x->place.offset, round_up(x->size)})) return wg_no_memory(w->t);
+    for (wg_id id = 0, hi; id < w->t->len; id = hi) {
+        hi = end_of(w, id) + 1;
+        for (wg_id k = id; k < hi; k++)
+            if (computes(w, k)) WG_TRY(place_node(w, k));
+        for (wg_id k = id; k < hi; k++) {
+            const wg_id *in;
+            int n = computes(w, k) ? wg_operands(w->t, k, &in) : 0;
+            for (int j = 0; j < n; j++) {
+                wg_storage *x = storage_of(w, in[j]);
+                if (!x->arena || x->last != hi - 1) continue;
+                x->last = FOREVER; /* given back once */
+                if (!wg_arena_give(&w->arena, (size_t)x->place.offset, round_up(x->size))) return wg_no_memory(w->t);
+            }
         }
     }
+    w->p->arena_size = w->arena.size;
     return WG_OK;
 }
 
@@ -285,15 +241,10 @@ static wg_status add_array(wg_planner *w, wg_array array, wg_place place) {
     return WG_OK;
 }
 
-static wg_status add_node_array(wg_planner *w, wg_id id, uint32_t strides) {
-    const wg_tape *t = w->t;
-    wg_place place = w->items[w->storage[id]].place;
-    place.offset += w->offset[id];
-    wg_array array = {.shape = wg_shape(t, id),
-                      .strides = wg_vec(t, strides),
-                      .ndim = wg_ndim(t, id),
-                      .dtype = (wg_dtype)t->nodes[id].dtype};
-    return add_array(w, array, place);
+static wg_status add_node_array(wg_planner *w, wg_id id) {
+    wg_place place = storage_of(w, id)->place;
+    place.offset += w->windows[id].offset * (int64_t)wg_itemsize(w->t->nodes[id].dtype);
+    return add_array(w, wg_window_array(w->t, w->windows, id), place);
 }
 
 static wg_status add_step(wg_planner *w, wg_step step) {
@@ -305,26 +256,40 @@ static wg_status add_step(wg_planner *w, wg_step step) {
 
 static wg_status add_node(wg_planner *w, wg_id id) {
     const wg_id *in;
-    wg_step step = {.op = w->t->nodes[id].op, .n_in = wg_operands(w->t, id, &in)};
+    wg_step step = {.op = w->t->nodes[id].op, .n_in = wg_operands(w->t, id, &in), .n_out = 1};
     step.n_attr = wg_attrs(w->t, id, &step.attrs);
-    for (int k = 0; k < step.n_in; k++) WG_TRY(add_node_array(w, in[k], w->strides[in[k]]));
-    WG_TRY(add_node_array(w, id, w->strides[id]));
+    for (int k = 0; k < step.n_in; k++) WG_TRY(add_node_array(w, in[k]));
+    WG_TRY(add_node_array(w, id));
     return add_step(w, step);
+}
+
+static wg_status add_region(wg_planner *w, uint32_t range) {
+    const wg_interface *face = &w->faces[range];
+    for (uint32_t k = 0; k < face->n_operands; k++) WG_TRY(add_node_array(w, face->operands[k]));
+    for (uint32_t k = 0; k < face->n_results; k++) WG_TRY(add_node_array(w, face->results[k]));
+    return add_step(w, (wg_step){.op = WG_call,
+                                 .region = w->p->regions[range],
+                                 .n_in = (int)face->n_operands,
+                                 .n_out = (int)face->n_results});
 }
 
 /* ---- final copies ------------------------------------------------------------------------------------------ */
 /* Copies node `id` (from == NULL), or its contiguous copy at *from, to the contiguous place `to`. */
 static wg_status add_copy(wg_planner *w, wg_id id, const wg_place *from, wg_place to) {
-    uint32_t contiguous = contiguous_strides_of(w, id); /* interned by place_results: vectors do not move here */
-    WG_TRY(add_node_array(w, id, from ? contiguous : w->strides[id]));
-    if (from) w->p->places[w->p->n_arrays - 1] = *from;
-    WG_TRY(add_node_array(w, id, contiguous));
-    w->p->places[w->p->n_arrays - 1] = to;
-    return add_step(w, (wg_step){.op = WG_copy, .n_in = 1});
+    /* the contiguous strides were interned by place_results: vectors do not move here */
+    const wg_array source = wg_window_array(w->t, w->windows, id);
+    wg_array contiguous = source;
+    contiguous.strides = wg_vec(w->t, wg_contiguous(w->t, id));
+    if (from)
+        WG_TRY(add_array(w, contiguous, *from));
+    else
+        WG_TRY(add_node_array(w, id));
+    WG_TRY(add_array(w, contiguous, to));
+    return add_step(w, (wg_step){.op = WG_copy, .n_in = 1, .n_out = 1});
 }
 
 static bool is_input(const wg_planner *w, wg_id id) {
-    uint32_t root = w->items[w->storage[id]].place.root;
+    uint32_t root = storage_of(w, id)->place.root;
     return root >= WG_ROOT_INPUTS && root < root_of_output(w, 0);
 }
 
@@ -336,13 +301,15 @@ static wg_status add_final_copies(wg_planner *w, const int32_t *alias) {
     for (uint32_t k = 0; k < t->n_outputs; k++) {
         wg_id id = w->staged[k];
         if (id == WG_NONE || !alias || !is_input(w, id)) continue;
-        uint32_t root = w->items[w->storage[id]].place.root;
+        uint32_t root = storage_of(w, id)->place.root;
         if (alias[k] >= 0 && root == WG_ROOT_INPUTS + (uint32_t)alias[k] && is_whole(w, id)) {
             w->staged[k] = WG_NONE; /* a donated argument that comes back as it is */
             continue;
         }
+        const size_t size = round_up(bytes_of(t, id));
         WG_TRY(add_copy(w, id, NULL, (wg_place){WG_ROOT_ARENA, (int64_t)w->p->arena_size}));
-        if (!extend_arena(w, w->p->arena_size, round_up(bytes_of(t, id)))) return too_big(w);
+        if (size > PTRDIFF_MAX - w->p->arena_size) return too_big(w);
+        w->p->arena_size += size;
     }
     for (uint32_t k = 0; k < t->n_outputs; k++) {
         wg_id id = w->staged[k];
@@ -365,32 +332,52 @@ static void finish(wg_program *p, const int32_t *alias) {
     for (uint32_t i = 0; i < p->n_steps; i++) {
         wg_step *step = &p->steps[i];
         step->in = p->arrays + at;
-        at += (uint32_t)step->n_in + 1;
-        step->out = p->arrays[at - 1];
+        step->out = p->arrays[at + (uint32_t)step->n_in];
         size_t need = wg_prepare(k, step);
         if (need > p->scratch_size) p->scratch_size = need;
-        uint32_t root = p->places[at - 1].root, first = WG_ROOT_INPUTS + p->flat->n_inputs;
-        if (alias && root >= first && alias[root - first] >= 0 && p->first_write > i) p->first_write = i;
+        for (int result = 0; result < step->n_out; result++) {
+            uint32_t root = p->places[at + (uint32_t)(step->n_in + result)].root,
+                     first = WG_ROOT_INPUTS + p->flat->n_inputs;
+            if (alias && root >= first && alias[root - first] >= 0 && p->first_write > i) p->first_write = i;
+        }
+        at += (uint32_t)(step->n_in + step->n_out);
         step->looks = since > often;
         since = (step->looks ? 0 : since) + wg_nanoseconds(step);
     }
 }
 
+static wg_status prepare(wg_planner *w) {
+    wg_program *p = w->p;
+    const size_t n = (size_t)w->t->len + 1, n_ranges = (size_t)p->n_ranges + 1;
+    w->windows = malloc(n * sizeof *w->windows);
+    w->range = malloc(n * sizeof *w->range);
+    w->escapes = calloc(n, sizeof *w->escapes);
+    w->storage = malloc(n * sizeof *w->storage);
+    w->staged = malloc(((size_t)w->t->n_outputs + 1) * sizeof *w->staged);
+    w->faces = calloc(n_ranges, sizeof *w->faces);
+    p->regions = calloc(n_ranges, sizeof *p->regions);
+    if (!w->windows || !w->range || !w->escapes || !w->storage || !w->staged || !w->faces || !p->regions)
+        return wg_no_memory(w->t);
+    memset(w->range, 0xff, n * sizeof *w->range);
+    for (uint32_t k = 0; k < p->n_ranges; k++)
+        for (wg_id id = p->ranges[k].lo; id < p->ranges[k].hi; id++) w->range[id] = k;
+    return wg_find_windows(w->t, w->windows);
+}
+
 static wg_status plan(wg_planner *w, const int32_t *alias) {
     wg_tape *t = w->t;
-    size_t n = (size_t)t->len + 1;
-    w->live = malloc(n * sizeof *w->live);
-    w->storage = malloc(n * sizeof *w->storage);
-    w->offset = malloc(n * sizeof *w->offset);
-    w->strides = malloc(n * sizeof *w->strides);
-    w->staged = malloc(((size_t)t->n_outputs + 1) * sizeof *w->staged);
-    if (!w->live || !w->storage || !w->offset || !w->strides || !w->staged) return wg_no_memory(t);
-    wg_mark_live(t, w->live);
+    WG_TRY(prepare(w));
+    find_escapes(w);
     WG_TRY(assign_storages(w));
+    for (uint32_t k = 0; k < w->p->n_ranges; k++)
+        WG_TRY(wg_region_new(t, w->windows, w->escapes, w->p->ranges[k], &w->p->regions[k], &w->faces[k]));
     WG_TRY(place_results(w, alias));
     WG_TRY(plan_arena(w));
-    for (wg_id id = 0; id < t->len; id++)
-        if (is_step(w, id)) WG_TRY(add_node(w, id));
+    for (wg_id id = 0; id < t->len; id++) {
+        const uint32_t range = w->range[id];
+        if (range == WG_NONE && computes(w, id)) WG_TRY(add_node(w, id));
+        if (range != WG_NONE && id == w->p->ranges[range].lo) WG_TRY(add_region(w, range));
+    }
     WG_TRY(add_final_copies(w, alias));
     finish(w->p, alias);
     return WG_OK;
@@ -399,12 +386,17 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
 wg_status wg_plan(wg_program *p, const int32_t *alias) {
     wg_planner w = {.p = p, .t = p->flat};
     wg_status status = plan(&w, alias);
-    free(w.live);
+    for (uint32_t k = 0; w.faces && k < p->n_ranges; k++) {
+        free(w.faces[k].operands);
+        free(w.faces[k].results);
+    }
+    free(w.windows);
+    free(w.range);
+    free(w.escapes);
     free(w.storage);
-    free(w.offset);
-    free(w.strides);
     free(w.items);
-    free(w.gaps);
+    free(w.arena.gaps);
+    free(w.faces);
     free(w.staged);
     return status;
 }

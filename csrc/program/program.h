@@ -47,6 +47,8 @@ typedef struct {
     const wg_array *in;
     wg_array out; /* C-contiguous; for ops that change a part of in[0] its data may be in[0]'s */
     const int64_t *attrs;
+    const struct wg_region *region; /* a region's step; its n_out results stand behind its operands */
+    int n_out;
     void *scratch;         /* wg_prepare's bytes, 64-byte aligned */
     int max_parts;         /* that scratch was sized for */
     bool looks;            /* much has been done since the last look at the watch */
@@ -78,6 +80,132 @@ wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step);
 /* Where d_<op>_<k> and the other elementwise kernels expect their operands; returns their number. */
 int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4]);
 
+/* ---- views.c: where a node's elements lie ------------------------------------------------------------------ */
+typedef struct {
+    wg_id root;       /* the node whose elements they are: itself, unless it is a view */
+    int64_t offset;   /* elements from the root's first one */
+    uint32_t strides; /* interned; of a root: contiguous */
+} wg_window;
+wg_status wg_find_windows(wg_tape *t, wg_window *windows);                      /* of all nodes */
+uint32_t wg_contiguous(wg_tape *t, wg_id id);                                   /* strides; WG_NONE if out of memory */
+wg_array wg_window_array(const wg_tape *t, const wg_window *windows, wg_id id); /* without data */
+/* Is the node neither a leaf nor a view? */
+bool wg_computes(const wg_tape *t, const wg_window *windows, wg_id id);
+
+/* ---- arena.c: a plan of blocks ----------------------------------------------------------------------------- */
+typedef struct {
+    size_t offset, size;
+} wg_block;
+typedef struct {
+    wg_block *gaps; /* free blocks, by offset; the owner frees them */
+    uint32_t n_gaps, cap_gaps;
+    size_t size; /* of the arena so far */
+} wg_arena;
+/* The smallest gap that holds the size, else new room at the end.  False: too big, or out of memory. */
+bool wg_arena_take(wg_arena *a, size_t size, size_t *offset);
+bool wg_arena_give(wg_arena *a, size_t offset, size_t size);
+
+/* ---- role.c: what a node can do in a region ---------------------------------------------------------------- */
+/* A region runs its nodes over one block of rows after the other, rows being the first axis of the values. */
+typedef enum {
+    WG_ROLE_NONE,
+    WG_ROLE_MAP,     /* elementwise */
+    WG_ROLE_FOLD,    /* a reduction within each row */
+    WG_ROLE_PRODUCT, /* (rows, k) times a matrix (k, n) that is the same for all rows */
+    WG_ROLE_TOTAL,   /* the sum of all elements */
+    WG_ROLE_COLUMNS, /* the sum over the rows */
+    WG_ROLE_OUTER    /* (k, rows) times (rows, n): a sum over the rows as well */
+} wg_role;
+wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows);
+/* Its result is whole only after the last block. */
+bool wg_sums_rows(wg_role role);
+/* Can a node of this role read its operand, if the region computes that, block by block? */
+bool wg_streams(const wg_tape *t, const wg_window *windows, wg_id id, wg_role role, int operand, int64_t rows);
+/* Row r of node `id`, along the axis, lies in row r of its root. */
+bool wg_row_aligned(const wg_tape *t, const wg_window *window, wg_id id, int64_t rows, int axis);
+/* The kernel of an elementwise op or cast; NULL for any other node. */
+wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id);
+
+typedef struct { /* nodes lo..hi-1 of a flat tape run together, in blocks of rows */
+    wg_id lo, hi;
+    int64_t rows;
+} wg_range;
+
+/* ---- region.c, run_region.c -------------------------------------------------------------------------------- */
+typedef struct { /* where a block of rows finds an array */
+    enum {
+        WG_SLOT_ARRAY, /* one of the step's arrays, operands before results */
+        WG_SLOT_TILE,  /* memory for one block; base and size are for each row of it */
+        WG_SLOT_FILL,  /* made before the first block and the same for all: a repeated or turned operand */
+        WG_SLOT_SUM    /* a result that all blocks add to */
+    } kind;
+    bool result;     /* WG_SLOT_ARRAY, WG_SLOT_SUM: the array is a result */
+    uint32_t array;  /* operand or result number */
+    int64_t base;    /* bytes */
+    int64_t per_row; /* bytes by which it moves on with each row */
+} wg_slot;
+
+typedef struct {          /* an operand as it is read: broadcast, turned or sliced */
+    uint32_t array, slot; /* of a fill: which operand, and where it goes */
+    uint32_t shape, strides;
+    int64_t offset; /* elements */
+} wg_reading;
+
+typedef struct {                  /* what a micro-op knows beside its slots, by role */
+    double params[WG_MAX_PARAMS]; /* MAP */
+    wg_gemm gemm;                 /* PRODUCT, OUTER, COLUMNS: all but pointers and rows */
+    wg_reading reading;           /* gathers */
+    int op;                       /* FOLD, TOTAL */
+    wg_dtype dtype;               /* of the operands */
+    int64_t extent;               /* FOLD: elements that make one result */
+} wg_detail;
+
+typedef struct { /* one node, for a block of rows */
+    uint8_t role;
+    bool gathers;     /* instead of computing: brings an operand into the order in which the next micro-op wants it */
+    uint8_t moves[4]; /* MAP: bytes by which the operands move on with each element, 0 for fills */
+    uint8_t out_size; /* MAP: bytes of an element of the result */
+    wg_map_fn map;
+    uint32_t in[4], out; /* slots */
+    uint32_t detail;
+    int64_t width; /* elements of the result for each row */
+    int64_t chunk; /* MAP: how many elements its fills hold; 0: it reads none */
+} wg_micro;
+
+typedef struct { /* a sum over the rows */
+    uint32_t slot;
+    int64_t size; /* elements */
+    wg_map_fn add;
+} wg_sum;
+
+struct wg_region {
+    const wg_tape *t; /* owns shapes and strides */
+    wg_micro *code;
+    wg_detail *details;
+    wg_slot *slots;
+    wg_reading *fills;
+    wg_sum *sums;
+    uint32_t n_code, n_details, n_slots, n_fills, n_sums;
+    uint32_t cap_code, cap_details, cap_slots, cap_fills, cap_sums;
+    int64_t rows, block; /* rows in all, and at most in a block */
+    int groups;          /* of rows, each with sums of its own, added in a fixed tree */
+    size_t fill_bytes, tile_bytes, gemm_bytes, sum_bytes; /* fills for all; for each group: the rest */
+    double cost;                                          /* nanoseconds on one thread, about */
+};
+typedef struct wg_region wg_region;
+
+/* Which nodes a region's step reads (as they are read, maybe views) and which it makes. */
+typedef struct {
+    wg_id *operands, *results; /* freed by the caller */
+    uint32_t n_operands, n_results, cap_operands, cap_results;
+} wg_interface;
+/* escapes[id]: somebody outside reads the node. */
+wg_status wg_region_new(wg_tape *t, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
+                        wg_interface *face);
+void wg_region_free(wg_region *r);
+size_t wg_region_scratch(const wg_region *r);
+wg_status wg_execute_region(const wg_kernels *k, wg_step *step);
+
 /* ---- programs ---------------------------------------------------------------------------------------------- */
 typedef struct { /* an array whose memory is known only at replay: base[root] + offset */
     uint32_t root;
@@ -91,7 +219,10 @@ struct wg_program {
     wg_array *arrays; /* operands and result of every step, in order */
     wg_place *places; /* of every array */
     uint32_t n_steps, cap_steps, n_arrays, cap_arrays, cap_places;
-    uint32_t n_inputs, n_outputs;
+    uint32_t n_inputs, n_outputs, nodes; /* nodes: as recorded, calls inlined */
+    wg_range *ranges;                    /* of the nodes that run as regions, in order */
+    wg_region **regions;                 /* by range */
+    uint32_t n_ranges;
     char **bases; /* by root; inputs and outputs filled in at replay */
     char *arena, *scratch;
     int64_t *constants; /* 8 bytes each */
@@ -107,6 +238,8 @@ struct wg_program {
 wg_tape *wg_flatten(wg_tape *t);
 /* lower.c: live[id] = an output depends on it. */
 void wg_mark_live(const wg_tape *flat, bool *live);
+/* fuse.c: writes p->flat anew, without dead nodes, the nodes of each region side by side, and fills p->ranges. */
+wg_status wg_fuse(wg_program *p);
 /* plan.c: steps, places and sizes of p->flat. */
 wg_status wg_plan(wg_program *p, const int32_t *alias);
 

@@ -29,7 +29,8 @@ wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out) {
     wg_program *p = calloc(1, sizeof *p);
     if (!p) return wg_no_memory(t);
     p->flat = wg_flatten(t);
-    wg_status status = p->flat ? wg_plan(p, alias) : WG_MEMORY_ERROR;
+    wg_status status = p->flat ? wg_fuse(p) : WG_MEMORY_ERROR;
+    if (status == WG_OK) status = wg_plan(p, alias);
     if (status == WG_OK) status = allocate(p);
     if (status == WG_OK) return *out = p, WG_OK;
     if (p->flat) wg_fail(t, status, "%s", p->flat->error);
@@ -40,6 +41,9 @@ wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out) {
 void wg_program_release(wg_program *p) {
     if (!p) return;
     wg_tape_release(p->flat);
+    for (uint32_t k = 0; p->regions && k < p->n_ranges; k++) wg_region_free(p->regions[k]);
+    free(p->regions);
+    free(p->ranges);
     free(p->steps);
     free(p->arrays);
     free(p->places);
@@ -67,7 +71,7 @@ static wg_status run_steps(wg_program *p, wg_watch *watch, char *message, size_t
         wg_step *step = &p->steps[i];
         step->watch = i < p->first_write ? watch : NULL;
         if (step->looks && wg_stops(step->watch)) return WG_INTERRUPTED;
-        step->out.data = step->in[step->n_in].data; /* the result is the array behind the operands */
+        step->out.data = step->in[step->n_in].data; /* the results are the arrays behind the operands */
         wg_status status = wg_execute(k, step);
         if (status == WG_OK) continue;
         if (status != WG_INTERRUPTED) wg_explain(step, status, message, message_size);
@@ -127,7 +131,7 @@ wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *output
 }
 
 void wg_program_describe(const wg_program *p, wg_program_info *info) {
-    *info = (wg_program_info){.nodes = p->flat->len,
+    *info = (wg_program_info){.nodes = p->nodes,
                               .steps = p->n_steps,
                               .arena_bytes = p->arena_size,
                               .scratch_bytes = p->scratch_size,

@@ -1,0 +1,259 @@
+/* Fusion: nodes that walk the same rows are gathered into regions, each a loop over blocks of rows, and the tape is
+ * written anew with the nodes of a region side by side.
+ *
+ * A node joins a region if what it reads of it is at hand block by block, and if nothing it reads otherwise waits for
+ * the region's end.  To know the latter, every node and every region carries the set of regions that it waits for, as
+ * bits; regions come in generations of 64, and only those of the current one are open. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+enum { GENERATION = 64, MAX_MEMBERS = 1 << 16 };
+
+typedef struct {
+    int64_t rows;
+    uint32_t shape;   /* of the first member */
+    uint64_t waits;   /* for these regions of its generation, directly */
+    wg_id head, tail; /* its nodes, in order */
+    uint32_t n_steps; /* nodes that compute */
+} wg_group;
+
+typedef struct {
+    wg_tape *t;
+    wg_window *windows;
+    bool *live;
+    uint32_t *group; /* by node: WG_NONE or which */
+    uint64_t *waits; /* by node outside of groups: for these of the current generation */
+    wg_id *next;     /* by node: the next one in its group */
+    uint8_t *roles;  /* by node */
+    wg_group *groups;
+    uint32_t n_groups, cap_groups, first_open; /* of the current generation */
+} wg_fuser;
+
+static uint64_t bit(const wg_fuser *f, uint32_t group) {
+    return group == WG_NONE || group < f->first_open ? 0 : (uint64_t)1 << (group - f->first_open);
+}
+
+/* All that regions in `set` wait for, with themselves. */
+static uint64_t closure(const wg_fuser *f, uint64_t set) {
+    for (uint64_t seen = 0; seen != set;) {
+        uint64_t fresh = set & ~seen;
+        seen = set;
+        for (; fresh; fresh &= fresh - 1) set |= f->groups[f->first_open + (uint32_t)__builtin_ctzll(fresh)].waits;
+    }
+    return set;
+}
+
+/* ---- joining ----------------------------------------------------------------------------------------------- */
+/* What the node would wait for as a member of `group` (WG_NONE: outside of any); false: it cannot be a member.
+ * *reads: it reads a value of the group block by block. */
+static bool waits_of(const wg_fuser *f, wg_id id, uint32_t group, uint64_t *waits, bool *reads) {
+    const wg_id *in;
+    int n = wg_operands(f->t, id, &in);
+    *waits = 0;
+    *reads = false;
+    for (int k = 0; k < n; k++) {
+        const wg_id root = f->windows[in[k]].root;
+        const uint32_t from = f->group[root];
+        if (from == group && group != WG_NONE) {
+            const wg_role role = (wg_role)f->roles[id];
+            if (wg_sums_rows((wg_role)f->roles[root])) return false;
+            if (!wg_streams(f->t, f->windows, id, role, k, f->groups[group].rows)) return false;
+            *reads = true;
+        } else {
+            *waits |= from == WG_NONE ? f->waits[root] : bit(f, from);
+        }
+    }
+    return group == WG_NONE || !(closure(f, *waits) & bit(f, group));
+}
+
+static void add_member(wg_fuser *f, wg_id id, uint32_t group) {
+    wg_group *g = &f->groups[group];
+    f->group[id] = group;
+    f->next[id] = WG_NONE;
+    if (g->head == WG_NONE)
+        g->head = id;
+    else
+        f->next[g->tail] = id;
+    g->tail = id;
+}
+
+/* The open group that the node joins: the latest from which it reads, else the latest of its very shape. */
+static uint32_t group_for(const wg_fuser *f, wg_id id, int64_t rows, uint64_t *waits) {
+    uint32_t alike = WG_NONE;
+    uint64_t alike_waits = 0, w;
+    for (uint32_t g = f->n_groups; g-- > f->first_open;) {
+        bool reads;
+        const wg_group *group = &f->groups[g];
+        if (group->rows != rows || group->n_steps >= MAX_MEMBERS || !waits_of(f, id, g, &w, &reads)) continue;
+        if (reads) return *waits = w, g;
+        if (alike == WG_NONE && group->shape == f->t->nodes[id].shape) alike = g, alike_waits = w;
+    }
+    return *waits = alike_waits, alike;
+}
+
+static wg_status place_node(wg_fuser *f, wg_id id) {
+    wg_tape *t = f->t;
+    const wg_id root = f->windows[id].root;
+    int64_t rows = 0;
+    uint64_t waits = 0;
+    bool reads;
+    if (root != id) { /* a view stands with what it looks at */
+        if (f->group[root] != WG_NONE) add_member(f, id, f->group[root]);
+        return WG_OK;
+    }
+    f->roles[id] = (uint8_t)wg_role_of(t, f->windows, id, &rows);
+    if (f->roles[id] == WG_ROLE_NONE) {
+        waits_of(f, id, WG_NONE, &f->waits[id], &reads);
+        return WG_OK;
+    }
+    uint32_t group = group_for(f, id, rows, &waits);
+    if (group == WG_NONE) {
+        if (f->n_groups - f->first_open == GENERATION) {
+            f->first_open = f->n_groups;
+            memset(f->waits, 0, (size_t)t->len * sizeof *f->waits);
+        }
+        if (!wg_grow(&f->groups, &f->cap_groups, (uint64_t)f->n_groups + 1, sizeof *f->groups)) return wg_no_memory(t);
+        group = f->n_groups++;
+        f->groups[group] = (wg_group){.rows = rows, .shape = t->nodes[id].shape, .head = WG_NONE};
+        waits_of(f, id, WG_NONE, &waits, &reads);
+    }
+    add_member(f, id, group);
+    f->groups[group].waits |= waits;
+    f->groups[group].n_steps++;
+    return WG_OK;
+}
+
+/* ---- the new order ----------------------------------------------------------------------------------------- */
+typedef struct { /* a unit, a group or a node alone, whose operands are being written before it */
+    wg_id first, member;
+    int operand;
+} wg_visit;
+
+typedef struct {
+    wg_fuser *f;
+    wg_tape *out;
+    wg_id *map; /* WG_NONE: not written yet */
+    wg_visit *stack;
+    uint32_t depth, cap;
+    wg_range *ranges;
+    uint32_t n_ranges, cap_ranges;
+} wg_writer;
+
+static wg_id first_of(const wg_fuser *f, wg_id id) {
+    return f->group[id] == WG_NONE ? id : f->groups[f->group[id]].head;
+}
+
+static wg_status visit(wg_writer *w, wg_id id) {
+    if (w->map[id] != WG_NONE) return WG_OK;
+    if (!wg_grow(&w->stack, &w->cap, (uint64_t)w->depth + 1, sizeof *w->stack)) return wg_no_memory(w->out);
+    const wg_id first = first_of(w->f, id);
+    w->stack[w->depth++] = (wg_visit){.first = first, .member = first};
+    return WG_OK;
+}
+
+static wg_status write_unit(wg_writer *w, wg_id first) {
+    const uint32_t group = w->f->group[first];
+    wg_range range = {.lo = w->out->len, .rows = group == WG_NONE ? 0 : w->f->groups[group].rows};
+    for (wg_id id = first; id != WG_NONE; id = group == WG_NONE ? WG_NONE : w->f->next[id])
+        if (w->f->live[id]) WG_TRY(wg_copy_node(w->out, w->f->t, id, w->map, &w->map[id]));
+    range.hi = w->out->len;
+    if (group == WG_NONE || w->f->groups[group].n_steps < 2) return WG_OK;
+    if (!wg_grow(&w->ranges, &w->cap_ranges, (uint64_t)w->n_ranges + 1, sizeof *w->ranges)) return wg_no_memory(w->out);
+    w->ranges[w->n_ranges++] = range;
+    return WG_OK;
+}
+
+/* Writes a unit after all that it reads; by a stack of our own, for a chain may be long. */
+static wg_status write_from(wg_writer *w, wg_id id) {
+    const wg_fuser *f = w->f;
+    WG_TRY(visit(w, id));
+    while (w->depth) {
+        wg_visit *top = &w->stack[w->depth - 1];
+        if (top->member == WG_NONE || w->map[top->first] != WG_NONE) {
+            const wg_id first = top->first;
+            w->depth--;
+            if (w->map[first] == WG_NONE) WG_TRY(write_unit(w, first));
+            continue;
+        }
+        const wg_id *in;
+        if (!f->live[top->member] || top->operand >= wg_operands(f->t, top->member, &in)) {
+            top->member = f->group[top->first] == WG_NONE ? WG_NONE : f->next[top->member];
+            top->operand = 0;
+            continue;
+        }
+        const wg_id x = in[top->operand++];
+        if (first_of(f, x) != top->first) WG_TRY(visit(w, x));
+    }
+    return WG_OK;
+}
+
+static wg_status write_all(wg_writer *w) {
+    wg_tape *t = w->f->t;
+    for (uint32_t k = 0; k < t->n_inputs; k++) /* all of them, in the order of their slots */
+        WG_TRY(wg_copy_node(w->out, t, t->inputs[k], w->map, &w->map[t->inputs[k]]));
+    for (wg_id id = 0; id < t->len; id++)
+        if (w->f->live[id]) WG_TRY(write_from(w, id));
+    wg_id *outputs = malloc(((size_t)t->n_outputs + 1) * sizeof *outputs);
+    if (!outputs) return wg_no_memory(t);
+    for (uint32_t k = 0; k < t->n_outputs; k++) outputs[k] = w->map[t->outputs[k]];
+    wg_status status = wg_tape_set_outputs(w->out, (int)t->n_outputs, outputs);
+    free(outputs);
+    return status;
+}
+
+/* ---- in all ------------------------------------------------------------------------------------------------ */
+static wg_status form_groups(wg_fuser *f) {
+    const size_t n = (size_t)f->t->len + 1;
+    f->windows = malloc(n * sizeof *f->windows);
+    f->live = malloc(n * sizeof *f->live);
+    f->group = malloc(n * sizeof *f->group);
+    f->waits = calloc(n, sizeof *f->waits);
+    f->next = malloc(n * sizeof *f->next);
+    f->roles = calloc(n, sizeof *f->roles);
+    if (!f->windows || !f->live || !f->group || !f->waits || !f->next || !f->roles) return wg_no_memory(f->t);
+    memset(f->group, 0xff, n * sizeof *f->group);
+    wg_mark_live(f->t, f->live);
+    WG_TRY(wg_find_windows(f->t, f->windows));
+    for (wg_id id = 0; id < f->t->len; id++)
+        if (f->live[id]) WG_TRY(place_node(f, id));
+    return WG_OK;
+}
+
+static wg_status fuse(wg_writer *w) {
+    WG_TRY(form_groups(w->f));
+    const size_t n = (size_t)w->f->t->len + 1;
+    w->out = wg_tape_create(NULL);
+    w->map = malloc(n * sizeof *w->map);
+    if (!w->out || !w->map) return wg_no_memory(w->f->t);
+    memset(w->map, 0xff, n * sizeof *w->map);
+    return write_all(w);
+}
+
+wg_status wg_fuse(wg_program *p) {
+    wg_fuser f = {.t = p->flat};
+    wg_writer w = {.f = &f};
+    wg_status status = fuse(&w);
+    if (status != WG_OK && w.out && w.out->error[0]) wg_fail(f.t, status, "%s", w.out->error);
+    free(f.windows);
+    free(f.live);
+    free(f.group);
+    free(f.waits);
+    free(f.next);
+    free(f.roles);
+    free(f.groups);
+    free(w.map);
+    free(w.stack);
+    if (status != WG_OK) {
+        if (w.out) wg_tape_release(w.out);
+        free(w.ranges);
+        return status;
+    }
+    p->nodes = p->flat->len; /* as recorded */
+    wg_tape_release(p->flat);
+    p->flat = w.out;
+    p->ranges = w.ranges;
+    p->n_ranges = w.n_ranges;
+    return WG_OK;
+}

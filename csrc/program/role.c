@@ -1,0 +1,88 @@
+/* What a node can do inside a region: a loop over blocks of rows, rows being the first axis of the values. */
+#include "program.h"
+
+/* A matrix that every block of rows reads or adds to should stay in the second-level cache beside the tiles. */
+enum { SMALL_MATRIX = 1 << 16 }; /* bytes */
+
+static int64_t bytes_of(const wg_tape *t, wg_id id) {
+    return wg_size(t, id) * (int64_t)wg_itemsize(t->nodes[id].dtype);
+}
+static int64_t first_extent(const wg_tape *t, wg_id id) { return wg_ndim(t, id) ? wg_shape(t, id)[0] : 1; }
+
+static wg_role role_of_reduction(const wg_tape *t, wg_id id, int64_t *rows) {
+    const wg_id x = t->nodes[id].in[0];
+    const int64_t *attrs;
+    wg_attrs(t, id, &attrs);
+    const uint64_t mask = (uint64_t)attrs[0];
+    const int ndim = wg_ndim(t, x), op = t->nodes[id].op;
+    const bool same = t->nodes[x].dtype == t->nodes[id].dtype;
+    if (ndim == 0 || wg_size(t, x) == 0 || t->nodes[x].dtype == WG_BOOL || !same || mask == 0) return WG_ROLE_NONE;
+    *rows = wg_shape(t, x)[0];
+    const uint64_t all = ((uint64_t)1 << ndim) - 1;
+    if (mask == all && op == WG_sum) return WG_ROLE_TOTAL;
+    if (mask == 1 && op == WG_sum && wg_is_float(t->nodes[x].dtype)) return WG_ROLE_COLUMNS;
+    const uint64_t trailing = mask ^ all; /* the axes that stay: they must be the first ones */
+    if (mask & 1 || (trailing & (trailing + 1)) != 0) return WG_ROLE_NONE;
+    return WG_ROLE_FOLD;
+}
+
+static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
+    const wg_id a = t->nodes[id].in[0], b = t->nodes[id].in[1];
+    if (wg_ndim(t, a) != 2 || wg_ndim(t, b) != 2 || !wg_is_float(t->nodes[id].dtype)) return WG_ROLE_NONE;
+    if (wg_size(t, a) == 0 || wg_size(t, b) == 0) return WG_ROLE_NONE;
+    const int64_t *strides = wg_vec(t, windows[a].strides);
+    if (strides[0] == 1 && strides[1] != 1) { /* (k, rows) (rows, n): a sum over the rows */
+        *rows = wg_shape(t, b)[0];
+        return bytes_of(t, id) <= SMALL_MATRIX ? WG_ROLE_OUTER : WG_ROLE_NONE;
+    }
+    *rows = wg_shape(t, a)[0];
+    return bytes_of(t, b) <= SMALL_MATRIX ? WG_ROLE_PRODUCT : WG_ROLE_NONE;
+}
+
+wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
+    const wg_node_rec *node = &t->nodes[id];
+    if (!wg_computes(t, windows, id) || wg_size(t, id) == 0) return WG_ROLE_NONE;
+    if (wg_map_of(wg_kernels_table(), t, id)) return *rows = first_extent(t, id), WG_ROLE_MAP;
+    switch (node->op) {
+    case WG_sum:
+    case WG_max:
+    case WG_min:
+    case WG_logsumexp: return role_of_reduction(t, id, rows);
+    case WG_matmul: return role_of_product(t, windows, id, rows);
+    default: return WG_ROLE_NONE;
+    }
+}
+
+wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id) {
+    const wg_node_rec *node = &t->nodes[id];
+    if (node->op == WG_cast) return k->cast[t->nodes[node->in[0]].dtype][node->dtype];
+    if (!wg_is_elementwise(wg_row(node->op)->kind) && node->op != WG_where) return NULL;
+    return k->map[node->op][t->nodes[node->in[node->op == WG_where]].dtype];
+}
+
+bool wg_sums_rows(wg_role role) { return role == WG_ROLE_TOTAL || role == WG_ROLE_COLUMNS || role == WG_ROLE_OUTER; }
+
+/* Does row r of the view lie in row r of its root, for all r? */
+bool wg_row_aligned(const wg_tape *t, const wg_window *window, wg_id id, int64_t rows, int axis) {
+    if (rows == 1) return true;
+    const int ndim = wg_ndim(t, id);
+    const int64_t *shape = wg_shape(t, id), *strides = wg_vec(t, window->strides);
+    const int64_t width = wg_size(t, window->root) / rows;
+    if (axis >= ndim || shape[axis] != rows || first_extent(t, window->root) != rows || strides[axis] != width)
+        return false;
+    int64_t least = window->offset, most = window->offset; /* of the places in row 0 */
+    for (int i = 0; i < ndim; i++)
+        if (i != axis) *(strides[i] < 0 ? &least : &most) += strides[i] * (shape[i] - 1);
+    return least >= 0 && most < width;
+}
+
+bool wg_streams(const wg_tape *t, const wg_window *windows, wg_id id, wg_role role, int operand, int64_t rows) {
+    const wg_id x = t->nodes[id].in[operand];
+    switch (role) {
+    case WG_ROLE_MAP:
+        return rows == 1 || (wg_ndim(t, x) == wg_ndim(t, id) && wg_row_aligned(t, &windows[x], x, rows, 0));
+    case WG_ROLE_PRODUCT: return operand == 0 && wg_row_aligned(t, &windows[x], x, rows, 0);
+    case WG_ROLE_OUTER: return wg_row_aligned(t, &windows[x], x, rows, operand == 0);
+    default: return wg_row_aligned(t, &windows[x], x, rows, 0);
+    }
+}

@@ -1,0 +1,241 @@
+/* Regions, run: one block of rows after the other through all micro-ops.  Rows fall into groups that shapes alone fix;
+ * each group has sums of its own, which are added in a fixed tree, so that the bits do not depend on the threads. */
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "program.h"
+
+typedef struct {
+    const wg_kernels *k;
+    const wg_region *r;
+    const wg_step *step;
+    char *fills, *areas, *sums; /* of the scratch memory; sums: of all groups but the first */
+    size_t area_bytes;
+    _Atomic uint64_t busy; /* areas in use, as bits */
+} wg_run;
+
+typedef struct { /* one group on its way */
+    const wg_run *run;
+    char **at;  /* by slot, for the current block */
+    char *gemm; /* scratch */
+    int64_t rows;
+    bool first; /* block of the group */
+} wg_block_run;
+
+/* ---- micro-ops --------------------------------------------------------------------------------------------- */
+static void run_map(const wg_block_run *b, const wg_micro *micro) {
+    const int64_t n = b->rows * micro->width;
+    const double *params = b->run->r->details ? b->run->r->details[micro->detail].params : NULL;
+    const void *in[4];
+    for (int k = 0; k < 4; k++) in[k] = b->at[micro->in[k]];
+    char *out = b->at[micro->out];
+    if (micro->chunk == 0 || n <= micro->chunk) {
+        micro->map(out, in, n, params);
+        return;
+    }
+    for (int64_t done = 0; done < n; done += micro->chunk) {
+        const int64_t size = n - done < micro->chunk ? n - done : micro->chunk;
+        micro->map(out, in, size, params);
+        out += size * micro->out_size;
+        for (int k = 0; k < 4; k++) in[k] = (const char *)in[k] + size * micro->moves[k];
+    }
+}
+
+static void run_gather(const wg_block_run *b, const wg_micro *micro) {
+    const wg_detail *detail = &b->run->r->details[micro->detail];
+    const wg_tape *t = b->run->r->t;
+    int64_t shape[WG_MAX_NDIM];
+    wg_array x = {.data = b->at[micro->in[0]] + detail->reading.offset * (int64_t)wg_itemsize(detail->dtype),
+                  .shape = shape,
+                  .strides = wg_vec(t, detail->reading.strides),
+                  .ndim = wg_vec_ndim(t, detail->reading.shape),
+                  .dtype = detail->dtype};
+    if (x.ndim) memcpy(shape, wg_vec(t, detail->reading.shape), (size_t)x.ndim * sizeof *shape);
+    if (x.ndim) shape[0] = b->rows;
+    wg_gather(b->at[micro->out], &x, 0, b->rows * micro->width);
+}
+
+static void run_gemm(const wg_block_run *b, const wg_micro *micro) {
+    const wg_detail *detail = &b->run->r->details[micro->detail];
+    static const float one_f32 = 1;
+    static const double one_f64 = 1;
+    wg_gemm g = detail->gemm;
+    g.c = b->at[micro->out];
+    g.scratch = b->gemm;
+    if (micro->role == WG_ROLE_COLUMNS) { /* a row of ones, all of them the same one, times the block */
+        g.a = detail->dtype == WG_F32 ? (const void *)&one_f32 : (const void *)&one_f64;
+        g.b = b->at[micro->in[0]];
+    } else {
+        g.a = b->at[micro->in[0]];
+        g.b = b->at[micro->in[1]];
+    }
+    if (micro->role == WG_ROLE_PRODUCT) {
+        g.m = b->rows;
+    } else {
+        g.k = b->rows;
+        g.accumulate = !b->first;
+    }
+    b->run->k->gemm[detail->dtype](&g);
+}
+
+static void run_total(const wg_block_run *b, const wg_micro *micro) {
+    const wg_detail *detail = &b->run->r->details[micro->detail];
+    void *sum = b->at[micro->out];
+    int64_t part;
+    b->run->k->fold[WG_FOLD_SUM][detail->dtype](b->first ? sum : &part, b->at[micro->in[0]], b->rows * micro->width);
+    if (!b->first) b->run->k->map[WG_add][detail->dtype](sum, (const void *[]){sum, &part}, 1, NULL);
+}
+
+enum {
+    RESULTS = 64,  /* of logsumexp at once */
+    LONG = 1000000 /* nanoseconds of work from which on blocks look at the watch */
+};
+
+/* log(sum(exp(x - m))) + m for `n` rows of `extent` elements, m = max(x), or 0 where that is not finite. */
+static void log_sum_exp(const wg_kernels *k, wg_dtype dtype, char *out, const char *x, char *shifted, int64_t n,
+                        int64_t extent) {
+    const int64_t item = (int64_t)wg_itemsize(dtype);
+    _Alignas(64) char sums[RESULTS * sizeof(double)];
+    for (int64_t i = 0; i < n; i++) {
+        k->fold[WG_FOLD_MAX][dtype](out + i * item, x + i * extent * item, extent);
+        if (dtype == WG_F32) {
+            float *m = (float *)out + i, *to = (float *)shifted + i * extent;
+            if (!isfinite(*m)) *m = 0;
+            for (int64_t j = 0; j < extent; j++) to[j] = *m;
+        } else {
+            double *m = (double *)out + i, *to = (double *)shifted + i * extent;
+            if (!isfinite(*m)) *m = 0;
+            for (int64_t j = 0; j < extent; j++) to[j] = *m;
+        }
+    }
+    k->map[WG_sub][dtype](shifted, (const void *[]){x, shifted}, n * extent, NULL);
+    k->map[WG_exp][dtype](shifted, (const void *[]){shifted}, n * extent, NULL);
+    for (int64_t i = 0; i < n; i++) k->fold[WG_FOLD_SUM][dtype](sums + i * item, shifted + i * extent * item, extent);
+    k->map[WG_log][dtype](sums, (const void *[]){sums}, n, NULL);
+    k->map[WG_add][dtype](out, (const void *[]){sums, out}, n, NULL);
+}
+
+static void run_fold(const wg_block_run *b, const wg_micro *micro) {
+    const wg_kernels *k = b->run->k;
+    const wg_detail *detail = &b->run->r->details[micro->detail];
+    const int64_t n = b->rows * micro->width, item = (int64_t)wg_itemsize(detail->dtype), extent = detail->extent;
+    char *out = b->at[micro->out], *x = b->at[micro->in[0]];
+    if (detail->op == WG_logsumexp) {
+        for (int64_t i = 0; i < n; i += RESULTS)
+            log_sum_exp(k, detail->dtype, out + i * item, x + i * extent * item,
+                        b->at[micro->in[1]] + i * extent * item, n - i < RESULTS ? n - i : RESULTS, extent);
+        return;
+    }
+    const int fold = detail->op == WG_max ? WG_FOLD_MAX : detail->op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;
+    for (int64_t i = 0; i < n; i++) k->fold[fold][detail->dtype](out + i * item, x + i * extent * item, extent);
+}
+
+static void run_block(const wg_block_run *b) {
+    const wg_region *r = b->run->r;
+    for (uint32_t i = 0; i < r->n_code; i++) {
+        const wg_micro *micro = &r->code[i];
+        if (micro->gathers) {
+            run_gather(b, micro);
+            continue;
+        }
+        switch ((wg_role)micro->role) {
+        case WG_ROLE_MAP: run_map(b, micro); break;
+        case WG_ROLE_FOLD: run_fold(b, micro); break;
+        case WG_ROLE_TOTAL: run_total(b, micro); break;
+        case WG_ROLE_PRODUCT:
+        case WG_ROLE_COLUMNS:
+        case WG_ROLE_OUTER: run_gemm(b, micro); break;
+        case WG_ROLE_NONE: break;
+        }
+    }
+}
+
+/* ---- groups of rows ---------------------------------------------------------------------------------------- */
+static char *sums_of(const wg_run *run, int group) { return run->sums + (size_t)(group - 1) * run->r->sum_bytes; }
+
+static char *sum_at(const wg_run *run, const wg_sum *sum, int group) {
+    const wg_slot *slot = &run->r->slots[sum->slot];
+    return group == 0 ? run->step->in[slot->array].data : sums_of(run, group) + slot->base;
+}
+
+/* Where every slot lies for the group's first row; arrays move on with the blocks. */
+static void find_slots(const wg_run *run, int group, int64_t row, char *tiles, char **at) {
+    const wg_region *r = run->r;
+    for (uint32_t k = 0; k < r->n_slots; k++) {
+        const wg_slot *slot = &r->slots[k];
+        switch (slot->kind) {
+        case WG_SLOT_ARRAY: at[k] = run->step->in[slot->array].data + row * slot->per_row; break;
+        case WG_SLOT_TILE: at[k] = tiles + slot->base; break;
+        case WG_SLOT_FILL: at[k] = run->fills + slot->base; break;
+        case WG_SLOT_SUM:
+            at[k] = group == 0 ? run->step->in[slot->array].data : sums_of(run, group) + slot->base;
+            break;
+        }
+    }
+}
+
+static void run_group(void *context, int group) {
+    wg_run *run = context;
+    const wg_region *r = run->r;
+    uint64_t busy = atomic_load(&run->busy);
+    int area; /* the first that is free: it is the likeliest to be in a cache */
+    do area = __builtin_ctzll(~busy);
+    while (!atomic_compare_exchange_weak(&run->busy, &busy, busy | (uint64_t)1 << area));
+    char *memory = run->areas + (size_t)area * run->area_bytes;
+    wg_block_run b = {.run = run, .gemm = memory + r->tile_bytes, .first = true};
+    b.at = (char **)(b.gemm + r->gemm_bytes);
+    int64_t row = r->rows * group / r->groups, end = r->rows * (group + 1) / r->groups;
+    find_slots(run, group, row, memory, b.at);
+    wg_watch *watch = r->cost > LONG ? run->step->watch : NULL;
+    for (; row < end && !wg_stops(watch); row += b.rows) {
+        b.rows = end - row < r->block ? end - row : r->block;
+        run_block(&b);
+        b.first = false;
+        for (uint32_t k = 0; k < r->n_slots; k++) b.at[k] += b.rows * r->slots[k].per_row;
+    }
+    atomic_fetch_and(&run->busy, ~((uint64_t)1 << area));
+}
+
+/* Group g takes in group g + distance, distance = 1, 2, 4 ...: a tree that their number alone fixes. */
+static void add_sums(const wg_run *run) {
+    const wg_region *r = run->r;
+    for (int distance = 1; distance < r->groups; distance *= 2)
+        for (int group = 0; group + distance < r->groups; group += 2 * distance)
+            for (uint32_t k = 0; k < r->n_sums; k++) {
+                char *sum = sum_at(run, &r->sums[k], group);
+                r->sums[k].add(sum, (const void *[]){sum, sum_at(run, &r->sums[k], group + distance)}, r->sums[k].size,
+                               NULL);
+            }
+}
+
+static void make_fills(const wg_run *run) {
+    for (uint32_t k = 0; k < run->r->n_fills; k++) {
+        const wg_reading *fill = &run->r->fills[k];
+        wg_array x = run->step->in[fill->array];
+        x.shape = wg_vec(run->r->t, fill->shape);
+        x.strides = wg_vec(run->r->t, fill->strides);
+        x.ndim = wg_vec_ndim(run->r->t, fill->shape);
+        wg_gather(run->fills + run->r->slots[fill->slot].base, &x, 0, wg_array_size(&x));
+    }
+}
+
+static size_t area_bytes(const wg_region *r) {
+    return r->tile_bytes + r->gemm_bytes + ((size_t)r->n_slots * sizeof(char *) + 63) / 64 * 64;
+}
+
+size_t wg_region_scratch(const wg_region *r) {
+    return r->fill_bytes + (size_t)r->groups * area_bytes(r) + (size_t)(r->groups - 1) * r->sum_bytes;
+}
+
+wg_status wg_execute_region(const wg_kernels *k, wg_step *step) {
+    wg_run run = {
+        .k = k, .r = step->region, .step = step, .fills = step->scratch, .area_bytes = area_bytes(step->region)};
+    run.areas = run.fills + run.r->fill_bytes;
+    run.sums = run.areas + (size_t)run.r->groups * run.area_bytes;
+    make_fills(&run);
+    wg_parallel(run.r->groups, run_group, &run);
+    if (wg_stops(step->watch)) return WG_INTERRUPTED;
+    add_sums(&run);
+    return WG_OK;
+}

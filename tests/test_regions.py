@@ -1,0 +1,200 @@
+"""Fusion: what a compiled program runs block by block is what the eager tape computes node by node.
+
+Elementwise results and row-wise products must be the same bits.  A sum over rows is taken group by group: its
+rounding differs by at most n units in the last place of the sum of the terms' sizes, for n terms (Higham,
+Accuracy and Stability of Numerical Algorithms, section 4.2).
+"""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import wengert as wg
+from wengert import numpy as wnp
+
+DTYPES = ["float32", "float64"]
+ROWS = [1, 2, 7, 64, 1000, 20011]
+
+
+def numbers(dtype, *shape, seed=0):
+    return np.random.default_rng(seed).uniform(0.5, 1.5, shape).astype(dtype)
+
+
+def both(f, *args):
+    """Eager and compiled results; the number of threads must not matter to the compiled ones."""
+    pairs = wg.vjp(f, *args)[0]
+    g = wg.compile(f)
+    before = wg.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3, 4):
+            wg.set_num_threads(threads)
+            results.append(g(*args))
+    finally:
+        wg.set_num_threads(before)
+    for result in results[1:]:
+        for x, y in zip(result, results[0], strict=True):
+            assert_array_equal(x, y)
+    return pairs, results[0], g.program(*args).info["steps"]
+
+
+# Of x (rows, 6), y (rows, 6), r (rows, 1), c (6,), w (6, 5): results that are the same bits, one region each.
+SAME_BITS = {
+    "chain": lambda x, y, r, c, w: np.tanh(x * y + 2.0) - x,
+    "column": lambda x, y, r, c, w: np.exp(x + c) * c,
+    "row": lambda x, y, r, c, w: (x * r) / (r + y),
+    "outer sum of row and column": lambda x, y, r, c, w: np.sin(r + c) * x,
+    "slices within rows": lambda x, y, r, c, w: np.sin(x)[:, 1:] * np.cos(y)[:, :-1],
+    "reversed within rows": lambda x, y, r, c, w: np.sin(x)[:, ::-1] + y,
+    "every other column": lambda x, y, r, c, w: np.sqrt(x)[:, ::2] * np.sqrt(y)[:, 1::2],
+    "a column of a value": lambda x, y, r, c, w: np.sin(x)[:, 2:3] * y,
+    "where": lambda x, y, r, c, w: np.where(x > y, x * c, np.exp(y)),
+    "casts": lambda x, y, r, c, w: (x.astype("float64") * 2.0).astype("float32") + (x > y),
+    "product": lambda x, y, r, c, w: np.tanh((x + c) @ w + 1.0),
+    "product with a transpose": lambda x, y, r, c, w: np.tanh(np.tanh(x @ w) @ w.T + c),
+    "product of a slice": lambda x, y, r, c, w: (np.sin(x)[:, 1:4] @ w[1:4]) * 2.0,
+    "maximum of rows": lambda x, y, r, c, w: np.exp(x - np.max(x * y, axis=1, keepdims=True)),
+    "sum of rows": lambda x, y, r, c, w: x / np.sum(np.exp(x), axis=1, keepdims=True),
+    "three axes": lambda x, y, r, c, w: np.sum((x.reshape(-1, 2, 3) * 2.0).reshape(-1, 3, 2), axis=2) + 1.0,
+}  # fmt: skip
+
+# Sums over the rows.
+SUMS = {
+    "total": lambda x, y, r, c, w: np.sum(x * y),
+    "columns": lambda x, y, r, c, w: np.sum(np.exp(x) * c, axis=0),
+    "matrix": lambda x, y, r, c, w: np.sqrt(x).T @ (y * r),
+    "matrix of a slice": lambda x, y, r, c, w: np.sqrt(x)[:, 1:3].T @ np.exp(y)[:, ::2],
+    "mean of logsumexp": lambda x, y, r, c, w: np.mean(wnp.logsumexp(x @ w, axis=1) * 2.0),
+    "several": lambda x, y, r, c, w: np.sum((x - y) ** 2) + np.sum(np.sum(np.tanh(x @ w), axis=0) ** 2),
+}
+
+
+def operands(rows, dtype):
+    return (
+        numbers(dtype, rows, 6),
+        numbers(dtype, rows, 6, seed=1),
+        numbers(dtype, rows, 1, seed=2),
+        numbers(dtype, 6, seed=3),
+        numbers(dtype, 6, 5, seed=4),
+    )
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", SAME_BITS)
+def test_rows_are_the_same_bits(name, dtype, rows):
+    f = SAME_BITS[name]
+    eager, compiled, steps = both(lambda *args: (f(*args),), *operands(rows, dtype))
+    assert_array_equal(compiled[0], eager[0])
+    assert steps == 1, "everything here is one region"
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_over_rows(name, dtype, rows):
+    f = SUMS[name]
+    eager, compiled, _ = both(lambda *args: (f(*args),), *operands(rows, dtype))
+    # the terms are positive or of like size; "several" adds two sums
+    assert_allclose(compiled[0], eager[0], rtol=4 * rows * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000, 5003])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [*SAME_BITS, *SUMS])
+def test_gradients(name, dtype, rows):
+    f = {**SAME_BITS, **SUMS}[name]
+    gradient = wg.grad(lambda *args: np.sum(f(*args)) / rows, argnums=(0, 1, 2, 3, 4))
+    args = operands(rows, dtype)
+    eager, compiled = gradient(*args), wg.compile(gradient)(*args)
+    for x, y in zip(compiled, eager, strict=True):
+        assert x.dtype == y.dtype
+        assert_allclose(
+            x, y, rtol=1e3 * np.finfo(dtype).eps, atol=100 * np.finfo(dtype).eps * np.abs(y).max()
+        )
+
+
+def test_a_value_that_is_also_a_result():
+    def f(x, w):
+        h = np.tanh(x @ w)
+        return h, h * 2.0, np.sum(h * h, axis=1)
+
+    x, w = numbers("float64", 300, 4), numbers("float64", 4, 3)
+    for ours, theirs in zip(wg.compile(f)(x, w), f(x, w), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-14)
+
+
+def test_a_value_that_waits_for_a_sum_of_its_own_rows():
+    def f(x):
+        centred = x - np.mean(x, axis=0)
+        return centred / np.sqrt(np.mean(centred**2, axis=0))
+
+    x = numbers("float64", 5000, 3)
+    assert_allclose(wg.compile(f)(x), f(x), atol=5000 * np.finfo("float64").eps)
+
+
+def test_regions_that_read_from_one_another_in_turn():
+    def f(x, y):  # two sizes of rows, each waiting for the other's sums
+        a, b = np.sin(x), np.cos(y)
+        for _ in range(5):
+            a, b = a * np.sum(b, axis=0) + 1.0, np.sqrt(np.abs(b)) * np.mean(a, axis=0)
+        return a, b
+
+    x, y = numbers("float64", 50, 3), numbers("float64", 70, 3)
+    for ours, theirs in zip(wg.compile(f)(x, y), f(x, y), strict=True):
+        assert_allclose(ours, theirs, rtol=1e-12)
+
+
+def test_more_regions_than_one_generation():
+    def f(x):  # what is read from its end starts a region anew
+        for k in range(200):
+            x = (np.sin(x) + k)[::-1] * 0.5
+        return x
+
+    x = numbers("float64", 30)
+    assert_array_equal(wg.compile(f)(x), wg.vjp(f, x)[0])
+
+
+def test_a_donated_argument_is_overwritten_inside_a_region():
+    def step(theta, velocity, slope):
+        velocity = 0.9 * velocity + slope
+        return theta - 0.1 * velocity, velocity
+
+    f = wg.compile(step, donate_argnums=(0, 1))
+    theta, velocity, slope = (
+        numbers("float32", 3000),
+        np.zeros(3000, "float32"),
+        numbers("float32", 3000, seed=1),
+    )
+    wanted = step(theta, velocity, slope)
+    results = f(theta, velocity, slope)
+    assert results[0] is theta
+    assert results[1] is velocity
+    for ours, theirs in zip(results, wanted, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-6)
+    assert f.program(theta, velocity, slope).info["steps"] == 1
+    assert f.program(theta, velocity, slope).info["arena_bytes"] == 0
+
+
+def test_a_donated_argument_that_is_read_later_is_saved():
+    def f(x, y):
+        a = np.sin(x)
+        return a, np.sum(x * y) + a[::-1] * x
+
+    g = wg.compile(f, donate_argnums=0)
+    x, y = numbers("float64", 500), numbers("float64", 500, seed=1)
+    wanted = f(x.copy(), y)
+    for ours, theirs in zip(g(x, y), wanted, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-13)
+
+
+def test_a_long_chain_of_numbers_is_one_region():
+    def f(x):
+        z = x
+        for _ in range(3000):
+            z = np.sin(z) * 0.9 + x
+        return z
+
+    g = wg.compile(wg.grad(f))
+    assert_allclose(g(0.3), wg.grad(f)(0.3), rtol=1e-12)
+    assert g.program(0.3).info["steps"] == 1
