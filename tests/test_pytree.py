@@ -1,5 +1,6 @@
 """Pytrees: taken apart, put together, mapped, and laid out in a vector."""
 
+import dataclasses
 from collections import OrderedDict, namedtuple
 
 import numpy as np
@@ -109,3 +110,51 @@ def test_flatten_is_differentiable():
     assert gradient["b"] == 6.0
     assert_array_equal(wg.grad(by_vector)(vector), [4, 9, 9, 9, 9])
     assert_array_equal(wg.compile(wg.grad(by_vector))(vector), [4, 9, 9, 9, 9])
+
+
+@dataclasses.dataclass
+class Layer:
+    weight: np.ndarray
+    bias: float
+    size: int = dataclasses.field(init=False, default=0)
+
+
+class Pair:
+    def __init__(self, left, right, name):
+        self.left, self.right, self.name = left, right, name
+
+
+wg.register_pytree_node(Pair, lambda p: ((p.left, p.right), p.name), lambda name, parts: Pair(*parts, name))
+
+
+def test_dataclasses_and_registered_classes_are_nodes():
+    layer, pair = Layer(np.array([1.0, 2.0]), 3.0), Pair(2.0, {"x": 5.0}, "ab")
+    leaves, structure = tree_flatten((layer, pair))
+    assert leaves[1:] == [3.0, 2.0, 5.0]
+    assert leaf_names(structure, "a") == ["a[0].weight", "a[0].bias", "a[1][0]", "a[1][1]['x']"]
+    again = tree_unflatten(structure, leaves)
+    assert isinstance(again[0], Layer)
+    assert again[1].name == "ab"
+    assert structure == tree_flatten((layer, pair))[1]
+    assert structure != tree_flatten((layer, Pair(2.0, {"x": 5.0}, "other")))[1]
+
+    def f(layer, pair):
+        return np.sum(layer.weight) * layer.bias + pair.left * pair.right["x"]
+
+    for g in (wg.grad(f, (0, 1)), wg.compile(wg.grad(f, (0, 1)))):
+        for _ in range(2):  # recorded, then replayed
+            by_layer, by_pair = g(layer, pair)
+            assert_array_equal(by_layer.weight, [3.0, 3.0])
+            assert (by_layer.bias, by_pair.left, by_pair.right, by_pair.name) == (3.0, 5.0, {"x": 2.0}, "ab")
+    vector, unflatten = wg.flatten(layer)
+    assert_array_equal(vector, [1.0, 2.0, 3.0])
+    assert unflatten(vector).bias == 3.0
+    with pytest.raises(TypeError, match=r"argument 0\.weight has dtype int64"):
+        wg.grad(f)(Layer(np.array([1]), 2.0), pair)
+
+
+def test_a_compiled_function_tells_registered_structures_apart():
+    f = wg.compile(lambda p: p.left + 10 * p.right if p.name == "a" else p.left)
+    assert f(Pair(1.0, 2.0, "a")) == 21
+    assert f(Pair(1.0, 2.0, "b")) == 1
+    assert f(Pair(1.0, 2.0, "a")) == 21

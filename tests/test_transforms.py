@@ -454,7 +454,7 @@ def test_check_grads_takes_a_tuple_of_arguments():
 
 @pytest.mark.parametrize("most", [1, 24, 1 << 20])
 def test_jacobians_in_chunks_of_unit_vectors(monkeypatch, most):
-    """Any number of unit vectors at a time gives the same numbers, also of a function that looks at values."""
+    """Any number of unit vectors at a time gives the same, also of a function that looks at values."""
     monkeypatch.setattr("wengert.transforms.jacobians.MOST", most)
     w = np.arange(12.0).reshape(3, 4) / 7
 

@@ -62,8 +62,6 @@ wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *
 }
 
 /* ---- derived children -------------------------------------------------------------------------------------- */
-enum { REVERSE = 1, FORWARD = 2 };
-
 typedef struct { /* one call being differentiated */
     wg_tape *child;
     int n_in, n_out;
@@ -72,13 +70,14 @@ typedef struct { /* one call being differentiated */
     wg_id *ids;  /* the call's operands, then the given (co)tangents */
 } wg_question;
 
-/* The question as bits; 0 when it does not fit and the answer is not kept. */
-static uint64_t key_of(const wg_question *q, int mode) {
-    int n_given = mode == REVERSE ? q->n_out : q->n_in, n_asked = mode == REVERSE ? q->n_in : 0;
-    if (n_given + n_asked > 62) return 0;
+/* What is asked as bits; 0 when it does not fit and the answer is not kept. */
+static uint64_t key_of(const wg_tape *child, wg_mode mode, const bool *given, const bool *asked) {
+    uint32_t n_given = mode == WG_REVERSE ? child->n_outputs : child->n_inputs;
+    uint32_t n_asked = mode == WG_REVERSE ? child->n_inputs : 0;
+    if ((uint64_t)n_given + n_asked > 62) return 0;
     uint64_t key = (uint64_t)mode;
-    for (int k = 0; k < n_given; k++) key = key << 1 | q->given[k];
-    for (int k = 0; k < n_asked; k++) key = key << 1 | q->asked[k];
+    for (uint32_t k = 0; k < n_given; k++) key = key << 1 | given[k];
+    for (uint32_t k = 0; k < n_asked; k++) key = key << 1 | asked[k];
     return key; /* the counts are the child's own, so the bits are unambiguous */
 }
 
@@ -97,18 +96,19 @@ static wg_status zeros_where_none(wg_tape *t, int n, const wg_id *like, wg_id *i
 }
 
 /* On a clone of the child: inputs for the given (co)tangents, the sweep, the answers as outputs.
- * ids: room for 3 * (n_in + n_out). */
-static wg_status derive_on(wg_tape *t, const wg_question *q, int mode, wg_id *ids) {
-    int n_from = mode == REVERSE ? q->n_out : q->n_in, n_to = mode == REVERSE ? q->n_in : q->n_out;
-    const wg_id *from_all = mode == REVERSE ? t->outputs : t->inputs;
+ * ids: room for 3 * (n_inputs + n_outputs). */
+static wg_status derive_on(wg_tape *t, wg_mode mode, const bool *is_given, const bool *asked, wg_id *ids) {
+    int n_from = (int)(mode == WG_REVERSE ? t->n_outputs : t->n_inputs);
+    int n_to = (int)(mode == WG_REVERSE ? t->n_inputs : t->n_outputs);
+    const wg_id *from_all = mode == WG_REVERSE ? t->outputs : t->inputs;
     wg_id *from = ids, *given = from + n_from, *to = given + n_from, *answer = to + n_to;
     int n_given = 0, n_asked = 0;
     for (int k = 0; k < n_from; k++)
-        if (q->given[k]) from[n_given++] = from_all[k];
+        if (is_given[k]) from[n_given++] = from_all[k];
     for (int k = 0; k < n_to; k++)
-        if (mode == FORWARD || q->asked[k]) to[n_asked++] = mode == REVERSE ? t->inputs[k] : t->outputs[k];
+        if (mode == WG_FORWARD || asked[k]) to[n_asked++] = mode == WG_REVERSE ? t->inputs[k] : t->outputs[k];
     for (int k = 0; k < n_given; k++) WG_TRY(new_input_like(t, from[k], &given[k]));
-    if (mode == REVERSE)
+    if (mode == WG_REVERSE)
         WG_TRY(wg_vjp(t, n_given, from, given, n_asked, to, false, answer));
     else
         WG_TRY(wg_jvp(t, n_given, from, given, n_asked, to, answer));
@@ -116,24 +116,33 @@ static wg_status derive_on(wg_tape *t, const wg_question *q, int mode, wg_id *id
     return wg_tape_set_outputs(t, n_asked, answer);
 }
 
-static wg_status derive(wg_tape *t, const wg_question *q, int mode, wg_tape **out) {
-    wg_tape *child = q->child;
-    uint64_t key = key_of(q, mode);
+static wg_status sweep_clone(wg_tape *child, wg_mode mode, const bool *given, const bool *asked, wg_tape **out) {
+    wg_tape *clone = wg_tape_clone(child);
+    wg_id *ids = malloc(((size_t)child->n_inputs + child->n_outputs + 1) * 3 * sizeof *ids);
+    wg_status status = clone && ids ? derive_on(clone, mode, given, asked, ids) : wg_no_memory(child);
+    free(ids);
+    if (status == WG_OK) return *out = clone, WG_OK;
+    if (clone && clone->error[0]) wg_fail(child, status, "%s", clone->error);
+    wg_tape_release(clone);
+    return status;
+}
+
+wg_status wg_derive_child(wg_tape *child, wg_mode mode, const bool *given, const bool *asked, wg_tape **out) {
+    uint64_t key = key_of(child, mode, given, asked);
     for (uint32_t k = 0; key && k < child->derived_len; k++)
         if (child->derived[k].key == key) return *out = wg_tape_retain(child->derived[k].tape), WG_OK;
-    wg_tape *clone = wg_tape_clone(child);
-    wg_id *ids = malloc(((size_t)q->n_in + (size_t)q->n_out + 1) * 3 * sizeof *ids);
-    wg_status status = clone && ids ? derive_on(clone, q, mode, ids) : wg_no_memory(t);
-    free(ids);
-    if (status != WG_OK) {
-        if (clone && clone->error[0]) wg_fail(t, status, "%s", clone->error);
-        wg_tape_release(clone);
-        return status;
-    }
+    if (child->derive)
+        WG_TRY(child->derive(child, child->derive_context, mode, given, asked, out));
+    else
+        WG_TRY(sweep_clone(child, mode, given, asked, out));
     if (key && wg_grow(&child->derived, &child->derived_cap, (uint64_t)child->derived_len + 1, sizeof *child->derived))
-        child->derived[child->derived_len++] = (wg_derived){.key = key, .tape = wg_tape_retain(clone)};
-    *out = clone;
+        child->derived[child->derived_len++] = (wg_derived){.key = key, .tape = wg_tape_retain(*out)};
     return WG_OK;
+}
+
+static wg_status derive(wg_tape *t, const wg_question *q, wg_mode mode, wg_tape **out) {
+    wg_status status = wg_derive_child(q->child, mode, q->given, q->asked, out);
+    return status == WG_OK ? WG_OK : wg_fail(t, status, "%s", q->child->error);
 }
 
 /* ---- the two rules ----------------------------------------------------------------------------------------- */
@@ -152,7 +161,7 @@ static wg_status vjp_call(wg_sweep *s, wg_id call, const wg_question *q) {
     if (!any || n == q->n_in) return WG_OK;
     wg_tape *derived;
     wg_id answer;
-    WG_TRY(derive(t, q, REVERSE, &derived));
+    WG_TRY(derive(t, q, WG_REVERSE, &derived));
     wg_status status = wg_call(t, derived, n, q->ids, &answer);
     wg_tape_release(derived);
     for (int k = 0; k < q->n_in && status == WG_OK; k++)
@@ -174,7 +183,7 @@ static wg_status jvp_call(wg_sweep *s, wg_id call, const wg_id *tangents, const 
         if ((q->given[k] = tangents[k] != WG_NONE)) q->ids[n++] = tangents[k];
     wg_tape *derived;
     wg_id answer;
-    WG_TRY(derive(t, q, FORWARD, &derived));
+    WG_TRY(derive(t, q, WG_FORWARD, &derived));
     wg_status status = wg_call(t, derived, n, q->ids, &answer);
     wg_tape_release(derived);
     for (int k = 0; k < q->n_out && status == WG_OK; k++) {

@@ -47,6 +47,9 @@ void wg_set_slot(wg_sweep *s, wg_id id, wg_id value);
 /* A call's results follow it; their slots are read (reverse) or written (forward) together. */
 wg_status wg_vjp_results(wg_sweep *s, wg_id call);
 wg_status wg_jvp_results(wg_sweep *s, wg_id call, const wg_id *tangents);
+/* The tape by which calls of a child are differentiated, see wg_derive_fn; on failure the message lives in the child.
+ */
+wg_status wg_derive_child(wg_tape *child, wg_mode mode, const bool *given, const bool *asked, wg_tape **out);
 
 /* ---- elementwise.c ----------------------------------------------------------------------------------------- */
 wg_status wg_vjp_elementwise(wg_sweep *s, wg_id node, wg_id g);

@@ -67,6 +67,7 @@ void wg_tape_release(wg_tape *t) {
         for (uint32_t id = 0; id < dead->len; id++) wg_drop_value(dead, id);
         wg_free_spares(dead);
         if (dead->program) dead->program_release(dead->program);
+        if (dead->derive) dead->derive_release(dead->derive_context);
         wg_vectors_free(&dead->vectors);
         free(dead->nodes);
         free(dead->side);
@@ -78,6 +79,12 @@ void wg_tape_release(wg_tape *t) {
         free(dead->outputs);
         free(dead);
     }
+}
+
+void wg_tape_set_rule(wg_tape *t, wg_derive_fn derive, void (*release)(void *), void *context) {
+    t->derive = derive;
+    t->derive_release = release;
+    t->derive_context = context;
 }
 
 const char *wg_tape_error(const wg_tape *t) { return t->error; }

@@ -97,6 +97,9 @@ struct wg_tape {
     wg_run_fn run; /* NULL: abstract */
     void *program; /* made by run when this tape is called; see program/eager.c */
     void (*program_release)(void *);
+    wg_derive_fn derive; /* of calls of this tape; NULL: by sweeping a copy of it */
+    void (*derive_release)(void *);
+    void *derive_context;
     wg_derived *derived;
     uint32_t derived_len, derived_cap;
     void *scratch; /* grows to what the largest kernel call needed */

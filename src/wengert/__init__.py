@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from .machine import cpu_info
     from .nn import MLP
     from .program import Program, compile
-    from .pytree import flatten, tree_map
+    from .pytree import flatten, register_pytree_node, tree_map
     from .tape import Gradient, Tape
     from .training import History
     from .transforms import (
+        custom_jvp,
+        custom_vjp,
         elementwise_grad,
         grad,
         hessian,
@@ -43,12 +45,12 @@ _NAMES = {
     "machine": ("cpu_info",),
     "nn": ("MLP",),
     "program": ("Program", "compile"),
-    "pytree": ("flatten", "tree_map"),
+    "pytree": ("flatten", "register_pytree_node", "tree_map"),
     "tape": ("Gradient", "Tape"),
     "training": ("History",),
     "transforms": (
-        "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "stop_gradient",
-        "value_and_grad", "vjp", "vmap",
+        "custom_jvp", "custom_vjp", "elementwise_grad", "grad", "hessian", "hvp", "jacfwd",
+        "jacobian", "jacrev", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
     ),
 }  # fmt: skip
 _MODULES = ("io", "losses", "numpy", "optim", "plot", "testing")
@@ -56,9 +58,10 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "compile", "cpu_info",
-    "elementwise_grad", "flatten", "get_num_threads", "grad", "hessian", "hvp", "io", "jacfwd", "jacobian",
-    "jacrev", "jvp", "losses", "numpy", "optim", "plot", "set_num_threads", "stop_gradient", "testing",
-    "tree_map", "value_and_grad", "vjp", "vmap",
+    "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "get_num_threads", "grad", "hessian",
+    "hvp", "io", "jacfwd", "jacobian", "jacrev", "jvp", "losses", "numpy", "optim", "plot",
+    "register_pytree_node", "set_num_threads", "stop_gradient", "testing", "tree_map", "value_and_grad",
+    "vjp", "vmap",
 ]  # fmt: skip
 
 

@@ -15,7 +15,8 @@ cdef extern from "wengert.h" nogil:
         WG_BOOL, WG_I32, WG_I64, WG_F32, WG_F64, WG_C64, WG_C128, WG_DTYPE_COUNT
 
     ctypedef enum wg_status:
-        WG_OK, WG_VALUE_ERROR, WG_TYPE_ERROR, WG_INDEX_ERROR, WG_MEMORY_ERROR, WG_INTERRUPTED
+        WG_OK, WG_VALUE_ERROR, WG_TYPE_ERROR, WG_INDEX_ERROR, WG_MEMORY_ERROR, WG_RUNTIME_ERROR
+        WG_INTERRUPTED
 
     # The op codes that operators of Var use; every other op is found by name.
     enum:
@@ -64,6 +65,12 @@ cdef extern from "wengert.h" nogil:
                      const wg_id *inputs, bint transient, wg_id *result)
     wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out,
                      const wg_id *outputs, wg_id *result)
+    ctypedef enum wg_mode:
+        WG_REVERSE, WG_FORWARD
+    ctypedef wg_status (*wg_derive_fn)(wg_tape *t, void *context, wg_mode mode, const c_bool *given,
+                                       const c_bool *asked, wg_tape **out) noexcept
+    void wg_tape_set_rule(wg_tape *t, wg_derive_fn derive, void (*release)(void *) noexcept, void *context)
+    wg_tape *wg_tape_retain(wg_tape *t)
     wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs,
                          wg_tape **out, wg_id **operands)
     wg_status wg_batch(wg_tape *t, int64_t size, const c_bool *batched, c_bool *out_batched, wg_tape **out,

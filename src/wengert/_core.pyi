@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self, final
 import numpy as np
 from typing_extensions import disjoint_base
 
+NODES: dict[type, tuple[Callable[[Any], tuple], Callable[[Any, tuple], Any]]]
 DTYPES: tuple[np.dtype[Any], ...]
 
 class Node(NamedTuple):
@@ -68,6 +69,7 @@ class Tape:
     ) -> list[Var | None]: ...
     @property
     def widest(self) -> int: ...
+    def set_rule(self, derive: Callable[[bool, list[bool], list[bool]], Tape]) -> None: ...
     def extract(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> tuple[Tape, list[Var]]: ...
     def batch(
         self, size: int, batched: Sequence[bool], wanted: Sequence[bool]

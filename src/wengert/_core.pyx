@@ -89,6 +89,10 @@ cdef int check(Tape tape, wg_status status) except -1:
 
 
 cdef int raise_status(wg_status status, const char *text) except -1:
+    global raised
+    if raised is not None:
+        error, raised = raised, None
+        raise error
     raise EXCEPTIONS.get(status, RuntimeError)(text.decode("utf-8", "replace") if text != NULL else "")
 
 
@@ -358,6 +362,12 @@ cdef class Tape:
         wg_tape_release(self.handle)
         self.handle = handle
 
+    def set_rule(self, derive):
+        """Lets `derive(reverse, given, asked)` make the tapes by which calls of this one are differentiated,
+        see `wg_derive_fn`."""
+        wg_tape_set_rule(self.handle, derive_in_python, release_object, <void *>derive)
+        Py_XINCREF(<PyObject *>derive)
+
     def extract(self, inputs, outputs):
         """The part that leads from inputs to outputs, as an abstract tape.
 
@@ -456,6 +466,29 @@ cdef class Tape:
         """The indices of the declared outputs."""
         cdef const wg_id *ids = wg_tape_outputs(self.handle)
         return [ids[k] for k in range(wg_tape_n_outputs(self.handle))]
+
+
+cdef object raised = None  # by Python code that the C core called, until the core has returned
+
+
+cdef wg_status derive_in_python(wg_tape *t, void *context, wg_mode mode, const c_bool *given,
+                                const c_bool *asked, wg_tape **out) noexcept with gil:
+    global raised
+    cdef uint32_t k, n_in = wg_tape_n_inputs(t), n_out = wg_tape_n_outputs(t)
+    cdef bint reverse = mode == WG_REVERSE
+    try:
+        derived = <Tape?>(<object>context)(
+            reverse, [given[k] != 0 for k in range(n_out if reverse else n_in)],
+            [not reverse or asked[k] != 0 for k in range(n_in if reverse else n_out)])
+        out[0] = wg_tape_retain((<Tape>derived).handle)
+        return WG_OK
+    except BaseException as error:
+        raised = error
+        return WG_RUNTIME_ERROR
+
+
+cdef void release_object(void *context) noexcept with gil:
+    Py_XDECREF(<PyObject *>context)
 
 
 cdef int raise_ended() except -1:
@@ -1187,6 +1220,10 @@ cdef class _Frame:
 
 # ---- calls of compiled functions ---------------------------------------------------------------------------
 
+cdef dict nodes = {}  # class -> (take apart, put together), see wengert.pytree.register_pytree_node
+NODES = nodes
+
+
 cdef class Tree:
     """The structure of a pytree; `wengert.pytree.Structure` has the words.
 
@@ -1216,13 +1253,21 @@ cdef class Tree:
         cdef object key
         cdef int k = 0
         if self.kind is None:
-            if type(x) is not Array and (x is None or isinstance(x, (tuple, list, dict))):
+            if type(x) is not Array and (x is None or isinstance(x, (tuple, list, dict)) or type(x) in nodes):
                 return False
             leaves.append(x)
             return True
         if x is None or self.kind is NoneType:
             return x is None and self.kind is NoneType
-        if not isinstance(x, self.kind) or len(x) != len(self.children):
+        if not isinstance(x, self.kind):
+            return False
+        if self.kind in nodes:
+            if type(x) is not self.kind:
+                return False
+            x, aux = nodes[self.kind][0](x)
+            if aux != self.keys[0]:
+                return False
+        if len(x) != len(self.children):
             return False
         if self.kind is dict:
             for key in self.keys:
@@ -1259,6 +1304,8 @@ cdef class Tree:
             return parts
         if self.kind is tuple:
             return tuple(parts)
+        if self.kind in nodes:
+            return nodes[self.kind][1](self.keys[0], tuple(parts))
         if self.kind is not dict:
             return self.kind(*parts)
         cdef dict by_key = dict(zip(self.keys, parts))

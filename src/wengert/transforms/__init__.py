@@ -7,10 +7,11 @@ results into fresh arrays and pops its nodes.
 """
 
 from .batching import vmap
+from .custom import custom_jvp, custom_vjp
 from .first import elementwise_grad, grad, jvp, stop_gradient, value_and_grad, vjp
 from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 
 __all__ = [
-    "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "stop_gradient",
-    "value_and_grad", "vjp", "vmap",
+    "custom_jvp", "custom_vjp", "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian",
+    "jacrev", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip

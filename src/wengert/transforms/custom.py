@@ -1,0 +1,271 @@
+"""Functions with a derivative of their own: custom_vjp and custom_jvp.
+
+Such a function is recorded on a child tape and used through one `call` node.  Where that is differentiated,
+the rule is recorded on a tape of its own; the mode for which there is no rule follows by transposing the
+other, for a rule is linear in what it is given.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import numpy as wnp
+from .._core import Var, innermost, set_current
+from ..protocols.registry import append
+from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
+from ..tape import Tape
+from .call import DIFFERENTIABLE, Recording, decorates
+from .child import Child
+
+
+class _Custom:
+    """A function with a rule; see `custom_vjp` and `custom_jvp`."""
+
+    name: str
+    __name__: str
+
+    def __init__(self, f: Callable, nondiff_argnums: Any = ()):
+        functools.update_wrapper(self, f)
+        self._f = f
+        self._fixed = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
+        self._rule: Any = None
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any) -> Any:
+        if self._rule is None:
+            raise TypeError(f"{self.name}: {self.__name__} has no rule yet; give it one")
+        fixed = [args[k] for k in self._fixed]
+        moving = [x for k, x in enumerate(args) if k not in self._fixed]
+        leaves, structure = tree_flatten(tuple(moving))
+        if innermost(leaves) is None:
+            return self._f(*args)
+
+        def recorded(given: list) -> Any:
+            return self._f(*self._merge(fixed, tree_unflatten(structure, given)))
+
+        with Recording(leaves) as recording:
+            operands = [recording.tape.as_var(leaf) for leaf in leaves]
+            child = Child(self.name, recorded, [(v.dtype, v.shape) for v in operands], recording.tape)
+            child.tape.set_rule(_Rule(self, fixed, structure, child, recording.tape))
+            results = recording.tape.call(child.tape, operands + child.hidden)
+            return tree_unflatten(child.structure, results)
+
+    def _merge(self, fixed: list, moving: tuple) -> list:
+        rest, values = iter(moving), dict(zip(self._fixed, fixed, strict=True))
+        return [values[k] if k in values else next(rest) for k in range(len(fixed) + len(moving))]
+
+
+class CustomVjp(_Custom):
+    """See `custom_vjp`."""
+
+    name = "custom_vjp"
+    reverse = True
+
+    def defvjp(self, forward: Callable, backward: Callable) -> None:
+        """Gives the rule.
+
+        Parameters
+        ----------
+        forward : callable
+            Takes the arguments of `f`; returns its result and residuals, a pytree for `backward`.
+        backward : callable
+            Takes the `nondiff_argnums`, the residuals and a cotangent of the result; returns a tuple with the
+            cotangent of every other argument, None for zero.
+        """
+        self._rule = forward, backward
+
+    def linear(self, fixed: list, primals: tuple, outer: tuple[Structure, list[Var]]) -> Any:
+        """The cotangents of the arguments, given those of the result."""
+        forward, backward = self._rule
+        _, residuals = forward(*self._merge(fixed, primals))
+        return tuple(backward(*fixed, residuals, tree_unflatten(*outer)))
+
+
+class CustomJvp(_Custom):
+    """See `custom_jvp`."""
+
+    name = "custom_jvp"
+    reverse = False
+
+    def defjvp(self, rule: Callable) -> Callable:
+        """Gives the rule, which takes the `nondiff_argnums`, a tuple of primals and one of tangents, and
+        returns the result and its tangent."""
+        self._rule = rule
+        return rule
+
+    def linear(self, fixed: list, primals: tuple, outer: tuple[Structure, list[Var]]) -> Any:
+        """The tangents of the result, given those of the arguments."""
+        return self._rule(*fixed, primals, tree_unflatten(*outer))[1]
+
+
+@decorates
+def custom_vjp(f, nondiff_argnums=()):
+    """A function whose reverse-mode derivative is given by hand; forward mode follows from it.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns pytrees of arrays.
+    nondiff_argnums : int or tuple of int
+        Arguments that are passed on as they are: functions, options.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> @wg.custom_vjp
+    ... def clipped(x):
+    ...     return np.minimum(x, 1.0)
+    >>> def forward(x):
+    ...     return clipped(x), x
+    >>> def backward(x, cotangent):
+    ...     return (cotangent * np.exp(-x),)
+    >>> clipped.defvjp(forward, backward)
+    >>> wg.grad(clipped)(0.0)
+    np.float64(1.0)
+    """
+    return CustomVjp(f, nondiff_argnums)
+
+
+@decorates
+def custom_jvp(f, nondiff_argnums=()):
+    """A function whose forward-mode derivative is given by hand; reverse mode follows from it.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns pytrees of arrays.
+    nondiff_argnums : int or tuple of int
+        Arguments that are passed on as they are: functions, options.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> @wg.custom_jvp
+    ... def log1pexp(x):
+    ...     return np.log(1 + np.exp(x))
+    >>> @log1pexp.defjvp
+    ... def rule(primals, tangents):
+    ...     (x,), (t,) = primals, tangents
+    ...     return log1pexp(x), t * (1 - 1 / (1 + np.exp(x)))
+    >>> wg.grad(log1pexp)(800.0)
+    np.float64(1.0)
+    """
+    return CustomJvp(f, nondiff_argnums)
+
+
+class _Rule:
+    """How one call of a custom function is differentiated: what `wg_derive_fn` asks for.
+
+    The recording that it belongs to owns it, so it refers to tapes weakly.
+    """
+
+    def __init__(self, custom: Any, fixed: list, structure: Structure, child: Child, tape: Any):
+        self.custom, self.fixed = custom, fixed
+        self.trees = structure, child.structure  # of the arguments, of the result
+        nodes = [child.tape.node(index) for index in child.tape.inputs + child.tape.outputs]
+        self.kinds = [(node.dtype, node.shape) for node in nodes]
+        self.n_in = len(child.tape.inputs)
+        self.tape = weakref.ref(tape)
+        self.captured = [(weakref.ref(x.tape), x.index) if isinstance(x, Var) else x for x in child.hidden]
+
+    def __call__(self, reverse: bool, given: list[bool], asked: list[bool]) -> Any:
+        tape = Tape(abstract=True, parent=self.tape())
+        before = set_current(tape)
+        try:
+            outputs = self._record(tape, reverse, given, asked)
+            tape.set_outputs(outputs)
+        finally:
+            set_current(before)
+            tape.ended = True
+        tape.parent = None
+        return tape
+
+    def _record(self, tape: Any, reverse: bool, given: list[bool], asked: list[bool]) -> list[Var]:
+        n_declared = self.trees[0].n_leaves
+        inputs = [tape.input(*kind) for kind in self.kinds[:n_declared]]
+        for k, source in enumerate(self.captured):
+            self._capture(tape, source, self.kinds[n_declared + k])
+            self._refuse_captured((asked if reverse else given)[n_declared + k])
+        known = len(tape.sources)
+        ins, outs = self.kinds[:n_declared], self.kinds[self.n_in :]
+        here, there = (outs, ins) if self.custom.reverse else (ins, outs)
+        if reverse is self.custom.reverse:  # the rule as it is
+            seeds = [
+                tape.input(*kind) if is_given else tape.full(0, *kind)
+                for kind, is_given in zip(here, given, strict=False)
+            ]
+            swept = self._linear(tape, inputs, seeds, there)
+        else:  # its transpose
+            seeds = [append("copy", tape.full(0, *kind)) for kind in here]
+            images = self._linear(tape, inputs, seeds, there)
+            pairs = [(y, tape.input(y.dtype, y.shape)) for y, g in zip(images, given, strict=False) if g]
+            real = [k for k, seed in enumerate(seeds) if seed.dtype in DIFFERENTIABLE]
+            found = tape.vjp([y for y, _ in pairs], [g for _, g in pairs], [seeds[k] for k in real])
+            swept = [tape.full(0, *kind) for kind in here]
+            for k, g in zip(real, found, strict=True):
+                swept[k] = swept[k] if g is None else g
+        extra = [source for source in tape.sources[known:] if source is not None]
+        if extra:
+            raise ValueError(
+                f"{self.custom.name}: the rule of {self.custom.__name__} uses "
+                f"{'a Var' if isinstance(extra[0], Var) else 'an array'} of shape {extra[0].shape} that the "
+                f"function itself does not use; pass it as an argument"
+            )
+        return [v for v, wanted in zip(swept, asked, strict=False) if wanted]
+
+    def _linear(self, tape: Any, inputs: list[Var], seeds: list[Var], kinds: list[tuple]) -> list[Var]:
+        """The rule applied, leaf by leaf, brought to the shapes and dtypes of what it belongs to."""
+        here, there = self.trees[::-1] if self.custom.reverse else self.trees
+        result = self.custom.linear(self.fixed, tree_unflatten(self.trees[0], inputs), (here, seeds))
+        leaves, answers = _against(self.custom.name, result, there), []
+        labels = leaf_names(there, "the rule's result")
+        for leaf, (dtype, shape), label in zip(leaves, kinds, labels, strict=True):
+            if leaf is None or dtype not in DIFFERENTIABLE:
+                answers.append(tape.full(0, dtype, shape))
+                continue
+            if np.shape(leaf) != shape:
+                raise ValueError(
+                    f"{self.custom.name}: {label} has shape {np.shape(leaf)}, expected {shape}: that of what "
+                    f"it is the derivative of"
+                )
+            v = tape.as_var(leaf)
+            answers.append(v if v.dtype == dtype and not v.weak else wnp.astype(v, dtype))
+        return answers
+
+    def _capture(self, tape: Any, source: Any, kind: tuple) -> None:
+        """An input for what the function captured, found again where the rule captures it too."""
+        if isinstance(source, tuple):
+            owner = source[0]()
+            if owner is None or self.tape() is None or source[1] >= len(owner):
+                tape.input(*kind)
+                return
+            source = owner.at(source[1])
+        tape.as_var(source)
+
+    def _refuse_captured(self, differentiated: bool) -> None:
+        if differentiated:
+            raise ValueError(
+                f"{self.custom.name}: {self.custom.__name__} uses a Var from outside, for which its rule "
+                f"gives no derivative; pass it as an argument, or use wg.stop_gradient"
+            )
+
+
+def _against(name: str, tree: Any, structure: Structure) -> list:
+    """The leaves of a tree of some structure, in which None may stand for any part."""
+    if structure.kind is None or tree is None:
+        return [tree] * structure.n_leaves
+    leaves, given = tree_flatten(tree)
+    if given == structure:
+        return leaves
+    children = list(tree.values()) if isinstance(tree, dict) else tree
+    if not isinstance(children, (tuple, list)) or len(children) != len(structure.children):
+        raise ValueError(f"{name}: the rule returned {given}, expected {structure}")
+    pairs = zip(children, structure.children, strict=True)
+    return [leaf for part, child in pairs for leaf in _against(name, part, child)]

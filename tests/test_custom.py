@@ -1,0 +1,204 @@
+"""Rules of one's own: every derivative of a custom function against that of the same function without one."""
+
+import functools
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import wengert as wg
+
+x, y = np.array([0.3, -0.4, 1.1]), np.array([1.0, 2.0, -0.5])
+X = np.stack([x, 2 * x, y, x * y])
+
+
+def plain(x, y):
+    return {"a": np.sin(x) * y, "b": np.sum(x * y * y)}
+
+
+@wg.custom_vjp
+def by_vjp(x, y):
+    return plain(x, y)
+
+
+def forward(x, y):
+    return by_vjp(x, y), (x, y)
+
+
+def backward(residuals, g):
+    x, y = residuals
+    return g["a"] * np.cos(x) * y + g["b"] * y * y, g["a"] * np.sin(x) + 2 * g["b"] * x * y
+
+
+by_vjp.defvjp(forward, backward)
+
+
+@wg.custom_jvp
+def by_jvp(x, y):
+    return plain(x, y)
+
+
+@by_jvp.defjvp
+def rule(primals, tangents):
+    (x, y), (s, t) = primals, tangents
+    return by_jvp(x, y), {
+        "a": np.cos(x) * y * s + np.sin(x) * t,
+        "b": np.sum(s * y * y + 2 * x * y * t),
+    }
+
+
+def scalar(f):
+    def g(x, y):
+        out = f(x, y)
+        return np.sum(out["a"] * x * np.tanh(y)) + out["b"] ** 2
+
+    return g
+
+
+TRANSFORMS = {
+    "grad": lambda f: wg.grad(f, (0, 1)),
+    "jvp": lambda f: lambda x, y: wg.jvp(f, (x, y), (y, x)),
+    "rev-rev": lambda f: wg.jacrev(wg.jacrev(f, 1), 0),
+    "fwd-rev": lambda f: wg.hessian(f, (0, 1)),
+    "rev-fwd": lambda f: wg.jacrev(wg.jacfwd(f), 1),
+    "fwd-fwd": lambda f: wg.jacfwd(wg.jacfwd(f)),
+    "third": lambda f: wg.grad(lambda x, y: np.sum(wg.hessian(f)(x, y) ** 2), 1),
+    "vmap": lambda f: lambda x, y: wg.vmap(f, in_axes=(0, None))(X, y),
+    "vmap of grad": lambda f: lambda x, y: wg.vmap(wg.grad(f, 1), in_axes=(0, None))(X, y),
+    "grad of vmap": lambda f: wg.grad(lambda x, y: np.sum(wg.vmap(f, (0, None))(X, y) * x[0] ** 2), (0, 1)),
+    "hessian of vmap": lambda f: wg.hessian(lambda x, y: np.sum(wg.vmap(f, (None, 0))(x, X))),
+    "vmap of vmap": lambda f: lambda x, y: wg.vmap(wg.vmap(wg.grad(f), (0, None)), (None, 0))(X, X),
+}
+
+
+@pytest.mark.parametrize("custom", [by_vjp, by_jvp], ids=["vjp", "jvp"])
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_every_derivative_is_that_of_the_function_without_a_rule(name, custom):
+    transform = TRANSFORMS[name]
+    expected = wg.tree_map(np.asarray, transform(scalar(plain))(x, y))
+    for g in (transform(scalar(custom)), wg.compile(transform(scalar(custom)))):
+        # the same products in another order, of numbers up to 50
+        wg.tree_map(lambda a, b: assert_allclose(a, b, rtol=1e-12, atol=1e-12), g(x, y), expected)
+
+
+def test_without_a_tape_the_function_itself_runs():
+    called = []
+
+    @wg.custom_vjp
+    def f(x):
+        called.append(type(x))
+        return x * 2
+
+    f.defvjp(lambda x: (f(x), None), lambda r, g: (g,))
+    assert f(3.0) == 6.0
+    assert called == [float]
+    assert wg.grad(f)(3.0) == 1.0  # the rule's answer, not the truth
+
+
+def test_arguments_that_are_not_differentiated():
+    @functools.partial(wg.custom_vjp, nondiff_argnums=(0, 2))
+    def apply(f, x, power):
+        return f(x) ** power
+
+    apply.defvjp(
+        lambda f, x, power: (apply(f, x, power), x),
+        lambda f, power, x, g: (g * power * f(x) ** (power - 1) * wg.grad(f)(x),),
+    )
+    assert_allclose(wg.grad(lambda x: apply(np.sin, x, 3))(0.7), 3 * np.sin(0.7) ** 2 * np.cos(0.7))
+
+    @wg.custom_jvp(nondiff_argnums=1)
+    def scaled(x, k):
+        return x * k
+
+    scaled.defjvp(lambda k, primals, tangents: (scaled(primals[0], k), 7 * k * tangents[0]))
+    assert wg.grad(lambda x: scaled(x, 2))(1.0) == 14.0
+
+
+def test_a_rule_may_capture_what_the_function_captures():
+    table = np.array([1.0, 3.0, 2.0])
+
+    @wg.custom_vjp
+    def f(x):
+        return np.sum(x * table)
+
+    f.defvjp(lambda x: (f(x), None), lambda r, g: (g * wg.numpy.multiply(table, 10),))
+    assert_array_equal(wg.grad(f)(x), 10 * table)
+    g = wg.compile(wg.grad(f))
+    assert_array_equal(g(x), 10 * table)
+    table[0] = 5
+    assert_array_equal(g(x), 10 * table)
+
+
+def test_none_is_a_cotangent_of_zero():
+    @wg.custom_vjp
+    def f(x, tree):
+        return np.sum(x) * tree["w"]
+
+    f.defvjp(lambda x, tree: (f(x, tree), None), lambda r, g: (None, {"w": g * 2}))
+    gx, gt = wg.grad(f, (0, 1))(x, {"w": 3.0})
+    assert_array_equal(gx, 0 * x)
+    assert gt == {"w": 2.0}
+
+
+def make(backward):
+    @wg.custom_vjp
+    def f(x):
+        return np.sin(x)
+
+    f.defvjp(lambda x: (f(x), x), backward)
+    return f
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: wg.grad(make(lambda x, g: (np.ones(2) * g,)))(1.0), ValueError, r"\(2,\), expected \(\)"),
+        (lambda: wg.grad(make(lambda x, g: (g, g)))(1.0), ValueError, "the rule returned"),
+        (lambda: wg.grad(make(lambda x, g: 1 / 0))(1.0), ZeroDivisionError, "division by zero"),
+        (lambda: wg.grad(make(lambda x, g: (g if x > 0 else -g,)))(1.0), TypeError, "np.where"),
+        (lambda: wg.grad(make(lambda x, g: (g * wg.numpy.sum(X),)))(1.0), ValueError, "pass it as an arg"),
+        (lambda: wg.grad(wg.custom_vjp(np.sin))(1.0), TypeError, "sin has no rule yet"),
+        (
+            lambda: wg.grad(lambda a: _capturing(a)(1.0))(2.0),
+            ValueError,
+            "uses a Var from outside",
+        ),
+    ],
+)
+def test_refusals(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_captured_var_passes_through_the_rule():
+    """d/dx of f is g a by the rule, and that is an ordinary function of a."""
+    assert wg.grad(lambda a: wg.grad(_capturing(a))(1.0) ** 2)(2.0) == 4.0
+
+
+def _capturing(a):
+    @wg.custom_vjp
+    def f(x):
+        return x * a
+
+    f.defvjp(lambda x: (f(x), None), lambda r, g: (g * a,))
+    return f
+
+
+def test_recordings_of_custom_functions_are_freed():
+    @wg.custom_vjp
+    def f(x):
+        return np.sin(x) * wg.numpy.sum(y)
+
+    f.defvjp(lambda x: (f(x), x), lambda x, g: (g * np.cos(x) * wg.numpy.sum(y),))
+    g = wg.compile(wg.grad(lambda x: np.sum(f(x) * wg.vmap(f)(x)[0])))
+    g(x)
+    refs = [weakref.ref(trace.tape) for trace in g._traces.values()]
+    assert refs
+    gc.disable()
+    try:
+        del g
+        assert all(ref() is None for ref in refs)
+    finally:
+        gc.enable()
