@@ -112,8 +112,8 @@ cdef extern from "wengert.h" nogil:
         wg_answer (*ask)(wg_repeat *) noexcept
         void *context
         int64_t done
-    wg_status wg_program_repeat(wg_program *p, void **inputs, void **outputs, wg_repeat *repeat, char *message,
-                                size_t message_size)
+    wg_status wg_program_repeat(wg_program *p, void **inputs, void **outputs, wg_repeat *repeat,
+                                char *message, size_t message_size)
     void wg_program_describe(const wg_program *p, wg_program_info *info)
 
 

@@ -1180,8 +1180,9 @@ cdef class _Frame:
         return array
 
     cdef bint view(self, int k, const Slot *slot, object x, int flags, bint each) except -1:
-        """Points slot k at the memory of x, if it is in C order and of the slot's shape and dtype; with `each`
-        it has a first axis beside the slot's, an entry for each replay.
+        """Points slot k at the memory of x, if it is in C order and of the slot's shape and dtype.
+
+        With `each` it has a first axis beside the slot's, an entry for each replay.
         """
         cdef int i
         cdef Py_buffer *view = &self.views[self.n_views]
