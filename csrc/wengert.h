@@ -15,6 +15,9 @@
 
 #define WG_MAX_NDIM 32
 
+/* The library hides its names (-fvisibility=hidden) but for what other libraries look up by name: threadpoolctl. */
+#define WG_EXPORT __attribute__((visibility("default")))
+
 typedef enum { WG_BOOL, WG_I32, WG_I64, WG_F32, WG_F64, WG_C64, WG_C128, WG_DTYPE_COUNT } wg_dtype;
 
 typedef enum {
@@ -84,8 +87,8 @@ bool wg_isa_supported(const char *name); /* compiled in and this CPU has it */
 
 /* At most so many threads run one program or one large op; results do not depend on it.  The default is the number of
  * cores this process may use, or OMP_NUM_THREADS if that is less.  VALUE_ERROR unless 1 <= n <= 256. */
-wg_status wg_set_num_threads(int n);
-int wg_get_num_threads(void);
+WG_EXPORT wg_status wg_set_num_threads(int n);
+WG_EXPORT int wg_get_num_threads(void);
 
 /* ---- tape -------------------------------------------------------------------------------------------------- */
 typedef struct wg_tape wg_tape;

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import wengert as wg
-from wengert.optim import SGD, Adam
+from wengert.optim import SGD, Adagrad, Adam, AdamW, Clipped, RMSprop, clip_by_norm, clip_by_value
 
 TARGET = np.array([1.0, -2.0, 0.5])
 OPTIMIZERS = [
@@ -15,6 +15,14 @@ OPTIMIZERS = [
     SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
     Adam(0.1),
     Adam(0.05, betas=(0.8, 0.99), eps=1e-6),
+    AdamW(0.1, weight_decay=0.1),
+    RMSprop(0.05),
+    RMSprop(0.05, alpha=0.9, momentum=0.5, weight_decay=0.01),
+    Adagrad(0.5),
+    Adagrad(0.5, weight_decay=0.01),
+    Clipped(SGD(0.1, momentum=0.9), norm=2.0),
+    Clipped(Adam(0.1), norm=5.0, value=3.0),
+    Clipped(RMSprop(0.05), value=0.5),
 ]
 
 
@@ -23,21 +31,46 @@ def gradient(p):
     return np.array([1.0, 4.0, 9.0]) * (p - TARGET)
 
 
+def sgd(opt, p, g, s):
+    g = g + opt.weight_decay * p
+    s["v"] = opt.momentum * s["v"] + g
+    return p - opt.lr * (g + opt.momentum * s["v"] if opt.nesterov else s["v"])
+
+
+def adam(opt, p, g, s):
+    (b1, b2), s["t"] = opt.betas, s["t"] + 1
+    p = p * (1 - opt.lr * getattr(opt, "weight_decay", 0.0))
+    s["v"], s["s"] = b1 * s["v"] + (1 - b1) * g, b2 * s["s"] + (1 - b2) * g * g
+    return p - opt.lr * s["v"] / (1 - b1 ** s["t"]) / ((s["s"] / (1 - b2 ** s["t"])) ** 0.5 + opt.eps)
+
+
+def rmsprop(opt, p, g, s):
+    g = g + opt.weight_decay * p
+    s["s"] = opt.alpha * s["s"] + (1 - opt.alpha) * g * g
+    s["v"] = opt.momentum * s["v"] + g / (s["s"] ** 0.5 + opt.eps)
+    return p - opt.lr * s["v"]
+
+
+def adagrad(opt, p, g, s):
+    g = g + opt.weight_decay * p
+    s["s"] = s["s"] + g * g
+    return p - opt.lr * g / (s["s"] ** 0.5 + opt.eps)
+
+
+FORMULAS = {SGD: sgd, Adam: adam, AdamW: adam, RMSprop: rmsprop, Adagrad: adagrad}
+
+
 def written_out(opt, p, steps):
     """The formulas of torch.optim's documentation, one number at a time."""
-    p, velocity, mean, square = [list(map(float, row)) for row in (p, p * 0, p * 0, p * 0)]
-    for t in range(1, steps + 1):
-        for k, g in enumerate(gradient(np.array(p))):
-            if isinstance(opt, Adam):
-                b1, b2 = opt.betas
-                mean[k] = b1 * mean[k] + (1 - b1) * g
-                square[k] = b2 * square[k] + (1 - b2) * g * g
-                root = (square[k] / (1 - b2**t)) ** 0.5
-                p[k] -= opt.lr * mean[k] / (1 - b1**t) / (root + opt.eps)
-                continue
-            g = g + opt.weight_decay * p[k]
-            velocity[k] = opt.momentum * velocity[k] + g
-            p[k] -= opt.lr * (g + opt.momentum * velocity[k] if opt.nesterov else velocity[k])
+    p, states = list(map(float, p)), [{"t": 0, "v": 0.0, "s": 0.0} for _ in p]
+    inner = opt.optimizer if isinstance(opt, Clipped) else opt
+    for _ in range(steps):
+        slope = list(gradient(np.array(p)))
+        if isinstance(opt, Clipped):
+            slope = [min(max(g, -(opt.value or np.inf)), opt.value or np.inf) for g in slope]
+            norm = sum(g * g for g in slope) ** 0.5
+            slope = [g * min(1.0, (opt.norm or np.inf) / (norm + 1e-6)) for g in slope]
+        p = [FORMULAS[type(inner)](inner, x, g, s) for x, g, s in zip(p, slope, states, strict=True)]
     return p
 
 
@@ -77,7 +110,8 @@ def test_trees_give_what_their_arrays_give_alone(opt, dtype):
         for _ in range(3):
             alone, own = opt.step(alone, alone, own)
         assert got.dtype == dtype
-        np.testing.assert_array_equal(got, alone)
+        if getattr(opt, "norm", None) is None:  # which all arrays share
+            np.testing.assert_array_equal(got, alone)
 
 
 def test_a_step_leaves_its_arguments_alone():
@@ -108,6 +142,35 @@ def test_the_learning_rate_changes_without_recording_again(dtype):
     assert len(recordings) == 1
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_norm_is_that_of_all_arrays_together(dtype, rng):
+    tree = {"w": rng.normal(size=(4, 3)).astype(dtype), "b": [rng.normal(size=3).astype(dtype)]}
+    norm = float(np.sqrt(sum(np.sum(g.astype(float) ** 2) for g in (tree["w"], *tree["b"]))))
+    halved, same = clip_by_norm(tree, norm / 2), clip_by_norm(tree, norm * 2)
+    for found, factor in ((halved, 0.5), (same, 1.0)):
+        assert found["w"].dtype == dtype
+        np.testing.assert_allclose(found["w"], factor * tree["w"], rtol=3e-6)
+        np.testing.assert_allclose(found["b"][0], factor * tree["b"][0], rtol=3e-6)
+    np.testing.assert_array_equal(clip_by_value(tree, 0.25)["w"], np.clip(tree["w"], -0.25, 0.25))
+
+
+def test_clipping_works_in_fit_and_passes_the_rate_on(rng):
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=(20, 1))
+    clipped, plain = (wg.MLP([2, 3, 1], "tanh", "float64", seed=0) for _ in range(2))
+    opt = Clipped(SGD(0.5), norm=1e-3)
+    start = plain.theta.copy()
+    clipped.fit(1e6 * X, 1e6 * y, optimizer=opt, epochs=1)
+    assert np.linalg.norm(clipped.theta - start) == pytest.approx(0.5e-3, rel=1e-4)
+    opt.lr = 0.25
+    assert opt.lr == opt.optimizer.lr == 0.25
+    assert repr(opt) == f"Clipped({opt.optimizer!r}, norm=0.001)"
+    wide = Clipped(SGD(0.1), norm=1e9, value=1e9)
+    once, again = wg.MLP([2, 3, 1], "tanh", "float64", seed=0), plain
+    once.fit(X, y, optimizer=wide, epochs=2)
+    again.fit(X, y, optimizer=SGD(0.1), epochs=2)
+    np.testing.assert_allclose(once.theta, again.theta, rtol=1e-12)
+
+
 def test_other_settings_cannot_change():
     opt = Adam()
     with pytest.raises(AttributeError, match="only lr may change, not betas"):
@@ -134,6 +197,12 @@ def test_repr_and_pickle():
         (lambda: Adam(betas=0.9), r"betas is 0.9, expected two numbers"),
         (lambda: Adam(betas=(0.9, 1.0)), r"betas\[1\] is 1.0"),
         (lambda: Adam(eps=0), "eps is 0, expected a positive number"),
+        (lambda: AdamW(weight_decay=-1), "AdamW: weight_decay is -1"),
+        (lambda: RMSprop(alpha=1), r"RMSprop: alpha is 1, expected in \[0, 1\)"),
+        (lambda: Adagrad(eps=0), "Adagrad: eps is 0, expected a positive number, for example 1e-10"),
+        (lambda: Clipped(SGD(0.1)), "Clipped: give norm or value"),
+        (lambda: Clipped(SGD(0.1), norm=0), "Clipped: norm is 0, expected a positive number"),
+        (lambda: Clipped(SGD(0.1), value="a"), "Clipped: value is 'a'"),
     ],
 )
 def test_settings_that_make_no_sense_raise(make, words):

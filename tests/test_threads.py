@@ -1,5 +1,9 @@
 """The same bits for any number of threads, on arrays large enough to be split."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from oracle import OPS, names, run, weights
@@ -76,3 +80,71 @@ def test_a_number_of_threads_is_an_integer(wrong):
         wg.set_num_threads(wrong)
     wg.set_num_threads(np.int64(2))
     assert wg.get_num_threads() == 2
+
+
+# ---- who decides how many ----------------------------------------------------------------------------------
+
+
+def told(script, **environment):
+    """What a fresh interpreter prints."""
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True, text=True, check=True, env={**os.environ, **environment},
+    )  # fmt: skip
+    return answer.stdout.split()
+
+
+def test_the_default_is_what_openmp_is_told_or_the_cores_there_are():
+    script = "import wengert as wg; print(wg.get_num_threads(), wg.cpu_info()['cores'])"
+    threads, cores = map(int, told(script, OMP_NUM_THREADS=""))
+    assert threads == cores
+    assert told(script, OMP_NUM_THREADS="1") == ["1", str(cores)]
+    assert told(script, OMP_NUM_THREADS="1000") == [str(cores), str(cores)]
+
+
+FORKED = """
+import os, numpy as np, wengert as wg
+wg.set_num_threads(2)
+g = wg.compile(lambda x: np.sum(np.tanh(x @ x)))
+x = np.ones((400, 400)) / 400
+expected = g(x)
+child = os.fork()
+if child == 0:
+    os._exit(0 if g(x) == expected and wg.get_num_threads() == 2 else 1)
+print(os.waitpid(child, 0)[1], g(x) == expected)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_has_threads_of_its_own():
+    assert told(FORKED) == ["0", "True"]
+
+
+LIMITED = """
+import threadpoolctl
+import wengert as wg
+wg.set_num_threads(3)
+def pools():
+    return [(pool["num_threads"], pool["version"] == wg.__version__)
+            for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "wengert"]
+assert pools() == [(3, True)], pools()
+with threadpoolctl.threadpool_limits(2):
+    assert wg.get_num_threads() == 2
+    with threadpoolctl.threadpool_limits(1, user_api="wengert"):
+        assert wg.get_num_threads() == 1
+        assert pools() == [(1, True)]
+with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    assert wg.get_num_threads() == 3
+wg.grad, wg.MLP
+assert len(pools()) == 1
+print(wg.get_num_threads())
+"""
+
+
+def test_threadpoolctl_sees_and_limits_the_pool():
+    assert told(LIMITED) == ["3"]
+
+
+def test_threadpoolctl_may_come_after_wengert():
+    first, second = LIMITED.strip().split("\n")[:2]
+    assert told(LIMITED.replace(f"{first}\n{second}", f"{second}\n{first}")) == ["3"]

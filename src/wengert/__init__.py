@@ -7,6 +7,7 @@ Examples
 array([0., 1.])
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if "threadpoolctl" in sys.modules:
+        import_module(f"{__name__}.threads").register()
     if name in _MODULES:
         return import_module(f"{__name__}.{name}")
     if name not in _HOME:

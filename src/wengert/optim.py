@@ -6,7 +6,7 @@ formulas are those of `torch.optim`.
 
 import numpy as np
 
-from .pytree import tree_map
+from .pytree import tree_leaves, tree_map
 
 
 class Optimizer:
@@ -108,9 +108,7 @@ class SGD(Optimizer):
 
     def step(self, params, grads, state):
         """``v = momentum v + g``, ``p = p - lr v`` (Nesterov: ``p - lr (g + momentum v)``)."""
-        if self.weight_decay:
-            grads = tree_map(lambda p, g: g + self.weight_decay * p, params, grads)
-        direction = grads
+        direction = grads = _decayed(self.weight_decay, params, grads)
         if self.momentum:
             velocity = tree_map(lambda v, g: self.momentum * v + g, state["velocity"], grads)
             state = {"velocity": velocity}
@@ -153,10 +151,7 @@ class Adam(Optimizer):
                 f"Adam: betas is {betas!r}, expected two numbers, for example (0.9, 0.999)"
             ) from None
         betas = _number(self, "betas[0]", first, 0, 1), _number(self, "betas[1]", second, 0, 1)
-        eps = _number(self, "eps", eps, 0, np.inf)
-        if eps == 0:
-            raise ValueError("Adam: eps is 0, expected a positive number, for example 1e-8")
-        super().__init__(lr, betas=betas, eps=eps)
+        super().__init__(lr, betas=betas, eps=_positive(self, "eps", eps, 1e-8))
 
     def init(self, params):
         """The number of steps done and both running means."""
@@ -178,7 +173,220 @@ class Adam(Optimizer):
         return tree_map(update, params, mean, square), {"count": count, "mean": mean, "square": square}
 
 
-OPTIMIZERS = {"adam": Adam, "sgd": SGD}
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+
+    Parameters
+    ----------
+    lr, betas, eps : as for `Adam`
+    weight_decay : float, not negative
+        The parameters shrink by ``lr * weight_decay`` of themselves in each step, beside Adam's update.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> opt = AdamW(lr=0.1, weight_decay=0.5)
+    >>> params, state = opt.step(np.array([1.0]), np.array([0.0]), opt.init(np.array([1.0])))
+    >>> params
+    array([0.95])
+    """
+
+    weight_decay: float
+
+    def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+        super().__init__(lr, betas, eps)
+        self.__dict__["weight_decay"] = _number(self, "weight_decay", weight_decay, 0, np.inf)
+
+    def step(self, params, grads, state):
+        """``p = p - lr weight_decay p``, then Adam's step."""
+        decayed = tree_map(lambda p: p - self.rate_for(p) * self.weight_decay * p, params)
+        return super().step(decayed, grads, state)
+
+
+class RMSprop(Optimizer):
+    """Steps divided by a running root mean square of the gradient (Tieleman & Hinton 2012).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate; may be assigned between steps.
+    alpha : float, 0 <= alpha < 1
+        Decay of the running mean of squares.
+    eps : float, positive
+        Added to its root.
+    momentum : float, 0 <= momentum < 1
+    weight_decay : float, not negative
+        Adds ``weight_decay * params`` to the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> opt = RMSprop(lr=0.1, alpha=0.75)
+    >>> params, state = opt.step(np.array([1.0]), np.array([3.0]), opt.init(np.array([1.0])))
+    >>> params.round(6)
+    array([0.8])
+    """
+
+    alpha: float
+    eps: float
+    momentum: float
+    weight_decay: float
+
+    def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, momentum=0.0, weight_decay=0.0):
+        super().__init__(
+            lr,
+            alpha=_number(self, "alpha", alpha, 0, 1),
+            eps=_positive(self, "eps", eps, 1e-8),
+            momentum=_number(self, "momentum", momentum, 0, 1),
+            weight_decay=_number(self, "weight_decay", weight_decay, 0, np.inf),
+        )
+
+    def init(self, params):
+        """The running mean of squares, and the velocity where there is momentum."""
+        velocity = {"velocity": _zeros_like(params)} if self.momentum else {}
+        return {"square": _zeros_like(params)} | velocity
+
+    def step(self, params, grads, state):
+        """``s = alpha s + (1 - alpha) g^2``, ``v = momentum v + g / (sqrt(s) + eps)``, ``p = p - lr v``."""
+        grads = _decayed(self.weight_decay, params, grads)
+        square = tree_map(lambda s, g: self.alpha * s + (1 - self.alpha) * (g * g), state["square"], grads)
+        direction = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
+        before, state = state, {"square": square}
+        if self.momentum:
+            state["velocity"] = direction = tree_map(
+                lambda v, d: self.momentum * v + d, before["velocity"], direction
+            )
+        return tree_map(lambda p, d: p - self.rate_for(p) * d, params, direction), state
+
+
+class Adagrad(Optimizer):
+    """Steps divided by the root of the sum of all squared gradients (Duchi, Hazan & Singer 2011).
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate; may be assigned between steps.
+    eps : float, positive
+        Added to the root.
+    weight_decay : float, not negative
+        Adds ``weight_decay * params`` to the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> opt = Adagrad(lr=0.1)
+    >>> params, state = opt.step(np.array([1.0]), np.array([3.0]), opt.init(np.array([1.0])))
+    >>> params.round(6)
+    array([0.9])
+    """
+
+    eps: float
+    weight_decay: float
+
+    def __init__(self, lr=1e-2, eps=1e-10, weight_decay=0.0):
+        super().__init__(
+            lr,
+            eps=_positive(self, "eps", eps, 1e-10),
+            weight_decay=_number(self, "weight_decay", weight_decay, 0, np.inf),
+        )
+
+    def init(self, params):
+        """The sums of squares."""
+        return {"square": _zeros_like(params)}
+
+    def step(self, params, grads, state):
+        """``s = s + g^2``, ``p = p - lr g / (sqrt(s) + eps)``."""
+        grads = _decayed(self.weight_decay, params, grads)
+        square = tree_map(lambda s, g: s + g * g, state["square"], grads)
+
+        def update(p, g, s):
+            return p - self.rate_for(p) * (g / (np.sqrt(s) + self.eps))
+
+        return tree_map(update, params, grads, square), {"square": square}
+
+
+class Clipped:
+    """An optimizer whose gradients are clipped first: each number by `value`, then all together by `norm`.
+
+    Parameters
+    ----------
+    optimizer : with `init` and `step`
+    norm : float, positive, optional
+        Gradients whose Euclidean norm over all parameters is larger are scaled down to it.
+    value : float, positive, optional
+        Each number of the gradient is brought into [-value, value].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> opt = Clipped(SGD(lr=1.0), norm=1.0)
+    >>> params, state = opt.step(np.zeros(2), np.array([30.0, 40.0]), opt.init(np.zeros(2)))
+    >>> params.round(6)
+    array([-0.6, -0.8])
+    """
+
+    def __init__(self, optimizer, norm=None, value=None):
+        if norm is None and value is None:
+            raise ValueError("Clipped: give norm or value, for example norm=1.0")
+        self.optimizer = optimizer
+        self.norm = None if norm is None else _positive(self, "norm", norm, 1.0)
+        self.value = None if value is None else _positive(self, "value", value, 1.0)
+
+    @property
+    def lr(self):
+        """The learning rate of the optimizer within."""
+        return self.optimizer.lr
+
+    @lr.setter
+    def lr(self, value):
+        self.optimizer.lr = value
+
+    def __repr__(self):
+        limits = [f"{k}={v}" for k, v in (("norm", self.norm), ("value", self.value)) if v is not None]
+        return f"Clipped({', '.join([repr(self.optimizer), *limits])})"
+
+    def init(self, params):
+        """The state of the optimizer within."""
+        return self.optimizer.init(params)
+
+    def step(self, params, grads, state):
+        """The step of the optimizer within, from clipped gradients."""
+        if self.value is not None:
+            grads = clip_by_value(grads, self.value)
+        if self.norm is not None:
+            grads = clip_by_norm(grads, self.norm)
+        return self.optimizer.step(params, grads, state)
+
+
+def clip_by_value(grads, limit):
+    """A tree of gradients with each number in [-limit, limit].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clip_by_value({"w": np.array([-3.0, 0.5])}, 1.0)
+    {'w': array([-1. ,  0.5])}
+    """
+    return tree_map(lambda g: np.clip(g, -limit, limit), grads)
+
+
+def clip_by_norm(grads, limit):
+    """A tree of gradients, scaled so that the Euclidean norm over all of it is at most `limit`.
+
+    As `torch.nn.utils.clip_grad_norm_` it adds 1e-6 to the norm before dividing by it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clip_by_norm([np.array([3.0]), np.array([4.0])], 1.0)[1].round(6)
+    array([0.8])
+    """
+    total = sum(np.sum(g * g) for g in tree_leaves(grads))
+    scale = np.minimum(limit / (np.sqrt(total) + 1e-6), 1.0)
+    return tree_map(lambda g: g * scale.astype(g.dtype), grads)
+
+
+OPTIMIZERS = {"adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD}
 
 
 def _zeros_like(params):
@@ -195,3 +403,18 @@ def _number(optimizer, name, value, low, high):
         bound = f"in [{low}, {high})" if high < np.inf else "a finite number that is not negative"
         raise ValueError(f"{type(optimizer).__name__}: {name} is {value!r}, expected {bound}")
     return number
+
+
+def _positive(optimizer, name, value, example):
+    """`value` as a finite float above 0."""
+    number = _number(optimizer, name, value, 0, np.inf)
+    if number == 0:
+        raise ValueError(
+            f"{type(optimizer).__name__}: {name} is 0, expected a positive number, for example {example:g}"
+        )
+    return number
+
+
+def _decayed(weight_decay, params, grads):
+    """The gradient of the loss and of half the squared parameters, times `weight_decay`."""
+    return tree_map(lambda p, g: g + weight_decay * p, params, grads) if weight_decay else grads
