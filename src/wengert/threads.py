@@ -2,6 +2,7 @@
 
 import sys
 from functools import cache
+from typing import Any
 
 from ._version import __version__
 
@@ -22,7 +23,7 @@ def register() -> None:
     ...     wg.get_num_threads()
     1
     """
-    threadpoolctl = sys.modules["threadpoolctl"]
+    threadpoolctl: Any = sys.modules["threadpoolctl"]
 
     class Controller(threadpoolctl.LibController):
         """Calls the C functions behind `wengert.get_num_threads` and `set_num_threads`."""
