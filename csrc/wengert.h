@@ -150,6 +150,10 @@ wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const
  * that axis (in), has it (out).  *looped is set to an op that is done element by element, for it has no batching rule;
  * it is left alone if there is none. */
 wg_status wg_batch(wg_tape *t, int64_t size, const bool *batched, bool *out_batched, wg_tape **out, int *looped);
+/* Writing in place: in[0] with in[1] in its slice (op slice_set) or in[2] at its rows in[1] (index_set), or replaced by
+ * in[1] (copy).  From then on wg_latest names the node that stands for in[0], and for the views of one array. */
+wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs);
+wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out);
 /* The local partial derivative of an elementwise node by its operand k as a node of its own (for showing a tape);
  * *out = WG_NONE when the op has no such column. */
 wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out);

@@ -22,29 +22,29 @@ static wg_status check_values(wg_tape *t, wg_id id) {
     return WG_OK;
 }
 
-/* A 0-d value that lies in its node moves to a buffer, so that a view can refer to it. */
+/* A value that lies in its node moves to a buffer, so that a view can refer to it. */
 static wg_status move_to_buffer(wg_tape *t, wg_id id) {
     if (t->nodes[id].flags & WG_FLAG_VIEW) return WG_OK;
     wg_buffer *buffer = wg_buffer_new(sizeof t->nodes[id].value);
     if (!buffer) return wg_no_memory(t);
     memcpy(buffer->data, &t->nodes[id].value, sizeof t->nodes[id].value);
-    return wg_set_view(t, id, buffer, 0, t->scalar_shape);
+    return wg_set_view(t, id, buffer, 0, t->nodes[id].shape); /* all extents are 1: so may the strides be */
 }
 
 static wg_status run_view(wg_tape *t, wg_id id, bool *done) {
     wg_id x = t->nodes[id].in[0];
-    *done = true;
-    if (wg_ndim(t, id) == 0 && !(t->nodes[x].flags & WG_FLAG_VIEW)) { /* both inline */
-        t->nodes[id].value = t->nodes[x].value;
-        t->nodes[id].flags |= WG_FLAG_VALUE;
-        return WG_OK;
-    }
     const int64_t *attrs;
     wg_attrs(t, id, &attrs);
     int64_t offset, strides[WG_MAX_NDIM];
     *done = wg_view_op(t->nodes[id].op, attrs, wg_ndim(t, x), wg_shape(t, x), wg_strides(t, x), wg_ndim(t, id),
                        wg_shape(t, id), &offset, strides);
     if (!*done) return WG_OK;
+    size_t itemsize = wg_itemsize((wg_dtype)t->nodes[id].dtype);
+    if (wg_size(t, id) == 1 && itemsize <= sizeof t->nodes[id].value) { /* one element is copied: a loop over x[i] */
+        memcpy(&t->nodes[id].value, wg_data(t, x) + offset * (int64_t)itemsize, itemsize);
+        t->nodes[id].flags |= WG_FLAG_VALUE;
+        return WG_OK;
+    }
     WG_TRY(move_to_buffer(t, x));
     uint32_t stride_id = wg_intern(&t->vectors, wg_ndim(t, id), strides);
     if (stride_id == WG_NONE) return wg_no_memory(t);
@@ -66,6 +66,14 @@ static bool steal(wg_tape *t, wg_id id) {
     node->flags |= WG_FLAG_VALUE | WG_FLAG_VIEW;
     base->flags &= (uint8_t) ~(WG_FLAG_VALUE | WG_FLAG_VIEW);
     return true;
+}
+
+/* What could not be written over is still there, as the handles to it will find. */
+static void give_back(wg_tape *t, wg_id id) {
+    wg_node_rec *node = &t->nodes[id], *base = &t->nodes[node->in[0]];
+    base->value.view = node->value.view;
+    base->flags |= WG_FLAG_VALUE | WG_FLAG_VIEW;
+    node->flags &= (uint8_t) ~(WG_FLAG_VALUE | WG_FLAG_VIEW);
 }
 
 static wg_status run_scalar(wg_tape *t, wg_id id, const wg_kernels *k) {
@@ -117,6 +125,7 @@ static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
         status = step.scratch ? wg_execute(k, &step) : wg_no_memory(t);
         if (step.scratch && status != WG_OK) wg_explain(&step, status, t->error, sizeof t->error);
     }
+    if (status != WG_OK && stolen) give_back(t, id);
     if (operands != few) free(operands);
     return status;
 }

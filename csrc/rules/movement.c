@@ -65,14 +65,13 @@ static wg_status zeros_like(wg_tape *t, wg_id x, wg_id *out) {
 wg_status wg_vjp_slice_set(wg_sweep *s, wg_id node, wg_id g) {
     wg_attr_copy window = wg_copy_attrs(s->t, node);
     wg_id base = operand(s, node, 0), b = operand(s, node, 1), part;
-    if (wg_wants(s, base)) {
-        WG_TRY(zeros_like(s->t, b, &part));
-        WG_TRY(wg_append_flagged(s->t, WG_slice_set, 2, (wg_id[]){g, part}, window.n, window.x, 0, &part));
-        WG_TRY(wg_contribute(s, base, part));
+    if (wg_wants(s, b)) { /* first, for the other part is made in place */
+        WG_TRY(wg_append_flagged(s->t, WG_slice, 1, &g, window.n, window.x, 0, &part));
+        WG_TRY(wg_contribute(s, b, part));
     }
-    if (!wg_wants(s, b)) return WG_OK;
-    WG_TRY(wg_append_flagged(s->t, WG_slice, 1, &g, window.n, window.x, 0, &part));
-    return wg_contribute(s, b, part);
+    if (!wg_wants(s, base)) return WG_OK;
+    WG_TRY(zeros_like(s->t, b, &part));
+    return wg_contribute_rest(s, base, node, WG_slice_set, 2, (wg_id[]){g, part}, window.n, window.x);
 }
 
 wg_status wg_vjp_concatenate(wg_sweep *s, wg_id node, wg_id g) {
@@ -135,13 +134,12 @@ static wg_status keep_last(wg_tape *t, wg_id index, int64_t n_rows, wg_id part, 
 
 wg_status wg_vjp_index_set(wg_sweep *s, wg_id node, wg_id g) {
     wg_id base = operand(s, node, 0), index = operand(s, node, 1), b = operand(s, node, 2), part;
-    if (wg_wants(s, base)) {
-        WG_TRY(zeros_like(s->t, b, &part));
-        WG_TRY(wg_emit3(s->t, WG_index_set, g, index, part, &part));
-        WG_TRY(wg_contribute(s, base, part));
+    if (wg_wants(s, b)) { /* first, for the other part is made in place */
+        WG_TRY(wg_emit2(s->t, WG_gather, g, index, &part));
+        if (wg_size(s->t, index) > 1) WG_TRY(keep_last(s->t, index, wg_shape(s->t, node)[0], part, &part));
+        WG_TRY(wg_contribute(s, b, part));
     }
-    if (!wg_wants(s, b)) return WG_OK;
-    WG_TRY(wg_emit2(s->t, WG_gather, g, index, &part));
-    if (wg_size(s->t, index) > 1) WG_TRY(keep_last(s->t, index, wg_shape(s->t, node)[0], part, &part));
-    return wg_contribute(s, b, part);
+    if (!wg_wants(s, base)) return WG_OK;
+    WG_TRY(zeros_like(s->t, b, &part));
+    return wg_contribute_rest(s, base, node, WG_index_set, 3, (wg_id[]){g, index, part}, 0, NULL);
 }

@@ -104,6 +104,17 @@ wg_status wg_contribute_rows(wg_sweep *s, wg_id id, wg_id index, wg_id g) {
     return contribute_part(s, id, WG_index_add, 3, (wg_id[]){WG_NONE, index, g}, 0, NULL);
 }
 
+wg_status wg_contribute_rest(wg_sweep *s, wg_id id, wg_id node, int op, int n_in, const wg_id *in, int n_attr,
+                             const int64_t *attrs) {
+    uint8_t marks = in_range(s, node) ? s->marks[node - s->lo] : 0;
+    bool owned = (marks & (WG_MARK_OWNED | WG_MARK_KEEP)) == WG_MARK_OWNED;
+    wg_id rest;
+    WG_TRY(wg_append_flagged(s->t, op, n_in, in, n_attr, attrs, owned ? WG_FLAG_STEAL : 0, &rest));
+    WG_TRY(wg_contribute(s, id, rest));
+    set_owned(s, id); /* made here, and in this slot alone */
+    return WG_OK;
+}
+
 /* ---- what is walked ---------------------------------------------------------------------------------------- */
 static bool flows_through(const wg_tape *t, wg_id id) {
     const wg_op_info *info = wg_row(t->nodes[id].op);

@@ -72,6 +72,7 @@ void wg_tape_release(wg_tape *t) {
         free(dead->nodes);
         free(dead->side);
         free(dead->attrs);
+        free(dead->moved);
         free(dead->views);
         free(dead->children);
         free(dead->derived);
@@ -174,6 +175,7 @@ void wg_tape_pop(wg_tape *t, uint32_t len) {
         if (node->op == WG_input) t->n_inputs--;
     }
     while (t->n_outputs && t->outputs[t->n_outputs - 1] >= len) t->n_outputs--;
+    if (t->moved_len) wg_forget_moves(t, len);
 }
 
 wg_status wg_tape_set_outputs(wg_tape *t, int n, const wg_id *outputs) {

@@ -29,7 +29,7 @@ typedef struct {       /* a strided window into a buffer */
 enum {
     WG_FLAG_WEAK = 1,  /* a Python scalar, or made of nothing else: takes the other operand's dtype */
     WG_FLAG_VALUE = 2, /* has a value */
-    WG_FLAG_VIEW = 4,  /* ... and it is views[value.view]; else it is 0-d and lies in value itself */
+    WG_FLAG_VIEW = 4,  /* ... and it is views[value.view]; else it is one element and lies in value itself */
     WG_FLAG_STEAL = 8, /* may write into operand 0's buffer, which then has no value any more */
 };
 
@@ -49,7 +49,7 @@ typedef struct {
     uint32_t in[3];  /* operands; an op with any number of them: in[0] is their place in side[] */
     uint32_t shape;  /* interned vector */
     uint32_t attrs;  /* place in attrs[] of {count, a0, a1, ...}; 0: none */
-    wg_scalar value; /* the value, or the id of a view */
+    wg_scalar value; /* the value where that is one element, or the id of a view */
 } wg_node_rec;
 _Static_assert(sizeof(wg_node_rec) == 32, "a node is 32 bytes");
 
@@ -92,6 +92,8 @@ struct wg_tape {
     wg_id constants[WG_CONST_SLOTS]; /* by hash of value and dtype; entries are checked when used */
     wg_tape **children;              /* referenced by call nodes */
     uint32_t children_len, children_cap;
+    wg_id *moved; /* by id: the node that was written in its place, 0: none; see write.c */
+    uint32_t moved_len, moved_cap;
     wg_id *inputs, *outputs; /* of an abstract tape */
     uint32_t n_inputs, cap_inputs, n_outputs;
     wg_run_fn run; /* NULL: abstract */
@@ -130,6 +132,9 @@ int wg_attrs(const wg_tape *t, wg_id id, const int64_t **attrs);
 /* *array, of *cap elements, with room for `need` */
 bool wg_grow(void *array, uint32_t *cap, uint64_t need, size_t itemsize);
 void *wg_scratch(wg_tape *t, size_t size); /* 64-byte aligned, NULL if out of memory */
+
+/* ---- write.c ----------------------------------------------------------------------------------------------- */
+void wg_forget_moves(wg_tape *t, wg_id len); /* of and to nodes from `len` on */
 
 /* ---- copy.c ------------------------------------------------------------------------------------------------ */
 wg_status wg_push_child(wg_tape *t, wg_tape *child); /* takes a reference of its own */

@@ -87,7 +87,7 @@ void *wg_alloc_value(wg_tape *t, wg_id id) {
     wg_node_rec *node = &t->nodes[id];
     size_t itemsize = wg_itemsize(node->dtype);
     int ndim = wg_ndim(t, id);
-    if (ndim == 0 && itemsize <= sizeof node->value) {
+    if (wg_size(t, id) == 1 && itemsize <= sizeof node->value) {
         node->flags = (uint8_t)((node->flags | WG_FLAG_VALUE) & ~WG_FLAG_VIEW);
         return &node->value;
     }
@@ -121,7 +121,7 @@ char *wg_data(wg_tape *t, wg_id id) {
 
 const int64_t *wg_strides(const wg_tape *t, wg_id id) {
     const wg_node_rec *node = &t->nodes[id];
-    return wg_vec(t, node->flags & WG_FLAG_VIEW ? t->views[node->value.view].strides : t->scalar_shape);
+    return wg_vec(t, node->flags & WG_FLAG_VIEW ? t->views[node->value.view].strides : node->shape); /* or all ones */
 }
 
 /* Reshape without a copy: split and merge runs of axes, each of which must be contiguous within itself. */

@@ -18,8 +18,8 @@ static wg_status verify_node(wg_tape *t, wg_id id) {
             return wg_fail(t, WG_VALUE_ERROR, "node %u (%s): its view is not there", id, info->name);
         if (wg_vec_ndim(t, t->views[node.value.view].strides) != wg_vec_ndim(t, node.shape))
             return wg_fail(t, WG_VALUE_ERROR, "node %u (%s): strides and shape differ in length", id, info->name);
-    } else if (node.flags & WG_FLAG_VALUE && wg_vec_ndim(t, node.shape) != 0) {
-        return wg_fail(t, WG_VALUE_ERROR, "node %u (%s): an inline value must be 0-d", id, info->name);
+    } else if (node.flags & WG_FLAG_VALUE && node.op != WG_call && wg_vec_size(t, node.shape) != 1) {
+        return wg_fail(t, WG_VALUE_ERROR, "node %u (%s): an inline value must be one element", id, info->name);
     }
     if (!t->run && valued && node.flags & WG_FLAG_VALUE)
         return wg_fail(t, WG_VALUE_ERROR, "node %u (%s): has a value on an abstract tape", id, info->name);

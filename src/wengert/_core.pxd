@@ -75,6 +75,8 @@ cdef extern from "wengert.h" nogil:
                          wg_tape **out, wg_id **operands)
     wg_status wg_batch(wg_tape *t, int64_t size, const c_bool *batched, c_bool *out_batched, wg_tape **out,
                        int *looped)
+    wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *inputs, int n_attr, const int64_t *attrs)
+    wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out)
     wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out)
 
     ctypedef struct wg_node_info:
@@ -133,6 +135,7 @@ cdef class Tape:
     cdef readonly list sources  # abstract: per input slot None (declared), or the ndarray or Var behind it
     cdef public list snapshots  # abstract: (captured ndarray, its contents when first used)
     cdef public bint ended      # the recording is over: its Vars take no more operations
+    cdef uint32_t writes        # how often something was written in place
     cdef object __weakref__
 
     cdef int take(self, wg_tape *handle) except -1
@@ -143,7 +146,8 @@ cdef class Tape:
 
 cdef class Var:
     cdef readonly Tape tape
-    cdef readonly wg_id index
+    cdef wg_id node
+    cdef uint32_t writes        # of the tape when `node` was right; FROZEN: what is written in place is another's
 
 
 cdef struct Slot:

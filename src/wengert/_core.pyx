@@ -43,6 +43,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_ATTRS = 128         # a slice has three per axis
+    FROZEN = 0xFFFFFFFF
     MAX_IDLE = 8            # emptied C tapes kept for the next transform
     IDLE_NODES = 1 << 16    # a tape that grew longer gives its memory back instead
 
@@ -255,9 +256,11 @@ cdef class Tape:
         if type(x) is Var:
             v = <Var>x
             if v.tape is self:
-                if v.index >= wg_tape_len(self.handle) or self.ended:
+                if v.writes != self.writes:
+                    refresh(v)
+                if v.node >= wg_tape_len(self.handle) or self.ended:
                     raise_ended()
-                return v.index
+                return v.node
             return lift(self, v)
         code = weak_code(x)
         if code >= 0:
@@ -431,6 +434,17 @@ cdef class Tape:
             most = max(most, size)
         return most
 
+    def write(self, int op, tuple operands, tuple attrs=()):
+        """Puts operands[1] (or operands[2] at rows operands[1]) into a slice, rows or all of operands[0].
+
+        From then on every handle to that array and to its views means what was written.
+        """
+        cdef int64_t words[MAX_ATTRS]
+        cdef int n_attrs = attr_words(attrs, words)
+        cdef _Ids ids = node_ids(self, operands)
+        check(self, wg_write(self.handle, op, ids.n, ids.data, n_attrs, words))
+        self.writes = (self.writes + 1) % FROZEN
+
     def partial(self, wg_id node, int operand):
         """Appends the local partial derivative of an elementwise node; None where its op has none."""
         cdef wg_id out = WG_NONE
@@ -602,10 +616,11 @@ cdef wg_id lift(Tape tape, Var v) except? 0xFFFFFFFF:
     if inner(tape, v.tape) is not tape:
         raise ValueError(
             "a Var of an inner recording was used outside of it; return it from the compiled function")
-    if v.index >= wg_tape_len(v.tape.handle):
+    refresh(v)
+    if v.node >= wg_tape_len(v.tape.handle):
         raise_ended()
-    check(v.tape, wg_node(v.tape.handle, v.index, &info))
-    return tape.hidden((id(v.tape), v.index), v, info.dtype, info.ndim, info.shape, info.weak)
+    check(v.tape, wg_node(v.tape.handle, v.node, &info))
+    return tape.hidden((id(v.tape), v.node), v, info.dtype, info.ndim, info.shape, info.weak)
 
 
 # ---- recording ---------------------------------------------------------------------------------------------
@@ -651,10 +666,8 @@ cpdef Var record(int op, tuple operands, tuple attrs=()):
     Attributes are integers, or floats for real parameters, which travel as the bits of a double.
     """
     cdef Tape tape = None
-    cdef int64_t params[MAX_ATTRS]
+    cdef int64_t words[MAX_ATTRS]
     cdef wg_id out = 0
-    cdef Scalar real
-    cdef int k, n_attrs = <int>len(attrs)
     for x in operands:
         if type(x) is Var:
             tape = inner(tape, (<Var>x).tape)
@@ -662,17 +675,25 @@ cpdef Var record(int op, tuple operands, tuple attrs=()):
         if wg_current == NULL:
             raise RuntimeError("record: there is no Var among the operands and no tape is being recorded")
         tape = <Tape>wg_current
-    if n_attrs > MAX_ATTRS:
-        raise ValueError(f"record: {n_attrs} attributes; at most {MAX_ATTRS} are supported")
-    for k in range(n_attrs):
+    cdef int n_attrs = attr_words(attrs, words)
+    cdef _Ids ids = node_ids(tape, operands)
+    check(tape, wg_append(tape.handle, op, ids.n, ids.data, n_attrs, words, &out))
+    return new_var(tape, out)
+
+
+cdef int attr_words(tuple attrs, int64_t *words) except -1:
+    """Attributes as the core takes them; returns their number."""
+    cdef Scalar real
+    cdef int k, n = <int>len(attrs)
+    if n > MAX_ATTRS:
+        raise ValueError(f"record: {n} attributes; at most {MAX_ATTRS} are supported")
+    for k in range(n):
         if type(attrs[k]) is float:
             real.f64 = attrs[k]
-            params[k] = real.i64
+            words[k] = real.i64
         else:
-            params[k] = attrs[k]
-    cdef _Ids ids = node_ids(tape, operands)
-    check(tape, wg_append(tape.handle, op, ids.n, ids.data, n_attrs, params, &out))
-    return new_var(tape, out)
+            words[k] = attrs[k]
+    return n
 
 
 cdef Var unary(int op, Var v):
@@ -699,6 +720,14 @@ cdef object binary(int op, object left, object right):
     nodes[1] = tape.node_of(right)
     check(tape, wg_append(tape.handle, op, 2, nodes, 0, NULL, &out))
     return new_var(tape, out)
+
+
+cdef object in_place(Var v, object result):
+    """What v += w leaves v to be: an array is written to, a number is another one."""
+    if result is NotImplemented or describe(v).ndim == 0:
+        return result
+    METHODS["overwrite"](v, result)
+    return v
 
 
 cdef bint is_operand(object x):
@@ -738,15 +767,36 @@ def delegate(str name):
 cdef inline Var new_var(Tape tape, wg_id index):
     cdef Var v = Var.__new__(Var)
     v.tape = tape
-    v.index = index
+    v.node = index
+    v.writes = tape.writes
     return v
+
+
+cdef int refresh(Var v) except -1:
+    """Lets a handle mean what has been written in place since it was made."""
+    if v.writes != v.tape.writes and v.writes != FROZEN and v.node < wg_tape_len(v.tape.handle):
+        check(v.tape, wg_latest(v.tape.handle, v.node, &v.node))
+        v.writes = v.tape.writes
+    return 0
+
+
+def frozen(Var v):
+    """A handle to the same node that stays with it whatever is written in place."""
+    cdef Var handle = new_var(v.tape, v.tape.node_of(v))
+    handle.writes = FROZEN
+    return handle
+
+
+def thawed(Var v):
+    """A handle to the same node that follows what is written in place."""
+    return new_var(v.tape, v.tape.node_of(v))
 
 
 cdef wg_node_info describe(Var v) except *:
     cdef wg_node_info info
-    if v.index >= wg_tape_len(v.tape.handle):
+    if v.node >= wg_tape_len(v.tape.handle):
         raise_ended()
-    check(v.tape, wg_node(v.tape.handle, v.index, &info))
+    check(v.tape, wg_node(v.tape.handle, v.node, &info))
     return info
 
 
@@ -758,9 +808,16 @@ cdef class Var:
     """A handle to one node of a tape; it behaves as the ndarray that the node stands for."""
 
     @property
+    def index(self):
+        """The place of its node on the tape."""
+        refresh(self)
+        return self.node
+
+    @property
     def value(self):
         """The value: a fresh ndarray, a NumPy scalar for shape (); TypeError while a function is compiled."""
-        return read(self.tape, self.index)
+        refresh(self)
+        return read(self.tape, self.node)
 
     @property
     def shape(self):
@@ -795,7 +852,7 @@ cdef class Var:
         return unary(WG_neg, self)
 
     def __pos__(self):
-        return new_var(self.tape, self.index)
+        return unary(WG_copy, self)
 
     def __abs__(self):
         return unary(WG_abs, self)
@@ -844,10 +901,11 @@ cdef class Var:
                 "bool(v): a traced value has no truth value while a function is compiled, so `if`, `while`, "
                 "`and`, `or` and `assert` cannot look at it; use np.where (or wg.cond), or pass what decides "
                 "as a static argument (static_argnums)")
-        return bool(read(self.tape, self.index))
+        return bool(self.value)
 
     def __float__(self):
-        refuse("float(v), or a math function of v,", "np.sin(v) for math.sin(v)")
+        refuse("float(v), a math function of v or storing v in a plain ndarray",
+               "np.sin(v) for math.sin(v), np.stack([...]) for a[i] = v")
 
     def __int__(self):
         refuse("int(v)", "v.astype(int)")
@@ -883,15 +941,31 @@ cdef class Var:
         return METHODS["getitem"](self, key)
 
     def __setitem__(self, key, value):
-        raise TypeError(
-            "v[i] = w: a Var cannot be written in place; build the array with np.where, np.concatenate or "
-            "np.stack, or assign in a plain ndarray before it is recorded")
+        METHODS["setitem"](self, key, value)
+
+    def __iadd__(self, other):
+        return in_place(self, binary(WG_add, self, other))
+
+    def __isub__(self, other):
+        return in_place(self, binary(WG_sub, self, other))
+
+    def __imul__(self, other):
+        return in_place(self, binary(WG_mul, self, other))
+
+    def __itruediv__(self, other):
+        return in_place(self, binary(WG_div, self, other))
+
+    def __ipow__(self, other, modulo):
+        return in_place(self, power(self, other))
+
+    def __imatmul__(self, other):
+        return in_place(self, METHODS["matmul"](self, other))
 
     def __format__(self, spec):
         return format(self.value, spec)
 
     def __repr__(self):
-        if self.index >= wg_tape_len(self.tape.handle):
+        if self.node >= wg_tape_len(self.tape.handle):
             return "Var(ended)"
         if not describe(self).has_value:
             return f"Var(shape={self.shape}, dtype={self.dtype}, traced)"

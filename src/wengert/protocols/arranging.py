@@ -23,7 +23,6 @@ from .movement import (
 from .registry import (
     FUNCTIONS,
     NAMESPACE,
-    append,
     dims,
     implements,
     method,
@@ -142,7 +141,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     for k, x in enumerate(xi):
         place = 1 - k if indexing == "xy" and k < 2 <= n else k
         parts.append(reshape(ravel(x), tuple(-1 if i == place else 1 for i in range(n))))
-    return tuple(append("copy", x) for x in (parts if sparse else broadcast_arrays(*parts)))
+    return tuple(NAMESPACE["copy"](x) for x in (parts if sparse else broadcast_arrays(*parts)))
 
 
 @implements(np.rollaxis)
@@ -277,7 +276,7 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
 
 @implements(np.lib.stride_tricks.sliding_window_view)
 def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok=False, writeable=False) -> Any:
-    """All windows of a shape, as further axes."""
+    """All windows of a shape, as further axes; a copy of them, no view."""
     a, extents = recorded(x), dims(window_shape)
     axes = tuple(range(a.ndim)) if axis is None else normalize_axes(axis, a.ndim)
     if len(axes) != len(extents):

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Var
 from .constants import known
 from .elementwise import as_bool, where
-from .movement import astype, ravel, take
-from .registry import NAMESPACE, append, implements, method, operand, recorded, refuse_options
+from .movement import astype, ravel, reshape, take
+from .registry import NAMESPACE, append, implements, method, normalize_axis, operand, recorded, refuse_options
 
 
 @implements(np.select)
@@ -150,3 +151,82 @@ def fix(x: Any, out: Any = None) -> Any:
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """The number of elements that are not zero, over axes."""
     return NAMESPACE["sum"](where(as_bool(a), 1, 0), axis, keepdims=keepdims)
+
+
+# ---- functions that write to their first argument -----------------------------------------------------
+
+
+def _target(name: str, a: Any) -> Var:
+    if not isinstance(a, Var):
+        raise TypeError(
+            f"np.{name}: writing a Var into a plain array would drop the derivative; write to a Var, or use "
+            f"np.where"
+        )
+    return a
+
+
+@implements(np.copyto)
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    """dst[...] = src, where a mask holds."""
+    dst = _target("copyto", dst)
+    dst[...] = src if where is True else NAMESPACE["where"](where, src, dst)
+
+
+def _cycled(values: Any, n: int) -> Any:
+    """The first n of values that are repeated as often as it takes."""
+    flat = ravel(recorded(values))
+    return take(flat, np.arange(n) % max(flat.shape[0], 1))
+
+
+@implements(np.putmask)
+def putmask(a: Any, mask: Any, values: Any) -> None:
+    """a[mask] = values, each value at its own place."""
+    a = _target("putmask", a)
+    a[...] = where(mask, reshape(_cycled(values, a.size), a.shape), a)
+
+
+@implements(np.place)
+def place(arr: Any, mask: Any, vals: Any) -> None:
+    """arr[mask] = vals, in order."""
+    arr = _target("place", arr)
+    places = np.nonzero(np.ravel(known("place", mask)))[0]
+    put(arr, places, _cycled(vals, len(places)))
+
+
+@implements(np.put)
+def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    """a.flat[ind] = v."""
+    a = _target("put", a)
+    index = recorded(ind)
+    if mode == "wrap":
+        index = NAMESPACE["remainder"](index, a.size)
+    elif mode == "clip":
+        index = NAMESPACE["clip"](index, 0, a.size - 1)
+    flat = ravel(a)
+    flat[ravel(index)] = _cycled(v, index.size)
+    a[...] = reshape(flat, a.shape)  # ravel may have copied
+
+
+@implements(np.fill_diagonal)
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    """a[i, i, ...] = val."""
+    a = _target("fill_diagonal", a)
+    n = min(a.shape)
+    if a.ndim > 2 and len(set(a.shape)) > 1:
+        raise ValueError("fill_diagonal: all extents of an array of more than two axes must be equal")
+    if wrap and a.ndim == 2 and a.shape[0] > a.shape[1] + 1:
+        raise TypeError("fill_diagonal: wrap=True is not supported on a Var")
+    a[(np.arange(n),) * a.ndim] = _cycled(val, n)
+
+
+@implements(np.put_along_axis)
+def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
+    """arr[..., indices, ...] = values along an axis."""
+    arr = _target("put_along_axis", arr)
+    if axis is None:
+        return put(arr, indices, values)
+    axis = normalize_axis(axis, arr.ndim)
+    index = recorded(indices)
+    spread = [np.arange(n).reshape((-1,) + (1,) * (arr.ndim - 1 - k)) for k, n in enumerate(arr.shape)]
+    arr[tuple(index if k == axis else spread[k] for k in range(arr.ndim))] = values
+    return None

@@ -14,7 +14,6 @@ from .reductions import sum_
 from .registry import (
     FUNCTIONS,
     NAMESPACE,
-    append,
     implements,
     normalize_axes,
     normalize_axis,
@@ -141,7 +140,7 @@ def _contract(a: Any, left: str, b: Any, right: str, wanted: set[str]) -> tuple[
     y = reshape(
         transpose(b, tuple(map(right.index, [*batch, *inner, *columns]))), (sizes[0], sizes[2], sizes[3])
     )
-    product = append("matmul", x, y) if inner else append("mul", x, y)  # with no sum: (b, m, 1) * (b, 1, n)
+    product = matmul(x, y) if inner else x * y  # with no sum: (b, m, 1) * (b, 1, n)
     word = "".join([*batch, *rows, *columns])
     return reshape(product, tuple(extents[c] for c in word)), word
 
@@ -165,7 +164,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     outer = [a.shape[k] for k in rows], [b.shape[k] for k in columns]
     x = reshape(transpose(a, (*rows, *left)), (math.prod(outer[0]), inner))
     y = reshape(transpose(b, (*right, *columns)), (inner, math.prod(outer[1])))
-    return reshape(append("matmul", x, y), (*outer[0], *outer[1]))
+    return reshape(matmul(x, y), (*outer[0], *outer[1]))
 
 
 @implements(np.inner)

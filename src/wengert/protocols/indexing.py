@@ -13,7 +13,7 @@ import numpy as np
 
 from .._core import Var, innermost
 from .movement import astype, broadcast_to, reshape, transpose
-from .registry import append, extra, method, operand
+from .registry import OPS, append, extra, method, operand
 
 
 class _Item(NamedTuple):
@@ -249,7 +249,7 @@ def index_set(a: Any, key: Any, value: Any) -> Any:
     >>> np.index_set(np.zeros(4), [2, 0], np.array([5.0, 7.0]))
     array([7., 0., 5., 0.])
     """
-    return _changed("set", a, key, value)
+    return _changed("index_set", "set", a, key, value)
 
 
 @extra
@@ -264,39 +264,87 @@ def index_add(a: Any, key: Any, value: Any) -> Any:
     >>> np.index_add(np.zeros(3), [2, 0, 2], 1.0)
     array([1., 0., 2.])
     """
-    return _changed("add", a, key, value)
+    return _changed("index_add", "add", a, key, value)
 
 
-def _changed(what: str, a: Any, key: Any, value: Any) -> Any:
+@method("setitem")
+def setitem(v: Var, key: Any, value: Any) -> None:
+    """v[key] = value: seen by v, by what it is a view of, and by all other views of that."""
+    if v.ndim == 0:
+        raise TypeError("a Var of shape () is a number and does not support item assignment")
+    _refuse_outside(v, value, *(key if type(key) is tuple else (key,)))
+    mask = key.dtype == bool and key.shape == v.shape if isinstance(key, (Var, np.ndarray)) else False
+    if mask and np.ndim(value) == 0:  # whatever the mask is, of one shape: also compiled
+        value = _as_same_kind("v[mask] = value", operand(value), v.dtype)
+        _write("copy", v, append("where", key, value, v))
+    else:
+        _changed("v[key] = value", "set", v, key, value, _write)
+
+
+def add_at(v: Var, key: Any, value: Any) -> None:
+    """`np.add.at(v, key, value)`: added in place, several values for one element all of them."""
+    _refuse_outside(v, value, *(key if type(key) is tuple else (key,)))
+    _write("copy", v, _changed("np.add.at", "add", v, key, value))
+
+
+@method("overwrite")
+def overwrite(v: Var, result: Var) -> None:
+    """v[...] = result, where nothing else refers to `result`."""
+    _refuse_outside(v, result)
+    if result.shape != v.shape:
+        raise ValueError(f"an array of shape {v.shape} cannot hold a result of shape {result.shape}")
+    _write("copy", v, _as_same_kind("an operation in place", result, v.dtype))
+
+
+def _write(name: str, v: Var, *operands: Any, attrs: tuple = ()) -> None:
+    v.tape.write(OPS[name], (v, *operands), attrs)
+
+
+def _refuse_outside(v: Var, *others: Any) -> None:
+    """Raises TypeError where a write would be recorded on another tape than the one that has the array."""
+    if innermost((v, *others)) is not v.tape:
+        raise TypeError(
+            "a Var cannot be written in place inside of a function that is recorded (wg.compile, vmap, ...) "
+            "when it was made outside of it: write to a copy, v = v.copy(), and return that"
+        )
+
+
+def _as_same_kind(name: str, value: Any, dtype: np.dtype) -> Any:
+    if not np.can_cast(value.dtype, dtype, "same_kind"):
+        raise TypeError(f"{name}: values of dtype {value.dtype} do not fit an array of {dtype}; cast one")
+    return value if value.dtype == dtype else astype(value, dtype)
+
+
+def _changed(name: str, what: str, a: Any, key: Any, value: Any, last: Any = append) -> Any:
+    """`a` with values at a key; `last` appends, or writes, what takes `a` as its first operand."""
     key = key if type(key) is tuple else (key,)
     a = innermost((a, value, *key)).as_var(a)
     items = _spell_out(a, key, a.shape)
     arrays = any(isinstance(item.index, (Var, np.ndarray)) for item in items)
     triples = _windows(a.shape, items, ints_too=not arrays)
     attrs = tuple(x for triple in triples for x in triple)
-    value = operand(value)
-    if not np.can_cast(value.dtype, a.dtype, "same_kind"):
-        raise TypeError(
-            f"index_{what}: values of dtype {value.dtype} do not fit an array of {a.dtype}; cast one"
-        )
-    if value.dtype != a.dtype:
-        value = astype(value, a.dtype)
+    value = _as_same_kind(name, operand(value), a.dtype)
     if not arrays:
         kept = [_extent(item, a.shape) for item in items if not isinstance(item.index, int)]
-        value = reshape(_fitted(what, value, tuple(kept)), tuple(length for _, _, length in triples))
-        return append(f"slice_{what}", a, value, attrs=attrs)
+        value = reshape(_fitted(name, value, tuple(kept)), tuple(length for _, _, length in triples))
+        return last(f"slice_{what}", a, value, attrs=attrs)
     sliced = _basic(a, triples)
     r = _rows(sliced, items)
     picked = (*r.index_shape, *r.others)
-    value = _fitted(what, value, tuple(picked[k] for k in r.axes))
+    value = _fitted(name, value, tuple(picked[k] for k in r.axes))
     value = transpose(value, np.argsort(r.axes).tolist()) if r.before else value
-    rows = append(f"index_{what}", r.rows, r.index, reshape(value, r.index_shape + r.rows.shape[1:]))
+    value = reshape(value, r.index_shape + r.rows.shape[1:])
+    if r.rows is a:
+        return last(f"index_{what}", a, r.index, value)
+    rows = append(f"index_{what}", r.rows, r.index, value)
     rows = reshape(rows, tuple(sliced.shape[axis] for axis in r.order))
     changed = transpose(rows, np.argsort(r.order).tolist())
-    return changed if sliced is a else append("slice_set", a, changed, attrs=attrs)
+    if sliced is not a:
+        return last("slice_set", a, changed, attrs=attrs)
+    return changed if last is append else last("copy", a, changed)
 
 
-def _fitted(what: str, value: Any, shape: tuple[int, ...]) -> Any:
+def _fitted(name: str, value: Any, shape: tuple[int, ...]) -> Any:
     """`value` broadcast to the shape of what it goes to; as in NumPy, axes of extent 1 may be too many."""
     extra_axes = max(value.ndim - len(shape), 0)
     try:
@@ -304,7 +352,5 @@ def _fitted(what: str, value: Any, shape: tuple[int, ...]) -> Any:
     except ValueError:
         fits = False
     if not fits or value.shape[:extra_axes] != (1,) * extra_axes:
-        raise ValueError(
-            f"index_{what}: values of shape {value.shape} do not broadcast to a[key] of shape {shape}"
-        )
+        raise ValueError(f"{name}: values of shape {value.shape} do not broadcast to a[key] of shape {shape}")
     return broadcast_to(reshape(value, value.shape[extra_axes:]), shape)

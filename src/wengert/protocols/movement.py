@@ -83,10 +83,16 @@ def _reshape_method(a: Var, *shape: Any, order: str = "C", **kwargs: Any) -> Any
 
 
 @implements(np.ravel)
-@method("ravel", "flatten")
+@method("ravel")
 def ravel(a: Any, order: str = "C") -> Any:
     """The elements in one axis."""
     return reshape(a, (-1,) if math.prod(operand(a).shape) else (0,), order=order)
+
+
+@method("flatten")
+def flatten(a: Var, order: str = "C") -> Var:
+    """A copy of the elements in one axis."""
+    return append("copy", ravel(a, order))
 
 
 @implements(np.transpose)
@@ -294,8 +300,10 @@ def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if isinstance(object, (list, tuple)):
         parts = [array(x) for x in object]
         whole = stack(parts)
+    elif isinstance(object, Var):
+        whole = append("copy", object) if kwargs.get("copy", True) else object
     else:
-        whole = object if isinstance(object, Var) else _on_tape(object)
+        whole = _on_tape(object)
     return whole if dtype is None or whole.dtype == dtype else astype(whole, dtype)
 
 
@@ -308,7 +316,7 @@ def _on_tape(x: np.ndarray) -> Var:
 def asarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """As `array`; an ndarray or a Var of the right dtype is returned as it is."""
     if is_recorded((a,)):
-        return array(a, dtype, **kwargs)
+        return array(a, dtype, **kwargs, copy=None)
     return np.asarray(a, dtype, **kwargs)
 
 

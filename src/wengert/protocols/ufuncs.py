@@ -8,6 +8,7 @@ import numpy as np
 
 from .._core import Var, record, register
 from . import elementwise
+from .indexing import add_at
 from .movement import astype, moveaxis, reshape, stack
 from .registry import FUNCTIONS, NAMESPACE, WAY_OUT, normalize_axes, normalize_axis, recorded, refuse_options
 
@@ -20,6 +21,8 @@ RUNNING = {np.add: "cumsum", np.multiply: "cumprod"}
 
 def array_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     """Answers `__array_ufunc__` for what the binding's own table of plain ufuncs does not know."""
+    if method == "at":
+        return _at(ufunc, *inputs)
     out = kwargs.pop("out", None)
     targets = [x for x in (out if isinstance(out, tuple) else (out,)) if x is not None]
     for target in targets:
@@ -137,5 +140,18 @@ for _name, _function in NAMESPACE.items():
     if isinstance(_ufunc, np.ufunc):
         for _of in ("reduce", "accumulate", "outer", "at", "reduceat"):
             setattr(_function, _of, _method(_ufunc, _of))
+
+
+def _at(ufunc: Any, a: Any, indices: Any, b: Any = None) -> None:
+    """`ufunc.at(a, indices, b)`: a[indices] = ufunc(a[indices], b), repeated indices counting again."""
+    if not isinstance(a, Var):
+        raise TypeError(
+            f"np.{ufunc.__name__}.at: writing a Var into a plain array would drop the derivative; use "
+            f"wengert.numpy.index_add(a, indices, v), which returns a Var"
+        )
+    if ufunc not in (np.add, np.subtract):
+        raise TypeError(f"np.{ufunc.__name__}.at is not supported on a Var; np.add.at and np.subtract.at are")
+    add_at(a, indices, b if ufunc is np.add else NAMESPACE["negative"](recorded(b)))
+
 
 METHODS: dict[str, Any] = {"reduce": _reduce, "accumulate": _accumulate, "outer": _outer}

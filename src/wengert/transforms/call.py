@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, overload
 import numpy as np
 
 from .. import numpy as wnp
-from .._core import Var, innermost, set_current
+from .._core import Var, frozen, innermost, set_current, thawed
 from ..protocols.registry import append
 from ..pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_unflatten
 from ..tape import Tape
@@ -65,7 +65,9 @@ class Recording:
 
     def result(self, v: Any) -> Any:
         """What the caller gets for a Var: from the outermost transform its value, else itself."""
-        return v.value if self.outermost and isinstance(v, Var) else v
+        if not isinstance(v, Var):
+            return v
+        return v.value if self.outermost else thawed(v)
 
     def derivative(self, v: Var | None, like: Var) -> Any:
         """As `result`; zeros of the shape and dtype of `like` where a sweep gave nothing."""
@@ -106,7 +108,7 @@ class Bound:
                     raise TypeError(f"{name}: {label} {_why_not(leaf)}")
             copies = [bind(tape, leaf) for leaf in leaves]
             self.args[number] = tree_unflatten(structure, copies)
-            self.inputs += copies
+            self.inputs += [frozen(x) for x in copies]  # whatever the function writes to its arguments
             self.structures.append(structure)
 
     def rebuild(self, leaves: Sequence[Any]) -> Any:
@@ -151,7 +153,7 @@ def seed(name: str, tape: Any, x: Any, like: Var, label: str) -> Var:
 def outputs_on(tape: Any, y: Any) -> tuple[list[Var], Structure]:
     """The outputs of a function as Vars of the tape, constants included."""
     leaves, structure = tree_flatten(y)
-    return [tape.as_var(leaf) for leaf in leaves], structure
+    return [frozen(tape.as_var(leaf)) for leaf in leaves], structure
 
 
 def split_aux(name: str, y: Any, has_aux: bool) -> tuple[Any, Any]:

@@ -1,0 +1,187 @@
+/* Writing in place.  A node never changes; v[i] = w appends the array with w in it, and from then on every handle to the
+ * old node means the new one, and every handle to a view of it means that view of the new one.
+ *
+ * `moved` holds where a node was written to; a handle that is older than the last write asks wg_latest.  Views are
+ * NumPy's: a node is a view of its operand where strides can express it and an array in C order is behind both. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tape.h"
+
+enum { NEARBY = 4096 }; /* nodes among which readers are looked for before an array is written over */
+
+typedef struct { /* a node behind the array that it is a view of: ids[0] the array, ids[n - 1] the node */
+    wg_id few[16], *ids;
+    uint32_t n, cap;
+} wg_chain;
+
+static void chain_free(wg_chain *c) {
+    if (c->ids != c->few) free(c->ids);
+}
+
+static wg_id follow(wg_tape *t, wg_id id) {
+    wg_id last = id;
+    while (last < t->moved_len && t->moved[last]) last = t->moved[last];
+    while (id < t->moved_len && t->moved[id]) { /* the next one asks once */
+        wg_id next = t->moved[id];
+        t->moved[id] = last;
+        id = next;
+    }
+    return last;
+}
+
+static wg_status move(wg_tape *t, wg_id from, wg_id to) {
+    uint32_t known = t->moved_cap;
+    if (!wg_grow(&t->moved, &t->moved_cap, (uint64_t)from + 1, sizeof *t->moved)) return wg_no_memory(t);
+    memset(t->moved + known, 0, (size_t)(t->moved_cap - known) * sizeof *t->moved);
+    if (from >= t->moved_len) t->moved_len = from + 1;
+    t->moved[from] = to;
+    return WG_OK;
+}
+
+void wg_forget_moves(wg_tape *t, wg_id len) {
+    for (wg_id id = 0; id < t->moved_len; id++)
+        if (id >= len || t->moved[id] >= len) t->moved[id] = 0;
+    if (t->moved_len > len) t->moved_len = len;
+}
+
+static bool may_be_view(const wg_tape *t, wg_id id) {
+    int op = t->nodes[id].op;
+    bool moves = op == WG_reshape || op == WG_transpose || op == WG_broadcast || op == WG_slice;
+    return moves && wg_ndim(t, id) > 0; /* NumPy's scalars are no views */
+}
+
+/* The views between a node and its array, from the array on. */
+static wg_status chain_of(wg_tape *t, wg_id id, wg_chain *c) {
+    *c = (wg_chain){.ids = c->few, .cap = 16};
+    for (;; id = follow(t, t->nodes[id].in[0])) {
+        if (c->n == c->cap) {
+            wg_id *ids = malloc((size_t)c->cap * 2 * sizeof *ids);
+            if (!ids) return wg_no_memory(t);
+            memcpy(ids, c->ids, c->n * sizeof *ids);
+            chain_free(c);
+            c->ids = ids;
+            c->cap *= 2;
+        }
+        c->ids[c->n++] = id;
+        if (!may_be_view(t, id)) break;
+    }
+    for (uint32_t k = 0; k < c->n / 2; k++) {
+        wg_id other = c->ids[c->n - 1 - k];
+        c->ids[c->n - 1 - k] = c->ids[k];
+        c->ids[k] = other;
+    }
+    int64_t strides[WG_MAX_NDIM], next[WG_MAX_NDIM], offset;
+    uint32_t array = 0;
+    wg_contiguous_strides(wg_ndim(t, c->ids[0]), wg_shape(t, c->ids[0]), strides);
+    for (uint32_t k = 1; k < c->n; k++) {
+        wg_id x = c->ids[k - 1], y = c->ids[k];
+        const int64_t *attrs;
+        wg_attrs(t, y, &attrs);
+        if (wg_view_op(t->nodes[y].op, attrs, wg_ndim(t, x), wg_shape(t, x), strides, wg_ndim(t, y), wg_shape(t, y),
+                       &offset, next)) {
+            memcpy(strides, next, sizeof strides);
+        } else { /* a copy */
+            array = k;
+            wg_contiguous_strides(wg_ndim(t, y), wg_shape(t, y), strides);
+        }
+    }
+    c->n -= array;
+    memmove(c->ids, c->ids + array, c->n * sizeof *c->ids);
+    return WG_OK;
+}
+
+/* Appends the view `like` of another operand. */
+static wg_status view_again(wg_tape *t, wg_id like, wg_id operand, wg_id *out) {
+    const int64_t *attrs;
+    int64_t copy[3 * WG_MAX_NDIM];
+    int n = wg_attrs(t, like, &attrs);
+    if (n) memcpy(copy, attrs, (size_t)n * sizeof *copy);
+    return wg_append_flagged(t, t->nodes[like].op, 1, &operand, n, copy, 0, out);
+}
+
+static wg_status latest(wg_tape *t, wg_id id, wg_chain *c) {
+    WG_TRY(chain_of(t, follow(t, id), c));
+    for (uint32_t k = 1; k < c->n; k++) {
+        wg_id view = c->ids[k];
+        if (t->nodes[view].in[0] == c->ids[k - 1]) continue;
+        WG_TRY(view_again(t, view, c->ids[k - 1], &c->ids[k]));
+        WG_TRY(move(t, view, c->ids[k]));
+    }
+    return WG_OK;
+}
+
+wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out) {
+    WG_TRY(wg_check_thread(t));
+    WG_TRY(wg_check_id(t, id, "latest"));
+    wg_chain c;
+    wg_status status = latest(t, id, &c);
+    if (status == WG_OK) *out = c.ids[c.n - 1];
+    chain_free(&c);
+    return status;
+}
+
+/* Whether an array that a write made may be written over: nothing recorded since needs its values, neither to compute
+ * nor in a rule.  Rules of linear ops read no floats. */
+static bool may_write_over(const wg_tape *t, wg_id id) {
+    const wg_node_rec *node = &t->nodes[id];
+    if (!t->run || (node->op != WG_slice_set && node->op != WG_index_set) || t->len - id > NEARBY) return false;
+    for (wg_id reader = id + 1; reader < t->len; reader++) {
+        const wg_id *in;
+        int n = wg_operands(t, reader, &in);
+        bool linear = wg_row(t->nodes[reader].op)->kind == WG_KIND_LINEAR && wg_has_adjoint(node->dtype);
+        for (int k = 0; k < n && !linear; k++)
+            if (in[k] == id) return false;
+    }
+    return true;
+}
+
+/* What the array behind a view becomes when the view becomes `value`. */
+static wg_status write_back(wg_tape *t, wg_id base, wg_id view, wg_id value, wg_id *out) {
+    const int64_t *attrs, *shape = wg_shape(t, base);
+    int64_t x[3 * WG_MAX_NDIM];
+    int n = wg_attrs(t, view, &attrs), ndim = wg_ndim(t, base), op = t->nodes[view].op;
+    switch (op) {
+    case WG_slice:
+        memcpy(x, attrs, (size_t)n * sizeof *x);
+        return wg_append_flagged(t, WG_slice_set, 2, (wg_id[]){base, value}, n, x, 0, out);
+    case WG_reshape:
+        if (ndim) memcpy(x, shape, (size_t)ndim * sizeof *x);
+        return wg_append_flagged(t, WG_reshape, 1, &value, ndim, x, 0, out);
+    case WG_transpose:
+        for (int i = 0; i < n; i++) x[attrs[i]] = i;
+        return wg_append_flagged(t, WG_transpose, 1, &value, n, x, 0, out);
+    default:
+        return wg_fail(t, WG_VALUE_ERROR,
+                       "assignment destination is read-only: it repeats elements of another array (broadcast_to); "
+                       "write to a copy");
+    }
+}
+
+static wg_status write(wg_tape *t, wg_chain *c, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs) {
+    wg_id view = c->ids[c->n - 1], array = c->ids[0], value = in[1];
+    if (op != WG_copy) {
+        wg_id operands[3] = {view, in[1], n_in > 2 ? in[2] : WG_NONE};
+        int flags = c->n == 1 && may_write_over(t, view) ? WG_FLAG_STEAL : 0;
+        WG_TRY(wg_append_flagged(t, op, n_in, operands, n_attr, attrs, flags, &value));
+    }
+    if (t->nodes[value].shape != t->nodes[view].shape || t->nodes[value].dtype != t->nodes[view].dtype)
+        return wg_fail(t, WG_VALUE_ERROR, "write: the value has another shape or dtype than the array");
+    for (uint32_t k = c->n - 1; k > 0; k--) WG_TRY(write_back(t, c->ids[k - 1], c->ids[k], value, &value));
+    if (may_be_view(t, value)) WG_TRY(wg_append_flagged(t, WG_copy, 1, &value, 0, NULL, 0, &value));
+    return move(t, array, value);
+}
+
+wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs) {
+    WG_TRY(wg_check_thread(t));
+    if (n_in < 2 || n_in > 3 || (op != WG_copy && op != WG_slice_set && op != WG_index_set))
+        return wg_fail(t, WG_VALUE_ERROR, "write: no such way to write");
+    for (int k = 0; k < n_in; k++) WG_TRY(wg_check_id(t, in[k], "write"));
+    wg_chain c;
+    uint32_t len = t->len;
+    wg_status status = latest(t, in[0], &c);
+    if (status == WG_OK) status = write(t, &c, op, n_in, in, n_attr, attrs);
+    chain_free(&c);
+    if (status != WG_OK) wg_tape_pop(t, len);
+    return status;
+}
