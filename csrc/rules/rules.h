@@ -38,8 +38,8 @@ wg_status wg_contribute(wg_sweep *s, wg_id id, wg_id contribution);
 /* Adds g to a slice, or to indexed rows, of the node's cotangent, in place where the sweep owns it. */
 wg_status wg_contribute_slice(wg_sweep *s, wg_id id, const int64_t *attrs, int n_attr, wg_id g);
 wg_status wg_contribute_rows(wg_sweep *s, wg_id id, wg_id index, wg_id g);
-/* Contributes the node's cotangent in[0] with a part of it changed by op, in place where the sweep owns it: the last that
- * a rule does with it. */
+/* Contributes the node's cotangent in[0] with a part of it changed by op, in place where the sweep owns it: the last
+ * that a rule does with it. */
 wg_status wg_contribute_rest(wg_sweep *s, wg_id id, wg_id node, int op, int n_in, const wg_id *in, int n_attr,
                              const int64_t *attrs);
 wg_status wg_vjp_node(wg_sweep *s, wg_id id, wg_id g);

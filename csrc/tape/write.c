@@ -1,5 +1,5 @@
-/* Writing in place.  A node never changes; v[i] = w appends the array with w in it, and from then on every handle to the
- * old node means the new one, and every handle to a view of it means that view of the new one.
+/* Writing in place.  A node never changes; v[i] = w appends the array with w in it, and from then on every handle to
+ * the old node means the new one, and every handle to a view of it means that view of the new one.
  *
  * `moved` holds where a node was written to; a handle that is older than the last write asks wg_latest.  Views are
  * NumPy's: a node is a view of its operand where strides can express it and an array in C order is behind both. */

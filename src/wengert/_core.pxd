@@ -147,7 +147,7 @@ cdef class Tape:
 cdef class Var:
     cdef readonly Tape tape
     cdef wg_id node
-    cdef uint32_t writes        # of the tape when `node` was right; FROZEN: what is written in place is another's
+    cdef uint32_t writes        # of the tape when `node` was right; FROZEN: never to move
 
 
 cdef struct Slot:
