@@ -198,3 +198,94 @@ def test_a_long_chain_of_numbers_is_one_region():
     g = wg.compile(wg.grad(f))
     assert_allclose(g(0.3), wg.grad(f)(0.3), rtol=1e-12)
     assert g.program(0.3).info["steps"] == 1
+
+
+# ---- what is put together is computed in its place ------------------------------------------------------
+
+
+def assembled(f, *args, donate=()):
+    """Compiled results against eager ones, bit for bit, and the program's numbers."""
+    wanted = wg.vjp(lambda *args: wg.tree_map(wnp.asarray, f(*args)), *[np.copy(x) for x in args])[0]
+    g = wg.compile(f, donate_argnums=donate)
+    info = g.program(*args).info
+    results = g(*args)
+    for ours, theirs in zip(results, wanted, strict=True):
+        assert_array_equal(ours, theirs)
+    return info
+
+
+def test_parts_of_a_concatenation_need_no_copies():
+    x, y = numbers("float64", 40, 3), numbers("float64", 25, 3)
+    info = assembled(lambda x, y: (np.concatenate([np.sin(x), np.cos(y)[::-1] * 2.0, np.exp(x)]),), x, y)
+    assert info["steps"] == 3  # two sizes of rows, one of them read from its end
+    assert info["arena_bytes"] <= 25 * 3 * 8 + 64
+
+
+def test_parts_of_parts():
+    def f(x):
+        inner = np.concatenate([np.sin(x), np.cos(x)])
+        return np.concatenate([np.exp(x), inner, x]), np.sum(inner)
+
+    assembled(f, numbers("float64", 12))
+
+
+def test_a_part_that_is_also_a_result_and_read_later():
+    def f(x):
+        a, b = np.sin(x), np.cos(x)
+        both = np.concatenate([a, b, a])
+        return both * 2.0, a, both, b[::-1] + a
+
+    assembled(f, numbers("float64", 12))
+
+
+def test_a_concatenation_over_a_donated_argument():
+    def f(x, y):
+        return (np.concatenate([np.sin(x[:5]), np.cos(x[3:])]), np.sum(x * y))
+
+    assembled(f, numbers("float64", 10)[:8].copy(), numbers("float64", 8, seed=1), donate=0)
+
+
+def test_a_flat_gradient_is_written_part_by_part():
+    def loss(theta, x):
+        w, b = theta[:12].reshape(4, 3), theta[12:]
+        return np.mean(np.tanh(x @ w + b) ** 2)
+
+    g = wg.compile(wg.grad(loss))
+    theta, x = numbers("float64", 15), numbers("float64", 50, 4)
+    assert_allclose(g(theta, x), wg.grad(loss)(theta, x), rtol=1e-13)
+    assert g.program(theta, x).info["steps"] == 1
+    assert g.program(theta, x).info["arena_bytes"] == 0
+
+
+def test_a_flat_gradient_with_gaps_and_overlaps():
+    def loss(theta):
+        return np.sum(theta[:4] ** 2) + np.sum(np.sin(theta[2:6])) + np.sum(theta[8:] ** 3)
+
+    theta = numbers("float64", 12)
+    assert_array_equal(wg.compile(wg.grad(loss))(theta), wg.grad(loss)(theta))
+
+
+def test_the_same_node_is_computed_once():
+    x = numbers("float64", 30)[::-1].copy()
+    once = wg.compile(lambda x: np.sin(x[::-1]) * 2.0).program(x).info
+    twice = wg.compile(lambda x: np.sin(x[::-1]) + np.sin(x[::-1])).program(x).info
+    assert once["steps"] == twice["steps"] == 1
+    assert twice["scratch_bytes"] <= once["scratch_bytes"]
+
+
+def test_what_ieee_arithmetic_distinguishes_stays_apart():
+    x = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1.0])
+    for f in (
+        lambda x: x + 0.0,
+        lambda x: x - 0.0,
+        lambda x: 0.0 - x,
+        lambda x: x * 1.0,
+        lambda x: x * 0.0,
+        lambda x: x / 1.0,
+        lambda x: x - x,
+        lambda x: x * (2.0 * 0.5) + (1.0 - 1.0),
+    ):
+        with np.errstate(invalid="ignore"):
+            ours, theirs = wg.compile(f)(x), f(x)
+        assert_array_equal(ours, theirs)
+        assert_array_equal(np.signbit(ours[:2]), np.signbit(theirs[:2]))

@@ -42,8 +42,10 @@ static wg_status execute_concatenate(const wg_kernels *k, wg_step *step) {
     int64_t out_run = outer ? wg_array_size(&step->out) / outer : 0;
     for (int j = 0; j < step->n_in && outer; j++) {
         int64_t run = wg_array_size(&step->in[j]) / outer;
-        for (int64_t i = 0; i < outer; i++)
-            wg_gather(step->out.data + (size_t)(i * out_run + done) * itemsize, &step->in[j], i * run, run);
+        for (int64_t i = 0; i < outer; i++) {
+            char *to = step->out.data + (size_t)(i * out_run + done) * itemsize;
+            if (to != step->in[j].data || i) wg_gather(to, &step->in[j], i * run, run); /* else it was made there */
+        }
         done += run;
     }
     return WG_OK;

@@ -250,7 +250,6 @@ wg_status wg_fuse(wg_program *p) {
         free(w.ranges);
         return status;
     }
-    p->nodes = p->flat->len; /* as recorded */
     wg_tape_release(p->flat);
     p->flat = w.out;
     p->ranges = w.ranges;

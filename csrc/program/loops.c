@@ -79,7 +79,12 @@ typedef struct {
     do {                                                                                                               \
         type *d = (type *)dst;                                                                                         \
         const type *s = (const type *)src;                                                                             \
-        for (int64_t i = 0; i < n; i++) d[i * d_step] = s[i * s_step];                                                 \
+        if (s_step == 0 && d_step == 1) { /* repeated: a loop of its own, which vectors can take */                    \
+            const type value = *s;                                                                                     \
+            for (int64_t i = 0; i < n; i++) d[i] = value;                                                              \
+        } else {                                                                                                       \
+            for (int64_t i = 0; i < n; i++) d[i * d_step] = s[i * s_step];                                             \
+        }                                                                                                              \
     } while (0)
 
 static void copy_run(char *dst, int64_t d_step, const char *src, int64_t s_step, int64_t n, size_t itemsize) {

@@ -12,8 +12,10 @@
 typedef struct {
     wg_place place;
     size_t size; /* bytes */
+    wg_id first; /* the first node of the step that writes it first */
     wg_id last;  /* the last node of the last step that reads it, 0: none; FOREVER: copied out at the end */
-    bool arena;
+    bool arena, placed;
+    uint32_t host; /* the storage that it is a part of, WG_NONE: it stands alone */
 } wg_storage;
 
 typedef struct {
@@ -27,6 +29,7 @@ typedef struct {
     uint32_t n_items, cap_items;
     wg_arena arena;
     wg_interface *faces; /* by region */
+    bool *skipped;       /* by node: no step is needed, for all operands are computed in place */
     wg_id *staged;       /* by output: WG_NONE, or a copy is needed at the end */
 } wg_planner;
 
@@ -36,6 +39,10 @@ static wg_storage *storage_of(const wg_planner *w, wg_id id) { return &w->items[
 static bool computes(const wg_planner *w, wg_id id) { return wg_computes(w->t, w->windows, id); }
 
 /* Time is counted in nodes.  A region reads from its first node on until its last, and writes as long. */
+static wg_id start_of(const wg_planner *w, wg_id id) {
+    return w->range[id] == WG_NONE ? id : w->p->ranges[w->range[id]].lo;
+}
+
 static wg_id end_of(const wg_planner *w, wg_id id) {
     return w->range[id] == WG_NONE ? id : w->p->ranges[w->range[id]].hi - 1;
 }
@@ -45,6 +52,8 @@ static wg_status new_storage(wg_planner *w, wg_id id, wg_storage storage) {
     if (!wg_grow(&w->items, &w->cap_items, (uint64_t)w->n_items + 1, sizeof *w->items)) return wg_no_memory(w->t);
     w->storage[id] = w->n_items;
     storage.size = bytes_of(w->t, id);
+    storage.first = start_of(w, id);
+    storage.host = WG_NONE;
     w->items[w->n_items++] = storage;
     return WG_OK;
 }
@@ -141,6 +150,41 @@ static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *stora
     return true;
 }
 
+/* ---- parts ------------------------------------------------------------------------------------------------- */
+/* May operand `x` of a concatenation be computed in its place there?  Yes if it is a whole storage of the arena that is
+ * not part of another one. */
+static bool can_be_part(const wg_planner *w, wg_id x) {
+    const wg_storage *part = storage_of(w, x);
+    return part->arena && part->host == WG_NONE && part->size > 0 && is_whole(w, x);
+}
+
+/* The operands of a concatenation along the first axis of some length are written where they belong from the start;
+ * the node is a step only for those that cannot be. */
+static void host_parts(wg_planner *w, wg_id id) {
+    const int64_t *attrs, *shape = wg_shape(w->t, id);
+    wg_attrs(w->t, id, &attrs);
+    for (int i = 0; i < attrs[0]; i++)
+        if (shape[i] != 1) return;
+    wg_storage *host = storage_of(w, id);
+    const wg_id *in;
+    const int n = wg_operands(w->t, id, &in);
+    size_t offset = 0;
+    int hosted = 0;
+    for (int k = 0; k < n; k++) {
+        if (can_be_part(w, in[k])) {
+            wg_storage *part = storage_of(w, in[k]);
+            part->arena = false;
+            part->host = w->storage[id];
+            part->place.offset = (int64_t)offset;
+            if (part->first < host->first) host->first = part->first;
+            if (part->last > host->last) host->last = part->last;
+            hosted++;
+        }
+        offset += bytes_of(w->t, in[k]);
+    }
+    w->skipped[id] = hosted == n;
+}
+
 /* ---- results ----------------------------------------------------------------------------------------------- */
 static uint32_t root_of_output(const wg_planner *w, uint32_t k) { return WG_ROOT_INPUTS + w->t->n_inputs + k; }
 
@@ -153,7 +197,8 @@ static bool claim(wg_planner *w, uint32_t k, int32_t alias) {
     if (alias >= 0) {
         const wg_storage *donated = storage_of(w, w->t->inputs[alias]);
         const wg_id end = end_of(w, root);
-        if (donated->last > end || (donated->last == end && !may_overwrite(w, root, donated))) return false;
+        const bool read_then = donated->last > end || (own->first != start_of(w, root) && donated->last >= own->first);
+        if (read_then || (donated->last == end && !may_overwrite(w, root, donated))) return false;
     }
     own->arena = false;
     own->place = (wg_place){root_of_output(w, k), 0};
@@ -197,8 +242,10 @@ static wg_storage *dying_operand(const wg_planner *w, wg_id id, size_t size) {
 
 static wg_status place_node(wg_planner *w, wg_id id) {
     wg_storage *own = storage_of(w, id);
-    if (!own->arena) return WG_OK;
-    wg_storage *heir = dying_operand(w, id, own->size);
+    for (wg_storage *part = own; part->host != WG_NONE; part = &w->items[part->host]) own = &w->items[part->host];
+    if (!own->arena || own->placed) return WG_OK;
+    own->placed = true;
+    wg_storage *heir = own == storage_of(w, id) ? dying_operand(w, id, own->size) : NULL;
     if (heir) {
         own->place = heir->place;
         heir->last = FOREVER; /* its block is not given back here */
@@ -241,8 +288,17 @@ static wg_status add_array(wg_planner *w, wg_array array, wg_place place) {
     return WG_OK;
 }
 
+static wg_place place_of(const wg_planner *w, const wg_storage *storage) {
+    wg_place place = storage->place;
+    for (; storage->host != WG_NONE; place.offset += storage->place.offset) { /* parts of parts */
+        storage = &w->items[storage->host];
+        place.root = storage->place.root;
+    }
+    return place;
+}
+
 static wg_status add_node_array(wg_planner *w, wg_id id) {
-    wg_place place = storage_of(w, id)->place;
+    wg_place place = place_of(w, storage_of(w, id));
     place.offset += w->windows[id].offset * (int64_t)wg_itemsize(w->t->nodes[id].dtype);
     return add_array(w, wg_window_array(w->t, w->windows, id), place);
 }
@@ -289,7 +345,7 @@ static wg_status add_copy(wg_planner *w, wg_id id, const wg_place *from, wg_plac
 }
 
 static bool is_input(const wg_planner *w, wg_id id) {
-    uint32_t root = storage_of(w, id)->place.root;
+    uint32_t root = place_of(w, storage_of(w, id)).root;
     return root >= WG_ROOT_INPUTS && root < root_of_output(w, 0);
 }
 
@@ -353,10 +409,11 @@ static wg_status prepare(wg_planner *w) {
     w->range = malloc(n * sizeof *w->range);
     w->escapes = calloc(n, sizeof *w->escapes);
     w->storage = malloc(n * sizeof *w->storage);
+    w->skipped = calloc(n, sizeof *w->skipped);
     w->staged = malloc(((size_t)w->t->n_outputs + 1) * sizeof *w->staged);
     w->faces = calloc(n_ranges, sizeof *w->faces);
     p->regions = calloc(n_ranges, sizeof *p->regions);
-    if (!w->windows || !w->range || !w->escapes || !w->storage || !w->staged || !w->faces || !p->regions)
+    if (!w->windows || !w->range || !w->escapes || !w->storage || !w->skipped || !w->staged || !w->faces || !p->regions)
         return wg_no_memory(w->t);
     memset(w->range, 0xff, n * sizeof *w->range);
     for (uint32_t k = 0; k < p->n_ranges; k++)
@@ -371,11 +428,13 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
     WG_TRY(assign_storages(w));
     for (uint32_t k = 0; k < w->p->n_ranges; k++)
         WG_TRY(wg_region_new(t, w->windows, w->escapes, w->p->ranges[k], &w->p->regions[k], &w->faces[k]));
+    for (wg_id id = 0; id < t->len; id++)
+        if (t->nodes[id].op == WG_concatenate) host_parts(w, id);
     WG_TRY(place_results(w, alias));
     WG_TRY(plan_arena(w));
     for (wg_id id = 0; id < t->len; id++) {
         const uint32_t range = w->range[id];
-        if (range == WG_NONE && computes(w, id)) WG_TRY(add_node(w, id));
+        if (range == WG_NONE && computes(w, id) && !w->skipped[id]) WG_TRY(add_node(w, id));
         if (range != WG_NONE && id == w->p->ranges[range].lo) WG_TRY(add_region(w, range));
     }
     WG_TRY(add_final_copies(w, alias));
@@ -397,6 +456,7 @@ wg_status wg_plan(wg_program *p, const int32_t *alias) {
     free(w.items);
     free(w.arena.gaps);
     free(w.faces);
+    free(w.skipped);
     free(w.staged);
     return status;
 }

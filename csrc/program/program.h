@@ -123,6 +123,8 @@ bool wg_sums_rows(wg_role role);
 bool wg_streams(const wg_tape *t, const wg_window *windows, wg_id id, wg_role role, int operand, int64_t rows);
 /* Row r of node `id`, along the axis, lies in row r of its root. */
 bool wg_row_aligned(const wg_tape *t, const wg_window *window, wg_id id, int64_t rows, int axis);
+/* Is the same op on the same operands the same value, and nothing else? */
+static inline bool wg_is_pure(int op) { return op != WG_call && op != WG_result; }
 /* The kernel of an elementwise op or cast; NULL for any other node. */
 wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id);
 
@@ -238,6 +240,8 @@ struct wg_program {
 wg_tape *wg_flatten(wg_tape *t);
 /* lower.c: live[id] = an output depends on it. */
 void wg_mark_live(const wg_tape *flat, bool *live);
+/* simplify.c: writes p->flat anew, with fewer nodes that compute the same. */
+wg_status wg_simplify(wg_program *p);
 /* fuse.c: writes p->flat anew, without dead nodes, the nodes of each region side by side, and fills p->ranges. */
 wg_status wg_fuse(wg_program *p);
 /* plan.c: steps, places and sizes of p->flat. */

@@ -29,7 +29,8 @@ wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out) {
     wg_program *p = calloc(1, sizeof *p);
     if (!p) return wg_no_memory(t);
     p->flat = wg_flatten(t);
-    wg_status status = p->flat ? wg_fuse(p) : WG_MEMORY_ERROR;
+    wg_status status = p->flat ? wg_simplify(p) : WG_MEMORY_ERROR;
+    if (status == WG_OK) status = wg_fuse(p);
     if (status == WG_OK) status = wg_plan(p, alias);
     if (status == WG_OK) status = allocate(p);
     if (status == WG_OK) return *out = p, WG_OK;

@@ -1,0 +1,237 @@
+/* Algebra on a flat tape, before fusion: what is written anew computes the same IEEE numbers with fewer nodes.
+ *
+ *   identities      copies, casts and reshapes that change nothing; a * 1, a / 1, a - 0
+ *   constants       elementwise ops on constants alone, computed by the kernels that would run them
+ *   broadcasts      an elementwise op reads its operand as it was before it was broadcast
+ *   common nodes    the same op on the same operands is computed once
+ *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
+ *
+ * Nodes that this leaves without a reader stay behind; fusion does not write them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+typedef struct {
+    wg_tape *src, *out;
+    wg_id *map;     /* src -> out */
+    uint32_t *uses; /* by src node: how many operands, and outputs, it is */
+    wg_id *table;   /* open addressing over the nodes of out; WG_NONE: empty */
+    uint32_t mask;
+} wg_simplifier;
+
+static bool same_shape(const wg_tape *t, wg_id a, wg_id b) { return t->nodes[a].shape == t->nodes[b].shape; }
+
+/* ---- identities -------------------------------------------------------------------------------------------- */
+static bool is_number(const wg_tape *t, wg_id id, double number) {
+    const wg_node_rec *node = &t->nodes[id];
+    if (node->op != WG_constant) return false;
+    const double value = node->dtype == WG_F64 ? node->value.f64 : node->dtype == WG_F32 ? (double)node->value.f32 : -1;
+    return memcmp(&value, &number, sizeof value) == 0; /* tells 0 from -0 */
+}
+
+/* What the node is equal to, bit for bit: an operand, or itself. */
+static wg_id same_as(const wg_tape *t, wg_id id) {
+    const wg_node_rec *node = &t->nodes[id];
+    const wg_id a = node->in[0], b = node->in[1];
+    switch (node->op) {
+    case WG_copy:
+    case WG_stop_gradient: return a;
+    case WG_cast: return t->nodes[a].dtype == node->dtype ? a : id;
+    case WG_reshape:
+    case WG_broadcast: return same_shape(t, a, id) ? a : id;
+    case WG_mul:
+        if (is_number(t, a, 1) && same_shape(t, b, id)) return b;
+        return is_number(t, b, 1) && same_shape(t, a, id) ? a : id;
+    case WG_div: return is_number(t, b, 1) && same_shape(t, a, id) ? a : id;
+    case WG_sub: return is_number(t, b, 0) && same_shape(t, a, id) ? a : id;
+    default: return id;
+    }
+}
+
+/* ---- constants --------------------------------------------------------------------------------------------- */
+static wg_status fold_constant(wg_tape *t, wg_id *id) {
+    const wg_node_rec node = t->nodes[*id];
+    const wg_map_fn map = wg_map_of(wg_kernels_table(), t, *id);
+    const wg_id *ids;
+    const int64_t *attrs;
+    const int n = wg_operands(t, *id, &ids), n_attr = wg_attrs(t, *id, &attrs);
+    if (!map || node.shape != t->scalar_shape || wg_itemsize((wg_dtype)node.dtype) > 8) return WG_OK;
+    const void *in[3], *slots[4];
+    double params[WG_MAX_PARAMS] = {0};
+    for (int k = 0; k < n; k++) {
+        if (t->nodes[ids[k]].op != WG_constant) return WG_OK;
+        in[k] = &t->nodes[ids[k]].value;
+    }
+    for (int i = 0; i < n_attr && i < WG_MAX_PARAMS; i++) params[i] = wg_bits_double(attrs[i]);
+    wg_map_operands(node.op, n, in, slots);
+    wg_scalar value = {.i64 = 0};
+    map(&value, slots, 1, params);
+    return wg_constant(t, (wg_dtype)node.dtype, &value, false, id);
+}
+
+/* ---- broadcasts -------------------------------------------------------------------------------------------- */
+/* The operand as it was before it was broadcast, where the node's shape does not need the broadcast. */
+static wg_status strip_broadcasts(wg_tape *t, wg_id id) {
+    if (!wg_map_of(wg_kernels_table(), t, id)) return WG_OK;
+    const wg_id *ids;
+    const int n = wg_operands(t, id, &ids);
+    for (int k = 0; k < n; k++) {
+        const wg_id wide = t->nodes[id].in[k];
+        if (t->nodes[wide].op != WG_broadcast) continue;
+        uint32_t shape = t->nodes[t->nodes[wide].in[0]].shape;
+        for (int j = 0; j < n; j++)
+            if (j != k) WG_TRY(wg_broadcast_shapes(t, "broadcast", shape, t->nodes[t->nodes[id].in[j]].shape, &shape));
+        if (shape == t->nodes[id].shape) t->nodes[id].in[k] = t->nodes[wide].in[0];
+    }
+    return WG_OK;
+}
+
+/* ---- common nodes ------------------------------------------------------------------------------------------ */
+static uint64_t mix(uint64_t hash, uint64_t word) { return (hash ^ word) * 1099511628211u; } /* FNV-1a */
+
+static uint64_t hash_node(const wg_tape *t, wg_id id) {
+    const wg_node_rec *node = &t->nodes[id];
+    const wg_id *in;
+    const int64_t *attrs;
+    uint64_t hash = mix(mix(mix(14695981039346656037u, node->op), node->dtype), node->shape);
+    for (int k = 0, n = wg_operands(t, id, &in); k < n; k++) hash = mix(hash, in[k]);
+    for (int k = 0, n = wg_attrs(t, id, &attrs); k < n; k++) hash = mix(hash, (uint64_t)attrs[k]);
+    return hash ^ (hash >> 29);
+}
+
+static bool same_node(const wg_tape *t, wg_id a, wg_id b) {
+    const wg_node_rec *x = &t->nodes[a], *y = &t->nodes[b];
+    if (x->op != y->op || x->dtype != y->dtype || x->shape != y->shape) return false;
+    const wg_id *in_x, *in_y;
+    const int64_t *attrs_x, *attrs_y;
+    const int n = wg_operands(t, a, &in_x), n_attr = wg_attrs(t, a, &attrs_x);
+    if (wg_operands(t, b, &in_y) != n || wg_attrs(t, b, &attrs_y) != n_attr) return false;
+    return memcmp(in_x, in_y, (size_t)n * sizeof *in_x) == 0 &&
+           (n_attr == 0 || memcmp(attrs_x, attrs_y, (size_t)n_attr * sizeof *attrs_x) == 0);
+}
+
+/* The first node like this one.  Leaves are what they are, and what runs a child or calls out is not looked into. */
+static wg_id common_node(wg_simplifier *s, wg_id id) {
+    const wg_op_info *info = wg_row(s->out->nodes[id].op);
+    if (info->kind == WG_KIND_LEAF || !wg_is_pure(s->out->nodes[id].op)) return id;
+    for (uint32_t at = (uint32_t)hash_node(s->out, id) & s->mask;; at = (at + 1) & s->mask) {
+        if (s->table[at] == WG_NONE) return s->table[at] = id;
+        if (same_node(s->out, s->table[at], id)) return s->table[at];
+    }
+}
+
+/* ---- assembly ---------------------------------------------------------------------------------------------- */
+typedef struct {
+    int64_t start, length;
+    wg_id part; /* in src */
+} wg_piece;
+
+static int by_start(const void *a, const void *b) {
+    const int64_t x = ((const wg_piece *)a)->start, y = ((const wg_piece *)b)->start;
+    return (x > y) - (x < y);
+}
+
+static bool is_zeros(const wg_tape *t, wg_id id) {
+    while (t->nodes[id].op == WG_broadcast || t->nodes[id].op == WG_reshape) id = t->nodes[id].in[0];
+    return is_number(t, id, 0);
+}
+
+/* How many slices are added to zeros, one after the other with no other reader in between, to make this vector; 0 where
+ * it is made in another way. */
+static uint32_t pieces_of(const wg_simplifier *s, wg_id id, wg_piece *pieces) {
+    const wg_tape *t = s->src;
+    uint32_t n = 0;
+    if (wg_ndim(t, id) != 1) return 0;
+    for (bool top = true; t->nodes[id].op == WG_slice_add; top = false, n++) {
+        const int64_t *attrs;
+        if (!top && s->uses[id] != 1) return 0;
+        wg_attrs(t, id, &attrs);
+        if (attrs[1] != 1) return 0;
+        if (pieces) pieces[n] = (wg_piece){attrs[0], attrs[2], t->nodes[id].in[1]};
+        id = t->nodes[id].in[0];
+    }
+    return is_zeros(t, id) ? n : 0;
+}
+
+/* Slices that cover the vector once: their concatenation.  (0 + b is b, but for the sign of a zero.) */
+static wg_status assemble(wg_simplifier *s, wg_id id, wg_id *out) {
+    const uint32_t n = pieces_of(s, id, NULL);
+    if (n < 2) return WG_OK;
+    wg_piece *pieces = malloc(n * sizeof *pieces);
+    wg_id *parts = malloc(n * sizeof *parts);
+    wg_status status = pieces && parts ? WG_OK : wg_no_memory(s->src);
+    if (status == WG_OK) {
+        pieces_of(s, id, pieces);
+        qsort(pieces, n, sizeof *pieces, by_start);
+        int64_t end = 0;
+        for (uint32_t k = 0; k < n && pieces[k].start == end; k++) {
+            end += pieces[k].length;
+            parts[k] = s->map[pieces[k].part];
+        }
+        if (end == wg_size(s->src, id)) /* in order, without gap or overlap */
+            status = wg_append_flagged(s->out, WG_concatenate, (int)n, parts, 1, &(int64_t){0}, 0, out);
+    }
+    free(pieces);
+    free(parts);
+    return status;
+}
+
+/* ---- in all ------------------------------------------------------------------------------------------------ */
+static wg_status simplify_node(wg_simplifier *s, wg_id id) {
+    wg_id *now = &s->map[id];
+    if (s->src->nodes[id].op == WG_constant) { /* interned: constants of calls may be the same */
+        const wg_node_rec node = s->src->nodes[id];
+        return wg_constant(s->out, (wg_dtype)node.dtype, &node.value, false, now);
+    }
+    WG_TRY(wg_copy_node(s->out, s->src, id, s->map, now));
+    if (s->src->nodes[id].op == WG_slice_add) WG_TRY(assemble(s, id, now));
+    WG_TRY(strip_broadcasts(s->out, *now));
+    WG_TRY(fold_constant(s->out, now));
+    *now = same_as(s->out, *now);
+    *now = common_node(s, *now);
+    return WG_OK;
+}
+
+static wg_status simplify(wg_simplifier *s) {
+    wg_tape *t = s->src;
+    const size_t n = (size_t)t->len + 1;
+    size_t slots = 64;
+    while (slots < 4 * n) slots *= 2; /* assembly adds nodes: fewer than there are */
+    s->out = wg_tape_create(NULL);
+    s->map = malloc(n * sizeof *s->map);
+    s->uses = calloc(n, sizeof *s->uses);
+    s->table = malloc(slots * sizeof *s->table);
+    if (!s->out || !s->map || !s->uses || !s->table) return wg_no_memory(t);
+    memset(s->table, 0xff, slots * sizeof *s->table);
+    s->mask = (uint32_t)(slots - 1);
+    for (wg_id id = 0; id < t->len; id++) {
+        const wg_id *in;
+        for (int k = wg_operands(t, id, &in); k-- > 0;) s->uses[in[k]]++;
+    }
+    for (uint32_t k = 0; k < t->n_outputs; k++) s->uses[t->outputs[k]]++;
+    for (wg_id id = 0; id < t->len; id++) WG_TRY(simplify_node(s, id));
+    wg_id *outputs = malloc(((size_t)t->n_outputs + 1) * sizeof *outputs);
+    if (!outputs) return wg_no_memory(t);
+    for (uint32_t k = 0; k < t->n_outputs; k++) outputs[k] = s->map[t->outputs[k]];
+    wg_status status = wg_tape_set_outputs(s->out, (int)t->n_outputs, outputs);
+    free(outputs);
+    return status;
+}
+
+wg_status wg_simplify(wg_program *p) {
+    wg_simplifier s = {.src = p->flat};
+    p->nodes = p->flat->len; /* as recorded */
+    wg_status status = simplify(&s);
+    if (status != WG_OK && s.out && s.out->error[0]) wg_fail(s.src, status, "%s", s.out->error);
+    free(s.map);
+    free(s.uses);
+    free(s.table);
+    if (status != WG_OK) {
+        if (s.out) wg_tape_release(s.out);
+        return status;
+    }
+    wg_tape_release(p->flat);
+    p->flat = s.out;
+    return WG_OK;
+}
