@@ -5,7 +5,7 @@ C_SOURCES := $(sort $(shell find csrc -name '*.c'))
 # ops.def is a table set by hand: clang-format would break its rows.
 C_FILES := $(sort $(shell find csrc tests/c -name '*.[ch]' -o -name '*.inc'))
 
-.PHONY: help dev build test bench accuracy ops lint lint-ruff lint-format lint-c lint-cython lint-types format stubs docs asan qemu clean
+.PHONY: help dev build test bench accuracy ops peers lint lint-ruff lint-format lint-c lint-cython lint-types format stubs docs asan qemu clean
 
 help:
 	@echo "dev     editable install with every tool"
@@ -15,6 +15,7 @@ help:
 	@echo "qemu    C unit tests for AArch64 (NEON) under qemu's user-mode emulation"
 	@echo "bench   the benchmarks"
 	@echo "accuracy  measure every function against mpmath: writes docs/accuracy.md and docs/ops.md"
+	@echo "peers   gradients and Hessians against PyTorch, TensorFlow and JAX, in an environment of its own"
 	@echo "ops     write docs/ops.md out of the op table"
 	@echo "lint    ruff, clang-format, cython-lint, mypy"
 	@echo "format  let ruff and clang-format rewrite the files"
@@ -46,6 +47,18 @@ accuracy:
 
 ops:
 	$(PYTHON) docs/ops.py
+
+# Where pip finds builds of torch without CUDA is a matter of its configuration (PIP_EXTRA_INDEX_URL).
+PEERS := build/peers
+
+$(PEERS)/installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet '.[test]' torch==2.13.0 tensorflow-cpu jax
+	@touch $@
+
+peers: $(PEERS)/installed
+	$(PEERS)/bin/pip install --quiet --no-deps --force-reinstall .
+	$(PEERS)/bin/pytest tests/peers
 
 lint: lint-ruff lint-format lint-c lint-cython lint-types
 
