@@ -69,6 +69,21 @@ def bent(slope: Callable[[mpf], mpf]) -> Callable[[mpf, float], mpf]:
     return lambda a, *p: a if a > 0 else slope(a, *p)
 
 
+def log_gamma(a: mpf) -> mpf:
+    """log|Gamma(a)|; mpmath counts the turns of its imaginary part one by one far out on the left."""
+    if a < -1e6:
+        raise ValueError
+    return mpmath.re(mpmath.loggamma(a))
+
+
+def hurwitz_zeta(s: mpf, q: mpf) -> mpf:
+    """Where mpmath is quick about it.  It works to a fixed number of places: of q^-s there are 400 zeros."""
+    if not (1 < s < 60 and 0 < q < 100):
+        raise ValueError
+    with mpmath.workprec(600):
+        return mpmath.zeta(s, q)
+
+
 # Rows that mpmath does not know by their names.  A row without a formula is an error, which a test looks for.
 FORMULAS: dict[str, Callable] = {
     "neg": lambda a: -a,
@@ -90,6 +105,10 @@ FORMULAS: dict[str, Callable] = {
     "celu": bent(lambda a, p: p * mpmath.expm1(a / p)),
     "selu": lambda a: mpf(1.0507009873554805) * a if a > 0 else mpf(1.7580993408473769) * mpmath.expm1(a),
     "gelu": lambda a: a * mpmath.erfc(-a / mpmath.sqrt(2)) / 2,
+    "gelu_tanh": lambda a: a / (1 + mpmath.exp(-2 * mpmath.sqrt(2 / mpmath.pi) * (a + a**3 * 44715 / 10**6))),
+    "sinc": mpmath.sincpi,
+    "lgamma": log_gamma,
+    "zeta": hurwitz_zeta,
     "silu": lambda a: a / (1 + mpmath.exp(-a)),
     "mish": lambda a: a * mpmath.tanh(mpmath.log1p(mpmath.exp(a))),
     "hard_tanh": lambda a: limited(a, -1, 1),

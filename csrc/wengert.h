@@ -37,6 +37,7 @@ typedef enum {
 #define BINARY(name, numpy, class, lo, hi, da, db, doc) WG_##name, WG_d_##name##_0, WG_d_##name##_1,
 #define ZERO(name, numpy, class, lo, hi, doc) WG_##name,
 #define COMPARE(name, numpy, doc) WG_##name,
+#define BITWISE(name, numpy, arity, doc) WG_##name,
 #define LINEAR(name, numpy, arity, infer, class, doc) WG_##name,
 #define BILINEAR(name, numpy, infer, class, doc) WG_##name,
 #define RULE(name, numpy, arity, infer, class, doc) WG_##name,
@@ -55,10 +56,11 @@ typedef enum { /* which macro of ops.def the row stands in */
                WG_KIND_BILINEAR,
                WG_KIND_RULE,
                WG_KIND_FLAT,
-               WG_KIND_DERIVATIVE /* d_<name>_<operand>, generated from a UNARY or BINARY row */
+               WG_KIND_DERIVATIVE, /* d_<name>_<operand>, generated from a UNARY or BINARY row */
+               WG_KIND_BITWISE
 } wg_kind;
 
-typedef enum { WG_CLASS_FLOAT, WG_CLASS_NUMBER, WG_CLASS_ANY } wg_class;
+typedef enum { WG_CLASS_FLOAT, WG_CLASS_NUMBER, WG_CLASS_ANY, WG_CLASS_INTEGER } wg_class;
 
 typedef struct {
     const char *name, *numpy, *doc;

@@ -10,8 +10,8 @@ from pathlib import Path
 from wengert import _core
 
 DOCS = Path(__file__).resolve().parent
-KINDS = "LEAF UNARY BINARY ZERO COMPARE LINEAR BILINEAR RULE FLAT DERIVATIVE".split()  # enum wg_kind
-CLASSES = ("FLOAT", "NUMBER", "ANY")  # enum wg_class
+KINDS = "LEAF UNARY BINARY ZERO COMPARE LINEAR BILINEAR RULE FLAT DERIVATIVE BITWISE".split()  # enum wg_kind
+CLASSES = ("FLOAT", "NUMBER", "ANY", "INTEGER")  # enum wg_class
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "greater": ">", "less": "<", "equal": "=="}
 STRENGTH = {"==": 1, "<": 1, ">": 1, "+": 2, "-": 2, "*": 3, "/": 3}
 FLOATS = ("float32", "float64")
@@ -22,7 +22,8 @@ Written by `make ops` from [`csrc/ops.def`](../csrc/ops.def) and [accuracy.md](a
 
 A derivative is an expression over the operands `a` and `b`, the result `y` and the parameter `p`; names in it
 are ops of this page. *Kinks* says what it is where there are several answers or none, in the row's own words.
-*Classes*: FLOAT takes float32 and float64 (integers are cast), NUMBER also integers, ANY also bool.
+*Classes*: FLOAT takes float32 and float64 (integers are cast), NUMBER also integers, ANY also bool,
+INTEGER only these two. `NAN` for a derivative: none is known, and asking for it is an error.
 """
 ELEMENTWISE = """
 ## Elementwise
@@ -91,10 +92,12 @@ def page() -> str:
     for op in _core.ops():
         kind, class_ = KINDS[op.kind], CLASSES[op.class_]
         numpy = f"`{op.numpy}`" if op.numpy else ""
-        if kind in ("UNARY", "BINARY", "ZERO", "COMPARE"):
+        if kind in ("UNARY", "BINARY", "ZERO", "COMPARE", "BITWISE"):
             slopes = [column(text) for text in op.derivative] if kind in ("UNARY", "BINARY") else ["0", ""]
+            if kind == "BITWISE":
+                slopes = ["", ""]
             ulps = [f"{errors[op.name][dtype]:.2f}" if op.name in errors else "exact" for dtype in FLOATS]
-            if kind != "COMPARE" and op.name not in errors:
+            if kind not in ("COMPARE", "BITWISE") and op.name not in errors:
                 ulps = ["not measured"] * 2
             domain = f"{op.lo:g} … {op.hi:g}"
             meaning, kink = kinks(op.doc)

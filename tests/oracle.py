@@ -21,7 +21,19 @@ import reference_functions  # noqa: F401
 from wengert import _core
 
 OPS = {op.name: op for op in _core.ops()}
-KINDS = ("LEAF", "UNARY", "BINARY", "ZERO", "COMPARE", "LINEAR", "BILINEAR", "RULE", "FLAT", "DERIVATIVE")
+KINDS = (
+    "LEAF",
+    "UNARY",
+    "BINARY",
+    "ZERO",
+    "COMPARE",
+    "LINEAR",
+    "BILINEAR",
+    "RULE",
+    "FLAT",
+    "DERIVATIVE",
+    "BITWISE",
+)
 
 
 def names(*kinds):

@@ -89,6 +89,8 @@ def c99(function, pole=nan):
 
 
 def power(a, b):
+    if isinstance(b, int):  # a negative power of an integer is rounded towards 0
+        return a**b if b >= 0 else int(a**b) if a else 0
     odd = math.isfinite(b) and b % 2 == 1
     try:
         return math.pow(a, b)
@@ -221,12 +223,17 @@ where.jvp = lambda tangents, y, c, a, b: where(c, *(t or 0 for t in tangents[1:]
 add = Row("add", operator.add, lambda a, b, y: 1, lambda a, b, y: 1, lowest=False)
 sub = Row("sub", operator.sub, lambda a, b, y: 1, lambda a, b, y: -1, lowest=False)
 mul = Row("mul", operator.mul, lambda a, b, y: b, lambda a, b, y: a, lowest=False)
+and_, or_ = Row("bitwise_and", operator.and_, lowest=False), Row("bitwise_or", operator.or_, lowest=False)
+xor = Row("bitwise_xor", operator.xor, lowest=False)
+invert = Row("invert", lambda a: not a if isinstance(a, bool) else ~a, lowest=False)
+left_shift = Row("left_shift", lambda a, b: a << b, lowest=0)
+right_shift = Row("right_shift", lambda a, b: a >> b, lowest=0)
 # 0 if either factor is, even against inf or NaN: a branch that `where` did not take has no say.
 zmul = Row("zmul", lambda a, b: a * b if a and b else 0.0, lambda a, b, y: b, lambda a, b, y: a)
 div = Row("div", lambda a, b: a / b if b else a * copysign(inf, b),
           lambda a, b, y: reciprocal(b), lambda a, b, y: -div(y, b))
 pow_ = Row("pow", power, lambda a, b, y: where(equal(b, 0), 0, b * pow_(a, b - 1)),
-           lambda a, b, y: where(equal(a, 0), 0, y * log(a)))
+           lambda a, b, y: where(equal(a, 0), 0, y * log(a)), lowest=0)
 maximum = Row("maximum", lambda *xs: max(xs, key=lambda x: (x != x, x)),  # NaN if there is any
               lambda a, b, y: where(greater(a, b), 1, where(equal(a, b), 0.5, 0)),
               lambda a, b, y: where(less(a, b), 1, where(equal(a, b), 0.5, 0)), lowest=False)

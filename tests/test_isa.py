@@ -38,6 +38,7 @@ EDGES = np.array(
         np.nan,
     ]
 )
+KNOWN = [name for name in SMOOTH if "NAN" not in OPS[name].derivative]  # by every operand
 EXACT = (
     "neg",
     "abs",
@@ -95,7 +96,7 @@ def everything():
                 program(name), operands(name, [(1007,)] * OPS[name].arity, dtype), "eager"
             )[0]
             found[f"{name} {dtype} edges"] = run(program(name), edges(name, dtype), "eager")[0]
-        for name in SMOOTH:
+        for name in KNOWN:
             slopes = run(
                 derivative(program(name), ("rev",)), operands(name, [(64,)] * OPS[name].arity, dtype), "eager"
             )
@@ -152,7 +153,7 @@ def test_elementwise(results, isa, name):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", KNOWN)
 def test_derivatives(results, isa, name):
     for dtype in FLOATS:
         arrays = operands(name, [(64,)] * OPS[name].arity, dtype)

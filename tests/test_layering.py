@@ -164,7 +164,7 @@ def test_the_python_face_keeps_its_budget():
 
 # ---- closure of the op table ----------------------------------------------------------------------------
 
-KINDS = "leaf unary binary zero compare linear bilinear rule flat derivative".split()  # enum wg_kind
+KINDS = "leaf unary binary zero compare linear bilinear rule flat derivative bitwise".split()  # enum wg_kind
 OPS = {op.name: op for op in _core.ops()}
 COLUMNS = {
     f"d {op.name} / d {operand}": text

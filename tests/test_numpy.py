@@ -69,6 +69,8 @@ FUNCTIONS = {
     "remainder": lambda np, x: np.mod(x, 0.3) + np.remainder(1, x),
     "arctan2": lambda np, x: np.arctan2(x, 1) + np.hypot(x, 2),
     "power": lambda np, x: np.power(x, 3),
+    "sinc": lambda np, x: np.sinc(0.3 * x),
+    "bits": lambda np, x: np.bitwise_and(np.left_shift(x.astype("i4"), 3), np.invert(x.astype("i4"))),
     "conjugate": lambda np, x: np.conjugate(x) + np.positive(x),
     "atleast": lambda np, x: np.atleast_2d(x[0]) * np.atleast_1d(x[0, 0]),
     "astype": lambda np, x: x.astype("f4"),
@@ -89,6 +91,22 @@ def test_functions_agree_with_numpy(tape, name, namespace):
     assert not isinstance(plain, wg.Var)
     assert_array_equal(plain, expected)
     assert_allclose(wg.compile(lambda x: f(namespace, x))(B), expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+def test_polygamma_is_scipy_s(tape, n):
+    special = pytest.importorskip("scipy.special")
+    x = np.array([-2.3, -0.7, 0.2, 1.0, 5.5, 30.0])
+    assert_allclose(wnp.polygamma(n, tape.leaf(x)).value, special.polygamma(n, x), rtol=1e-13)
+    slopes = wg.elementwise_grad(lambda x: wnp.polygamma(n, x))(x)
+    assert_allclose(slopes, special.polygamma(n + 1, x), rtol=1e-13)
+    with pytest.raises(TypeError, match="polygamma: n="):
+        wnp.polygamma(1.0, x)
+
+
+def test_approximate_gelu_is_close_to_gelu():
+    x = np.linspace(-6, 6, 101)
+    assert 1e-4 < np.abs(wnp.gelu(x, approximate=True) - wnp.gelu(x)).max() < 5e-4
 
 
 METHODS = [

@@ -53,6 +53,8 @@ def test_partials_are_slopes(name):
         ]
         y = row.function(*x, *params)
         for k in range(info.arity):
+            if info.derivative[k] == "NAN":
+                continue
             slope = row.derivatives[k].function(1.0, *x, y, *params)
             found = central_difference(lambda *x: row.function(*x, *params), x, k)
             assert found == pytest.approx(slope, rel=1e-7, abs=1e-7)
@@ -63,7 +65,9 @@ def test_columns_are_those_of_the_table(name):
     """Two authors, one derivative: the column's text in ops.def and the lambda here give the same number."""
     row, info = reference.OPS[name], OPS[name]
     params = (0.3,) * info.n_params
-    words = {word: op for word, op in reference.OPS.items() if isinstance(op, reference.Row)}
+    words = {"NAN": math.nan} | {
+        word: op for word, op in reference.OPS.items() if isinstance(op, reference.Row)
+    }
     for i in range(40):
         x = [
             info.lo + (info.hi - info.lo) * ((i + 0.37 * k + 0.5) % 40 + 0.01) / 41 for k in range(info.arity)
@@ -72,7 +76,7 @@ def test_columns_are_those_of_the_table(name):
         for k in range(info.arity):
             letters = dict(zip("ab", x, strict=False), y=y, p=params)
             assert eval(info.derivative[k], words, letters) == pytest.approx(
-                row.derivatives[k].function(1.0, *x, y, *params), rel=1e-14, abs=1e-15
+                row.derivatives[k].function(1.0, *x, y, *params), rel=1e-14, abs=1e-15, nan_ok=True
             )
 
 

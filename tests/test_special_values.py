@@ -53,6 +53,14 @@ def gradient(program, x, machine="eager"):
 
 # ---- values -------------------------------------------------------------------------------------------
 
+# Where scipy.special is not what it should be: erfinv(-0.0) is 0.0, gammaln of a subnormal is infinite and
+# that of -inf is -inf (C99: inf), zeta is NaN where the exponent is large, and inf at NaN or -inf.
+ASTRAY = {
+    "erfinv": lambda a: a == 0,
+    "lgamma": lambda a: (a == -INF) | ((a != 0) & (np.abs(a) < 1e-300)),
+    "zeta": lambda s, q: (np.abs(s) > 1e30) | np.isnan(s) | np.isnan(q) | (q == -INF),
+}
+
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
@@ -63,6 +71,8 @@ def test_edges_are_numpy_s(name, dtype):
     with np.errstate(all="ignore"):
         edges = EDGES.astype(dtype)
         arrays = [np.array(x) for x in zip(*itertools.product(edges, repeat=OPS[name].arity), strict=True)]
+        if name in ASTRAY:
+            arrays = [x[~ASTRAY[name](*arrays)] for x in arrays]
         expected = function(*arrays)
         # In float32, a subnormal's logarithm or reciprocal is as good as NumPy's double.
         exact = np.asarray(function(*(x.astype(float) for x in arrays)))
@@ -93,6 +103,8 @@ def test_edges_are_numpy_s(name, dtype):
         ("leaky_relu", (0.5,), {INF: INF, -INF: -INF}),
         ("elu", (0.5,), {INF: INF, -INF: -0.5, -800.0: -0.5}),
         ("gelu", (), {INF: INF, 40.0: 40, -40.0: 0}),
+        ("gelu_tanh", (), {INF: INF, -INF: 0, 40.0: 40, -40.0: 0}),
+        ("sinc", (), {INF: 0, -INF: 0, 1e300: 0, 0.0: 1, -3.0: 0}),
         ("silu", (), {INF: INF, 800.0: 800, -800.0: 0}),
         ("mish", (), {INF: INF, 800.0: 800, -INF: 0, -800.0: 0}),
         ("log_sigmoid", (), {INF: 0, -INF: -INF, 800.0: 0, -800.0: -800}),

@@ -63,8 +63,49 @@ def test_powers(tape, exponent):
 
 def test_special_exponents_take_their_own_ops(tape):
     v = tape.leaf(2.0)
-    ops = [tape.node((v**e).index).op for e in (2, 0.5, -1, 1, 3)]
-    assert ops == ["square", "sqrt", "reciprocal", "copy", "pow"]
+    ops = [tape.node((v**e).index).op for e in (2, 0.5, -1, 1, 3, 4, -2, 5, 2.5)]
+    assert ops == ["square", "sqrt", "reciprocal", "copy", "mul", "square", "square", "pow", "pow"]
+
+
+@pytest.mark.parametrize("exponent", [-2, -1, 0, 0.5, 1, 2, 3, 4, 5, -3])
+def test_powers_by_a_constant_have_the_slopes_of_powers(tape, exponent):
+    x = np.array([0.3, 1.0, 2.5])
+    v = tape.leaf(x)
+    ones = tape.leaf(np.ones(3))
+    (first,) = tape.vjp([v**exponent], [ones], [v])
+    second = tape.vjp([first], [ones], [v])[0] if first is not None else None
+    n = exponent
+    for found, expected in (
+        (v**n, x**n),
+        (first, n * x ** (n - 1.0)),
+        (second, n * (n - 1) * x ** (n - 2.0)),
+    ):
+        # at most three roundings against the power's one
+        np.testing.assert_allclose(0 * x if found is None else found.value, expected, rtol=4e-16 * 3)
+
+
+def test_integer_powers_stay_integers(tape):
+    v = tape.leaf(np.array([-3, 0, 2], np.int32))
+    for n in (0, 1, 2, 3, 4, 5):
+        same(v**n, np.array([-3, 0, 2], np.int32) ** n)
+    same(2**v, np.array([0, 1, 4], np.int32))  # 2**-3 rounded towards 0
+    with pytest.raises(ValueError, match="integers to negative integer powers"):
+        v**-1
+
+
+def test_bitwise_operators(tape):
+    a = np.array([6, -7, 1 << 20])
+    v = tape.leaf(a)
+    same(v & 3, a & 3)
+    same(5 | v, 5 | a)
+    same(v ^ v, a ^ a)
+    same(~v, ~a)
+    same(v << 2, a << 2)
+    same(1 << tape.leaf(np.array([1, 2])), [2, 4])
+    same(v >> 1, a >> 1)
+    same((v > 0) ^ True, (a > 0) ^ True)
+    with pytest.raises(TypeError, match="bitwise_and takes integers and bools"):
+        v & 1.5
 
 
 def test_unary_operators(tape):

@@ -5,6 +5,8 @@
  *
  * The VJP or JVP of operand k appends one node d_<op>_<k>(g, a, b, y) = zmul(g, D); only when that node is itself
  * differentiated is D expanded into nodes. */
+#include <math.h>
+
 #include "rules.h"
 
 enum word { WORD_OP, WORD_OPERAND_A, WORD_OPERAND_B, WORD_RESULT, WORD_CONST, WORD_PARAM };
@@ -119,10 +121,13 @@ static wg_status expand(wg_tape *t, const wg_column *column, const wg_letters *l
     return WG_OK;
 }
 
-/* d_<op>_<k>(g, ...) for the given letters; columns that are 1 or -1 need no kernel. */
+/* d_<op>_<k>(g, ...) for the given letters; columns that are 1 or -1 need no kernel, NaN is no derivative. */
 static wg_status emit_derivative(wg_tape *t, int d_op, const wg_letters *l, wg_id g, wg_id *out) {
     const wg_column *column = &columns[d_op];
     if (column->n == 1 && column->words[0].kind == WORD_CONST) {
+        if (isnan(column->words[0].value))
+            return wg_fail(t, WG_TYPE_ERROR, "%s has no derivative by operand %d; pass it through stop_gradient",
+                           wg_row(wg_row(d_op)->base)->name, wg_row(d_op)->operand);
         if (column->words[0].value == 1) return *out = g, WG_OK;
         if (column->words[0].value == -1) return wg_emit1(t, WG_neg, g, out);
     }

@@ -137,6 +137,12 @@ static wg_status coerce(wg_tape *t, wg_id *id, wg_dtype dtype) {
     return wg_append_flagged(t, WG_cast, 1, id, 1, &(int64_t){dtype}, 0, id);
 }
 
+/* What NumPy computes of bools in int8, which a tape does not have, or not at all. */
+static bool not_of_bools(int op) {
+    return op == WG_sub || op == WG_neg || op == WG_sign || op == WG_remainder || op == WG_pow || op == WG_left_shift ||
+           op == WG_right_shift;
+}
+
 /* Brings operands first..last-1 (those whose dtype the result takes) to one dtype; *weak: all are Python scalars. */
 static wg_status promote(wg_tape *t, const wg_op_info *info, int first, int step, int n, wg_id *in, bool *weak) {
     int strong = -1, soft = -1;
@@ -149,7 +155,10 @@ static wg_status promote(wg_tape *t, const wg_op_info *info, int first, int step
     int dtype = strong < 0 ? soft : soft < 0 ? strong : (int)promote_weak(strong, soft);
     if (info->class_ == WG_CLASS_FLOAT && dtype < WG_F32) dtype = WG_F64;
     int op = (int)(info - wg_op_table);
-    if (dtype == WG_BOOL && (op == WG_sub || op == WG_neg || op == WG_sign || op == WG_remainder))
+    if (info->class_ == WG_CLASS_INTEGER && dtype >= WG_F32)
+        return wg_fail(t, WG_TYPE_ERROR, "%s takes integers and bools, got %s", info->name,
+                       wg_dtype_name((wg_dtype)dtype));
+    if (dtype == WG_BOOL && not_of_bools(op))
         return wg_fail(t, WG_TYPE_ERROR, "%s is not defined for bools; compare them (!=) or cast them", info->name);
     for (int k = first; k < n; k += step) WG_TRY(coerce(t, &in[k], (wg_dtype)dtype));
     return WG_OK;

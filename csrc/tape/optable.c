@@ -66,6 +66,7 @@ const wg_op_info wg_op_table[WG_OP_COUNT] = {
     DERIVATIVE(name, 0) DERIVATIVE(name, 1)
 #define ZERO(name, numpy, class, lo_, hi_, doc) ROW(name, numpy, doc, ZERO, class, elementwise, 1, .lo = lo_, .hi = hi_)
 #define COMPARE(name, numpy, doc) ROW(name, numpy, doc, COMPARE, ANY, compare, 2, .lo = -3, .hi = 3)
+#define BITWISE(name, numpy, arity, doc) ROW(name, numpy, doc, BITWISE, INTEGER, elementwise, arity, .lo = 0, .hi = 9)
 #define LINEAR(name, numpy, arity, infer, class, doc)                                                                  \
     ROW(name, numpy, doc, LINEAR, class, infer, arity, .lo = -3, .hi = 3)
 #define BILINEAR(name, numpy, infer, class, doc) ROW(name, numpy, doc, BILINEAR, class, infer, 2, .lo = -3, .hi = 3)

@@ -213,7 +213,7 @@ static inline bool wg_is_float(int dtype) { return dtype == WG_F32 || dtype == W
 static inline bool wg_has_adjoint(int dtype) { return dtype >= WG_F32; }
 static inline bool wg_is_elementwise(int kind) {
     return kind == WG_KIND_UNARY || kind == WG_KIND_BINARY || kind == WG_KIND_ZERO || kind == WG_KIND_COMPARE ||
-           kind == WG_KIND_DERIVATIVE;
+           kind == WG_KIND_DERIVATIVE || kind == WG_KIND_BITWISE;
 }
 static inline bool wg_is_view_op(int op) {
     return op == WG_reshape || op == WG_transpose || op == WG_broadcast || op == WG_slice || op == WG_copy ||

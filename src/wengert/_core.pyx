@@ -736,16 +736,24 @@ cdef bint is_operand(object x):
 
 
 cdef object power(object base, object exponent):
-    """base ** exponent; the exponents that have an op of their own take it."""
-    if type(exponent) is int or type(exponent) is float:
+    """base ** exponent; small exponents take ops that cost less than `pow` and err no more."""
+    cdef Var square
+    if type(base) is not Var or not (type(exponent) is int or type(exponent) is float):
+        return binary(WG_pow, base, exponent)
+    if exponent == 1:
+        return unary(WG_copy, base)
+    if exponent == 0.5:
+        return unary(WG_sqrt, base)
+    if exponent == 2 or exponent == 3 or exponent == 4:
+        square = unary(WG_square, base)
         if exponent == 2:
-            return unary(WG_square, base)
-        if exponent == 1:
-            return unary(WG_copy, base)
-        if exponent == 0.5:
-            return unary(WG_sqrt, base)
-        if exponent == -1:
-            return unary(WG_reciprocal, base)
+            return square
+        return binary(WG_mul, base, square) if exponent == 3 else unary(WG_square, square)
+    if type(exponent) is int and exponent < 0 and describe(base).dtype < WG_F32 and not describe(base).weak:
+        raise ValueError("integers to negative integer powers are no integers; cast the base to float")
+    if exponent == -1 or exponent == -2:
+        inverse = unary(WG_reciprocal, base)
+        return inverse if exponent == -1 else unary(WG_square, inverse)
     return binary(WG_pow, base, exponent)
 
 
@@ -884,13 +892,22 @@ cdef class Var:
         return binary(COMPARISONS[op], self, other)
 
     def __and__(left, right):
-        return METHODS["logical_and"](left, right)
+        return binary(WG_bitwise_and, left, right)
 
     def __or__(left, right):
-        return METHODS["logical_or"](left, right)
+        return binary(WG_bitwise_or, left, right)
+
+    def __xor__(left, right):
+        return binary(WG_bitwise_xor, left, right)
+
+    def __lshift__(left, right):
+        return binary(WG_left_shift, left, right)
+
+    def __rshift__(left, right):
+        return binary(WG_right_shift, left, right)
 
     def __invert__(self):
-        return METHODS["logical_not"](self)
+        return unary(WG_invert, self)
 
     def __hash__(self):
         return hash((id(self.tape), self.index))

@@ -5,7 +5,8 @@ own.  They are what cannot be reached by NumPy's protocols (`np.array([v0, v1])`
 records they take a captured array as an input of the program where NumPy would compute with it at once.
 Every other name (`pi`, `float64`, `linspace`, ...) is NumPy's.  Beyond NumPy: `relu`, `relu6`, `leaky_relu`,
 `elu`, `celu`, `selu`, `gelu`, `silu`, `mish`, `hard_tanh`, `hard_sigmoid`, `hard_swish`, `sigmoid` (`expit`),
-`log_sigmoid` (`log_expit`), `softplus`, `erf`, `erfc`, `softmax`, `log_softmax`, `logsumexp`.
+`log_sigmoid` (`log_expit`), `softplus`, `erf`, `erfc`, `erfinv`, `lgamma` (`gammaln`), `digamma`,
+`polygamma`, `softmax`, `log_softmax`, `logsumexp`.
 
 Examples
 --------

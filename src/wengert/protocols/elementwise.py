@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .._core import Op, Var, ops, record
 from .registry import (
-    FUNCTIONS,
-    METHODS,
     NAMESPACE,
     append,
     extra,
@@ -21,7 +20,7 @@ from .registry import (
     refuse_options,
 )
 
-ELEMENTWISE_KINDS = (1, 2, 3, 4)  # wg_kind: unary, binary, zero derivative, comparison
+ELEMENTWISE_KINDS = (1, 2, 3, 4, 10)  # wg_kind: unary, binary, zero derivative, comparison, bitwise
 UFUNCS: dict[Any, int] = {}  # NumPy ufunc -> op code
 BY_NAME: dict[str, int] = {}  # name that a ufunc of another package (scipy.special) may have -> op code
 
@@ -59,6 +58,11 @@ del UFUNCS[np.power]  # constant exponents have ops of their own: see `power`
 NAMESPACE["abs"] = NAMESPACE["absolute"]
 NAMESPACE["true_divide"] = NAMESPACE["divide"]
 NAMESPACE["mod"] = NAMESPACE["remainder"]
+NAMESPACE["bitwise_not"] = NAMESPACE["bitwise_invert"] = NAMESPACE["invert"]
+NAMESPACE["bitwise_left_shift"], NAMESPACE["bitwise_right_shift"] = (
+    NAMESPACE["left_shift"],
+    NAMESPACE["right_shift"],
+)
 for _name in ("sin", "cos", "tan", "sinh", "cosh", "tanh"):
     if f"arc{_name}" in NAMESPACE:
         NAMESPACE[f"a{_name}"] = NAMESPACE[f"arc{_name}"]  # NumPy 2's names
@@ -70,6 +74,12 @@ def power(x1: Any, x2: Any, **kwargs: Any) -> Var:
     """x1 ** x2, elementwise; squares, roots and reciprocals by constant exponents have ops of their own."""
     refuse_options("power", **kwargs)
     return x1**x2 if isinstance(x1, Var) else append("pow", x1, x2)
+
+
+@implements(np.sinc)
+def sinc(x: Any) -> Var:
+    """sin(pi x) / (pi x), 1 at 0."""
+    return append("sinc", x)
 
 
 @implements(np.positive)
@@ -138,51 +148,27 @@ def as_bool(x: Any) -> Any:
 
 
 @implements(np.logical_and)
-@method("logical_and")
 def logical_and(x1: Any, x2: Any) -> Var:
-    """Whether both hold; also `x1 & x2` of bool Vars."""
+    """Whether both hold; of bools also `x1 & x2`."""
     return append("where", as_bool(x1), as_bool(x2), False)
 
 
 @implements(np.logical_or)
-@method("logical_or")
 def logical_or(x1: Any, x2: Any) -> Var:
-    """Whether either holds; also `x1 | x2` of bool Vars."""
+    """Whether either holds; of bools also `x1 | x2`."""
     return append("where", as_bool(x1), True, as_bool(x2))
 
 
 @implements(np.logical_not)
-@method("logical_not")
 def logical_not(x: Any) -> Var:
-    """Whether it does not hold; also `~x` of a bool Var."""
+    """Whether it does not hold; of bools also `~x`."""
     return append("where", as_bool(x), False, True)
 
 
 @implements(np.logical_xor)
-@method("logical_xor")
 def logical_xor(x1: Any, x2: Any) -> Var:
     """Whether exactly one holds."""
     return append("not_equal", as_bool(x1), as_bool(x2))
-
-
-def _bitwise(name: str, logical: str):
-    """`&`, `|`, `^` and `~`: of bool Vars they are the logical functions; integers have no bit ops."""
-
-    def function(*args):
-        if any(operand(x).dtype != bool for x in args):
-            raise TypeError(f"np.{name} is supported on bool Vars only")
-        return METHODS[logical](*args)
-
-    return function
-
-
-for _name, _logical in (
-    ("bitwise_and", "logical_and"),
-    ("bitwise_or", "logical_or"),
-    ("bitwise_xor", "logical_xor"),
-    ("invert", "logical_not"),
-):
-    FUNCTIONS[getattr(np, _name)] = METHODS[_name] = _bitwise(_name, _logical)
 
 
 @implements(np.isnan)
@@ -225,6 +211,43 @@ def erfc(x: Any) -> Any:
 
 
 @extra
+def erfinv(x: Any) -> Any:
+    """The number whose `erf` is x."""
+    return append("erfinv", x)
+
+
+@extra
+def lgamma(x: Any) -> Any:
+    """log(|Gamma(x)|)."""
+    return append("lgamma", x)
+
+
+@extra
+def digamma(x: Any) -> Any:
+    """The derivative of `lgamma`."""
+    return append("digamma", x)
+
+
+def polygamma(n: Any, x: Any) -> Any:
+    """The derivative number n of `digamma`, n an integer and at least 0.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert.numpy as wnp
+    >>> bool(abs(wnp.polygamma(1, 1.0) - np.pi**2 / 6) < 1e-15)
+    True
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
+        raise TypeError(f"polygamma: n={n!r}; expected a Python integer, 0 or more")
+    return digamma(x) if n == 0 else _trigamma(x, int(n))
+
+
+@extra
+def _trigamma(x: Any, n: int) -> Any:
+    return append("mul", math.factorial(n) * (-1.0) ** (n + 1), append("zeta", n + 1.0, x))
+
+
+@extra
 def softplus(x: Any) -> Any:
     """log(1 + e^x), without overflow."""
     return append("softplus", x)
@@ -249,9 +272,9 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
 
 @extra
-def gelu(x: Any) -> Any:
-    """x * Phi(x), Phi the standard normal distribution function (the exact form)."""
-    return append("gelu", x)
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """x * Phi(x), Phi the standard normal distribution function; approximate: by a tanh, 5e-4 off at most."""
+    return append("gelu_tanh" if approximate else "gelu", x)
 
 
 @extra
@@ -308,5 +331,8 @@ def hard_swish(x: Any) -> Any:
     return append("hard_swish", x)
 
 
+NAMESPACE["polygamma"] = polygamma
+del NAMESPACE["_trigamma"]
+NAMESPACE["gammaln"] = NAMESPACE["lgamma"]
 NAMESPACE["log_expit"] = NAMESPACE["log_sigmoid"]
 NAMESPACE["expit"] = NAMESPACE["sigmoid"]
