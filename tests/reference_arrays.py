@@ -12,6 +12,7 @@ from reference import (
     STORE,
     Array,
     Op,
+    broadcast,
     cast,
     common_dtype,
     common_shape,
@@ -25,9 +26,11 @@ from reference import (
     minimum,
     mul,
     places,
+    reshape,
     stretched,
     sum_,
     total,
+    transpose,
     where,
     zmul,
 )
@@ -187,7 +190,38 @@ matmul = Op("matmul", products, lambda g, y, a, b: [matmul(g, b.turned), matmul(
 matmul.jvp = lambda t, y, a, b: total([t[0] and matmul(t[0], b), t[1] and matmul(a, t[1])])  # bilinear
 max_, min_ = weighted("max", fold(maximum), shares), weighted("min", fold(minimum), shares)
 logsumexp = weighted("logsumexp", fold(log_sum_exp, "float64"), lambda y, a: exp(a - stretched(y, y, a)))
-argmax = Op(
-    "argmax",
-    lambda attrs, a: fold(lambda *xs: xs.index(maximum(*xs)), "int64", "int64")((1 << attrs[0], 0), a),
+
+
+def others(y, a):
+    """For each element the product of the others in its group: of a row of copies with 1 in its place."""
+    inside = [axis for axis in range(len(a.shape)) if y.attrs[0] >> axis & 1]
+    axes = [axis for axis in range(len(a.shape)) if axis not in inside] + inside
+    n, x = math.prod(a.shape[axis] for axis in inside), transpose(a, attrs=axes)
+    if not a.value.data:
+        return a
+    rows, eye = len(a.value.data) // n, a.tape.leaf("bool", (n, n), [i % (n + 1) == 0 for i in range(n * n)])
+    copies = broadcast(reshape(x, attrs=(rows, 1, n)), attrs=(rows, n, n))
+    weights = reshape(prod(where(eye, 1, copies), attrs=(4, 0)), attrs=x.shape)
+    return transpose(weights, attrs=sorted(range(len(axes)), key=axes.__getitem__))
+
+
+def order(attrs, a):
+    axis, falling = attrs
+    step, n, data = a.strides[axis], a.shape[axis], list(a.data)
+    for first in places([1 if k == axis else m for k, m in enumerate(a.shape)], a.strides) if n else ():
+        line = a.data[first:][::step][:n]
+        ranks = sorted(range(n), key=lambda k: (line[k] != line[k], line[k]), reverse=falling)
+        data[first : first + n * step : step] = ranks
+    return make("int64", a.shape, data)
+
+
+def first_of(best):
+    return lambda attrs, a: fold(lambda *xs: xs.index(best(*xs)), "int64", "int64")((1 << attrs[0], 0), a)
+
+
+prod = weighted("prod", fold(lambda *xs: math.prod(xs), "int64"), others)
+argmax, argmin, argsort = (
+    Op("argmax", first_of(maximum)),
+    Op("argmin", first_of(minimum)),
+    Op("argsort", order),
 )

@@ -185,6 +185,24 @@ CASES = {
             ((), 0),
         )
     ],
+    "prod": [
+        (apply("prod", mask, keep), [shape])
+        for keep, shape, mask in (
+            (0, (5,), 1),
+            (1, (3, 4), 1),
+            (0, (3, 4), 2),
+            (0, (2, 2), 3),
+            (0, (2, 2, 3), 5),
+            (0, (3,), 0),
+            (0, (0, 3), 1),
+            (0, (3, 0), 1),
+            (0, (), 0),
+        )
+    ]
+    + [
+        (lambda m, x: [m.op("prod", x, attrs=(1, 0))], [np.array(factors)])
+        for factors in ([2.0, 0.0, 3.0, 5.0], [0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0])
+    ],
     "matmul": [
         (apply("matmul"), shapes)
         for shapes in (
@@ -210,6 +228,28 @@ CASES = {
         for shape, mask in (((5,), 1), ((3, 4), 1), ((3, 4), 2), ((3, 4), 3), ((), 0))
     ],
     "argmax": [(apply("argmax", axis), [(3, 4)]) for axis in (0, 1)] + [(apply("argmax", 0), [(1,)])],
+    "argmin": [(apply("argmin", axis), [(3, 4)]) for axis in (0, 1)] + [(apply("argmin", 0), [(1,)])],
+    "argsort": [
+        (apply("argsort", axis, falling), [shape])
+        for falling in (0, 1)
+        for shape, axis in (
+            ((7,), 0),
+            ((3, 4), 0),
+            ((3, 4), 1),
+            ((2, 5, 3), 1),
+            ((0,), 0),
+            ((2, 0), 1),
+            ((1,), 0),
+            ((2, 60), 1),
+        )
+    ]
+    + [
+        (
+            lambda m, x, f=f: [m.op("argsort", x, attrs=(0, f))],
+            [np.array([1.0, np.nan, -0.0, 0.0, -np.inf, 1.0, np.nan, np.inf])],
+        )
+        for f in (0, 1)
+    ],
     "call": [(two_outputs, [(3,), (3,)]), (call_in_call, [(2, 2)]), (result_of_call, [(3,), (3,)])],
 }
 for name in ("max", "min"):
@@ -309,10 +349,13 @@ NUMPY = {
     ),
     "recurrence": recurrence,
     "sum": lambda attrs, a: a.sum(axes(attrs[0], a), keepdims=bool(attrs[1])),
+    "prod": lambda attrs, a: a.prod(axes(attrs[0], a), keepdims=bool(attrs[1])),
     "max": lambda attrs, a: a.max(axes(attrs[0], a), keepdims=bool(attrs[1])),
     "min": lambda attrs, a: a.min(axes(attrs[0], a), keepdims=bool(attrs[1])),
     "logsumexp": lambda attrs, a: np.log(np.exp(a).sum(axes(attrs[0], a), keepdims=bool(attrs[1]))),
     "argmax": lambda attrs, a: a.argmax(attrs[0]),
+    "argmin": lambda attrs, a: a.argmin(attrs[0]),
+    "argsort": lambda attrs, a: np.argsort(-a if attrs[1] else a, attrs[0], kind="stable"),
     "matmul": lambda attrs, a, b: a @ b,
 }
 
@@ -362,6 +405,13 @@ def test_sums_of_every_length(dtype):
             np.testing.assert_array_equal(
                 m.op("argmax", m.array(rows), attrs=(axis,)).value, rows.argmax(axis)
             )
+            np.testing.assert_array_equal(
+                m.op("argsort", m.array(rows), attrs=(axis, 0)).value, rows.argsort(axis, kind="stable")
+            )
+            near_one = (1 + rows / 8).astype(dtype)
+            y = m.op("prod", m.array(near_one), attrs=(1 << axis, 0)).value
+            exact = near_one.astype("longdouble").prod(axis)
+            assert np.all(np.abs(y - exact) <= n * eps * np.abs(exact))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -207,7 +207,6 @@ def test_arrays_of_vars_are_stacked(tape):
         (lambda v: np.add(v, 1, where=np.array(True)), "where="),
         (lambda v: np.fft.fft(v), "numpy.fft.fft"),
         (lambda v: np.linalg.det(v), "det"),
-        (lambda v: np.sum(v, initial=1.0), "initial="),
         (lambda v: wnp.sin(v, signature="d->d"), "signature="),
         (lambda v: scipy.special.gamma(v), "gamma"),
         (lambda v: np.where(v > 0), "one argument"),

@@ -37,14 +37,14 @@ typedef struct {
 typedef void (*wg_gemm_fn)(const wg_gemm *g);
 typedef size_t (*wg_gemm_scratch_fn)(int64_t m, int64_t n, int64_t k); /* an upper bound for any strides */
 
-typedef enum { WG_FOLD_SUM, WG_FOLD_MAX, WG_FOLD_MIN, WG_FOLD_COUNT } wg_fold;
+typedef enum { WG_FOLD_SUM, WG_FOLD_PROD, WG_FOLD_MAX, WG_FOLD_MIN, WG_FOLD_COUNT } wg_fold;
 
 typedef struct {
     const char *isa;
     wg_map_fn map[WG_OP_COUNT][WG_DTYPE_COUNT];     /* by the dtype of a (of the branches for where, of g for d_...);
                                                        NULL where the row's class excludes it */
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
-    wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums of int32 and bool are int64 */
+    wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
     wg_gemm_scratch_fn gemm_scratch[WG_DTYPE_COUNT];
 } wg_kernels;

@@ -152,6 +152,7 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
 size_t wg_prepare(const wg_kernels *k, wg_step *step) {
     step->max_parts = wg_most_threads();
     if (step->region) return wg_region_scratch(step->region);
+    if (step->op == WG_argsort) return wg_argsort_scratch(step);
     if (step->op != WG_matmul) return 0;
     const wg_array *a = &step->in[0], *out = &step->out;
     wg_gemm_scratch_fn need = k->gemm_scratch[out->dtype];
@@ -197,8 +198,11 @@ wg_status wg_execute(const wg_kernels *k, wg_step *step) {
     case WG_ravel_index: return wg_execute_ravel_index(k, step);
     case WG_recurrence: return wg_execute_recurrence(k, step);
     case WG_matmul: return execute_matmul(k, step);
-    case WG_argmax: return wg_execute_argmax(k, step);
+    case WG_argmax:
+    case WG_argmin: return wg_execute_argreduce(k, step);
+    case WG_argsort: return wg_execute_argsort(k, step);
     case WG_sum:
+    case WG_prod:
     case WG_max:
     case WG_min:
     case WG_logsumexp: return wg_execute_reduce(k, step);

@@ -70,9 +70,11 @@ int wg_parts(double nanoseconds, int most);
 double wg_nanoseconds(const wg_step *step);
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step); /* elementwise.c */
 wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step);      /* reduce.c */
-wg_status wg_execute_argmax(const wg_kernels *k, wg_step *step);      /* reduce.c */
+wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step);   /* reduce.c */
 wg_status wg_execute_recurrence(const wg_kernels *k, wg_step *step);  /* recurrence.c */
-wg_status wg_execute_gather(const wg_kernels *k, wg_step *step);      /* indexing.c, as those below */
+wg_status wg_execute_argsort(const wg_kernels *k, wg_step *step);     /* sort.c */
+size_t wg_argsort_scratch(const wg_step *step);
+wg_status wg_execute_gather(const wg_kernels *k, wg_step *step); /* indexing.c, as those below */
 wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step);

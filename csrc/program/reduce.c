@@ -23,15 +23,17 @@ static void split_axes(wg_split *s, const wg_array *x, uint64_t mask) {
 }
 
 typedef struct {
-    wg_map_fn combine; /* add, maximum, minimum; NULL for max and min of bool */
+    wg_map_fn combine; /* add, mul, maximum, minimum; NULL for max and min of bool */
     wg_fold_fn fold;
     wg_dtype dtype; /* of the result */
 } wg_reducer;
 
 static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype out) {
-    int fold = op == WG_max ? WG_FOLD_MAX : op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;
-    int combine = op == WG_max ? WG_maximum : op == WG_min ? WG_minimum : WG_add;
-    return (wg_reducer){k->map[combine][out], k->fold[fold][in], out};
+    static const int of[WG_OP_COUNT][2] = {[WG_prod] = {WG_FOLD_PROD, WG_mul},
+                                           [WG_max] = {WG_FOLD_MAX, WG_maximum},
+                                           [WG_min] = {WG_FOLD_MIN, WG_minimum},
+                                           [WG_sum] = {WG_FOLD_SUM, WG_add}};
+    return (wg_reducer){k->map[of[op][1]][out], k->fold[of[op][0]][in], out};
 }
 
 /* *out = *out combined with *part */
@@ -46,12 +48,11 @@ static void combine_one(const wg_reducer *r, void *out, const void *part) {
 
 /* The fold of all elements of x, n >= 1, in chunks; out has the reducer's dtype. */
 static void fold_all(const wg_reducer *r, const wg_array *x, int64_t n, void *out) {
-    _Alignas(64) char tile[WG_TILE * sizeof(double)];
-    int64_t part;
+    _Alignas(64) char tile[WG_TILE * 16], part[16];
     for (int64_t start = 0; start < n; start += WG_TILE) {
         int64_t length = n - start < WG_TILE ? n - start : WG_TILE;
-        r->fold(start ? (void *)&part : out, wg_fetch(tile, x, start, length), length);
-        if (start) combine_one(r, out, &part);
+        r->fold(start ? part : out, wg_fetch(tile, x, start, length), length);
+        if (start) combine_one(r, out, part);
     }
 }
 
@@ -120,8 +121,10 @@ wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step) {
     int64_t n_out = wg_array_size(&step->out), n_in = wg_array_size(x);
     size_t itemsize = wg_itemsize(step->out.dtype);
     if (n_out == 0) return WG_OK;
-    if (n_in == 0 && step->op != WG_logsumexp) { /* an empty sum; an empty max was refused */
-        memset(step->out.data, 0, (size_t)n_out * itemsize);
+    if (n_in == 0 && step->op != WG_logsumexp) { /* an empty sum or product; an empty max was refused */
+        const void *in = &(uint8_t){step->op == WG_prod};
+        for (int64_t i = 0; i < n_out; i++)
+            k->cast[WG_BOOL][step->out.dtype](step->out.data + i * (int64_t)itemsize, &in, 1, NULL);
         return WG_OK;
     }
     wg_split s;
@@ -143,38 +146,44 @@ wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step) {
     return WG_OK;
 }
 
-/* The first largest element; the first NaN if there is one, as NumPy. */
-#define FIRST_LARGEST(type)                                                                                            \
+/* The first largest (or smallest) element; the first NaN if there is one, as NumPy. */
+#define FIRST(type, before)                                                                                            \
     do {                                                                                                               \
         const type *v = (const type *)x->data;                                                                         \
         type best = v[0];                                                                                              \
         for (int64_t i = 1; i < n && best == best; i++) {                                                              \
             type candidate = v[i * stride];                                                                            \
-            if (candidate > best || candidate != candidate) best = candidate, at = i;                                  \
+            if (candidate before best || candidate != candidate) best = candidate, at = i;                             \
         }                                                                                                              \
     } while (0)
+#define FIRST_OF(type)                                                                                                 \
+    if (largest)                                                                                                       \
+        FIRST(type, >);                                                                                                \
+    else                                                                                                               \
+        FIRST(type, <)
 
-static int64_t first_largest(const wg_array *x, int64_t n, int64_t stride) {
+static int64_t first_of(const wg_array *x, int64_t n, int64_t stride, bool largest) {
     int64_t at = 0;
     switch (x->dtype) {
-    case WG_BOOL: FIRST_LARGEST(uint8_t); break;
-    case WG_I32: FIRST_LARGEST(int32_t); break;
-    case WG_I64: FIRST_LARGEST(int64_t); break;
-    case WG_F32: FIRST_LARGEST(float); break;
-    default: FIRST_LARGEST(double); break;
+    case WG_BOOL: FIRST_OF(uint8_t); break;
+    case WG_I32: FIRST_OF(int32_t); break;
+    case WG_I64: FIRST_OF(int64_t); break;
+    case WG_F32: FIRST_OF(float); break;
+    default: FIRST_OF(double); break;
     }
     return at;
 }
 
-wg_status wg_execute_argmax(const wg_kernels *k, wg_step *step) {
+wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step) {
     (void)k;
     const wg_array *x = &step->in[0];
     wg_split s;
     split_axes(&s, x, (uint64_t)1 << step->attrs[0]);
+    int64_t n = x->shape[step->attrs[0]], stride = x->strides[step->attrs[0]];
     int64_t n_out = wg_array_size(&step->out), *out = (int64_t *)step->out.data;
     for (int64_t i = 0; i < n_out; i++) {
         s.reduced.data = x->data + wg_place_of(&s.kept, i) * (int64_t)wg_itemsize(x->dtype);
-        out[i] = first_largest(&s.reduced, x->shape[step->attrs[0]], x->strides[step->attrs[0]]);
+        out[i] = first_of(&s.reduced, n, stride, step->op == WG_argmax);
     }
     return WG_OK;
 }

@@ -188,8 +188,7 @@ static const wg_batch_rule batch_rules[WG_INFER_COUNT] = {
     [WG_INFER_reduce] = batch_reduce,
     [WG_INFER_recurrence] = batch_axis,
     [WG_INFER_argreduce] = batch_axis,
-    [WG_INFER_recurrence] = batch_axis,
-    [WG_INFER_ravel_index] = batch_elementwise,
+    [WG_INFER_argsort] = batch_axis,
     [WG_INFER_matmul] = batch_matmul,
 };
 

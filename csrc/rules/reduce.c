@@ -19,9 +19,58 @@ wg_status wg_vjp_sum(wg_sweep *s, wg_id node, wg_id g) {
     return wg_contribute(s, x, g);
 }
 
-/* The weight of each element in the derivative of max, min or logsumexp: dy = sum of weight * dx. */
+/* x of shape (rows, n) with its rows turned around */
+static wg_status turn_rows(wg_tape *t, wg_id x, wg_id *out) {
+    int64_t rows = wg_shape(t, x)[0], n = wg_shape(t, x)[1];
+    return wg_append_flagged(t, WG_slice, 1, &x, 6, (int64_t[]){0, 1, rows, n - 1, -1, n}, 0, out);
+}
+
+/* For each element of x, shape (rows, n), the product of those behind it in its row: y[k] = x[k+1] y[k+1] from 1. */
+static wg_status product_behind(wg_tape *t, wg_id x, wg_id *out) {
+    int64_t rows = wg_shape(t, x)[0], n = wg_shape(t, x)[1];
+    wg_dtype dtype = (wg_dtype)t->nodes[x].dtype;
+    wg_id start, one;
+    uint32_t column;
+    WG_TRY(wg_make_shape(t, dtype, 2, (int64_t[]){rows, 1}, &column));
+    WG_TRY(wg_number(t, dtype, 1, false, &one));
+    WG_TRY(wg_emit_broadcast(t, one, column, &one));
+    WG_TRY(wg_emit_zeros(t, dtype, t->nodes[x].shape, &start));
+    WG_TRY(wg_append_flagged(t, WG_slice_set, 2, (wg_id[]){start, one}, 6, (int64_t[]){0, 1, rows, n - 1, 1, 1}, 0,
+                             &start));
+    return wg_append_flagged(t, WG_recurrence, 2, (wg_id[]){x, start}, 2, (int64_t[]){1, 1}, 0, out);
+}
+
+/* The product of all other elements of its group for each of x, without a division: those before it times those behind.
+ * The groups are brought to rows, and back. */
+static wg_status product_of_others(wg_tape *t, wg_id node, wg_id x, wg_id *out) {
+    uint64_t mask = (uint64_t)wg_copy_attrs(t, node).x[0];
+    int64_t order[WG_MAX_NDIM], back[WG_MAX_NDIM], shape[WG_MAX_NDIM];
+    int ndim = wg_ndim(t, x), at = 0;
+    for (int reduced = 0; reduced < 2; reduced++)
+        for (int i = 0; i < ndim; i++)
+            if ((int)(mask >> i & 1) == reduced) back[i] = at, shape[at] = wg_shape(t, x)[i], order[at++] = i;
+    int64_t rows = wg_size(t, node), n = rows ? wg_size(t, x) / rows : 0;
+    if (rows == 0 || n == 0) return *out = x, WG_OK; /* no element */
+    wg_dtype dtype = (wg_dtype)t->nodes[x].dtype;
+    uint32_t flat, grouped;
+    wg_id before;
+    WG_TRY(wg_make_shape(t, dtype, 2, (int64_t[]){rows, n}, &flat));
+    WG_TRY(wg_make_shape(t, dtype, ndim, shape, &grouped));
+    WG_TRY(wg_append_flagged(t, WG_transpose, 1, &x, ndim, order, 0, &x));
+    WG_TRY(wg_emit_reshape(t, x, flat, &x));
+    WG_TRY(turn_rows(t, x, &before));
+    WG_TRY(product_behind(t, before, &before));
+    WG_TRY(turn_rows(t, before, &before));
+    WG_TRY(product_behind(t, x, out));
+    WG_TRY(wg_emit2(t, WG_mul, before, *out, out));
+    WG_TRY(wg_emit_reshape(t, *out, grouped, out));
+    return wg_append_flagged(t, WG_transpose, 1, out, ndim, back, 0, out);
+}
+
+/* The weight of each element in the derivative of prod, max, min or logsumexp: dy = sum of weight * dx. */
 static wg_status weights(wg_tape *t, wg_id node, wg_id *out) {
     wg_id x = t->nodes[node].in[0], y, count;
+    if (t->nodes[node].op == WG_prod) return product_of_others(t, node, x, out);
     WG_TRY(stretch(t, node, node, x, &y));
     if (t->nodes[node].op == WG_logsumexp) { /* softmax */
         WG_TRY(wg_emit2(t, WG_sub, x, y, out));
@@ -49,9 +98,13 @@ static wg_status jvp_weighted(wg_sweep *s, wg_id node, const wg_id *tangents, wg
     return wg_emit_sum(s->t, *out, (uint64_t)attrs.x[0], attrs.x[1] != 0, out);
 }
 
+wg_status wg_vjp_prod(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
 wg_status wg_vjp_max(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
 wg_status wg_vjp_min(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
 wg_status wg_vjp_logsumexp(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
+wg_status wg_jvp_prod(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
+    return jvp_weighted(s, n, tangents, out);
+}
 wg_status wg_jvp_max(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
     return jvp_weighted(s, n, tangents, out);
 }

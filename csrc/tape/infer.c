@@ -54,23 +54,34 @@ static wg_status reduce(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
         else if (q->attrs[1])
             out[n++] = 1;
     }
-    if (q->op == WG_sum && *dtype < WG_I64) *dtype = WG_I64; /* as NumPy */
+    if ((q->op == WG_sum || q->op == WG_prod) && *dtype < WG_I64) *dtype = WG_I64; /* as NumPy */
     return wg_make_shape(q->t, *dtype, n, out, shape);
+}
+
+static wg_status wants_axis(const wg_ask *q) { /* as the first attribute */
+    if (q->attrs[0] >= 0 && q->attrs[0] < ndim_of(q, 0)) return WG_OK;
+    return wg_fail(q->t, WG_VALUE_ERROR, "%s: axis %lld is out of range for %d axes", q->name, (long long)q->attrs[0],
+                   ndim_of(q, 0));
 }
 
 static wg_status argreduce(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
     WG_TRY(wants_attrs(q, 1));
+    WG_TRY(wants_axis(q));
     int ndim = ndim_of(q, 0), n = 0;
     int64_t axis = q->attrs[0], out[WG_MAX_NDIM];
     const int64_t *in = shape_of(q, 0);
-    if (axis < 0 || axis >= ndim)
-        return wg_fail(q->t, WG_VALUE_ERROR, "%s: axis %lld is out of range for %d axes", q->name, (long long)axis,
-                       ndim);
     if (in[axis] == 0) return wg_fail(q->t, WG_VALUE_ERROR, "%s of an empty axis has no value", q->name);
     for (int i = 0; i < ndim; i++)
         if (i != axis) out[n++] = in[i];
     *dtype = WG_I64;
     return wg_make_shape(q->t, *dtype, n, out, shape);
+}
+
+static wg_status argsort(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
+    WG_TRY(wants_attrs(q, 2));
+    WG_TRY(wants_axis(q));
+    *dtype = WG_I64;
+    return wg_make_shape(q->t, *dtype, ndim_of(q, 0), shape_of(q, 0), shape);
 }
 
 static wg_status reshape(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
@@ -139,10 +150,8 @@ static wg_status concatenate(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
     WG_TRY(wants_attrs(q, 1));
     if (q->n_in < 1) return wg_fail(q->t, WG_VALUE_ERROR, "concatenate: needs at least one array");
     int ndim = ndim_of(q, 0);
+    WG_TRY(wants_axis(q));
     int64_t axis = q->attrs[0], out[WG_MAX_NDIM];
-    if (axis < 0 || axis >= ndim)
-        return wg_fail(q->t, WG_VALUE_ERROR, "concatenate: axis %lld is out of range for %d axes", (long long)axis,
-                       ndim);
     for (int i = 0; i < ndim; i++) out[i] = shape_of(q, 0)[i];
     for (int k = 1; k < q->n_in; k++) {
         bool fits = ndim_of(q, k) == ndim;
@@ -199,9 +208,7 @@ static wg_status recurrence(const wg_ask *q) {
     if (q->t->nodes[q->in[0]].shape != q->t->nodes[q->in[1]].shape)
         return wg_fail(q->t, WG_VALUE_ERROR, "%s: a has shape %s, b has %s", q->name, text_of(q, 0, ta),
                        text_of(q, 1, tb));
-    if (q->attrs[0] >= 0 && q->attrs[0] < ndim_of(q, 0)) return WG_OK;
-    return wg_fail(q->t, WG_VALUE_ERROR, "%s: axis %lld is out of range for %d axes", q->name, (long long)q->attrs[0],
-                   ndim_of(q, 0));
+    return wants_axis(q);
 }
 
 static wg_status matmul(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
@@ -270,6 +277,7 @@ wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, co
     case WG_INFER_recurrence: return recurrence(&q);
     case WG_INFER_reduce: return reduce(&q, dtype, shape);
     case WG_INFER_argreduce: return argreduce(&q, dtype, shape);
+    case WG_INFER_argsort: return argsort(&q, dtype, shape);
     case WG_INFER_matmul: return matmul(&q, *dtype, shape);
     case WG_INFER_result: return result(&q, dtype, shape);
     case WG_INFER_call:

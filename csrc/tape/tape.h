@@ -199,6 +199,7 @@ enum wg_infer_rule {
     WG_INFER_reduce,
     WG_INFER_recurrence,
     WG_INFER_argreduce,
+    WG_INFER_argsort,
     WG_INFER_matmul,
     WG_INFER_call,
     WG_INFER_result,

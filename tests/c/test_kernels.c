@@ -359,6 +359,12 @@ static void test_folds(const wg_kernels *k, wg_dtype dtype) {
             sum += a, size += fabs(a), least = fmin(least, a), most = fmax(most, a);
         }
         memcpy(elsewhere, x, bytes);
+        k->fold[WG_FOLD_PROD][dtype](&got, x, n < 60 ? n : 60); /* beyond, it may leave the range of float32 */
+        long double product = 1;
+        for (int64_t i = 0; i < n && i < 60; i++) product *= get(dtype, x, i);
+        CHECK(fabsl(get(dtype, &got, 0) - product) <=
+                  60 * (dtype == WG_F32 ? FLT_EPSILON : DBL_EPSILON) * fabsl(product),
+              "%s product n=%d", k->isa, (int)n);
         k->fold[WG_FOLD_SUM][dtype](&got, x, n);
         k->fold[WG_FOLD_SUM][dtype](&again, elsewhere, n);
         /* chains of at most 64 additions, then trees: 64 + log2 n roundings of half an epsilon each */

@@ -17,9 +17,11 @@ from . import (
     elementwise,
     indexing,
     movement,
+    patterns,
     polynomials,
     products,
     reductions,
+    sorting,
     statistics,
     ufuncs,
 )
@@ -27,7 +29,8 @@ from .registry import FUNCTIONS, METHODS, NAMESPACE, WAY_OUT
 
 __all__ = [
     "FUNCTIONS", "NAMESPACE", "arranging", "calculus", "choosing", "constants", "contracting", "elementwise",
-    "indexing", "movement", "polynomials", "products", "reductions", "statistics", "ufuncs",
+    "indexing", "movement", "patterns", "polynomials", "products", "reductions", "sorting", "statistics",
+    "ufuncs",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from .registry import (
     NAMESPACE,
     append,
     dims,
+    extra,
     implements,
     is_recorded,
     method,
@@ -358,6 +359,12 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
         return zeros
     refuse_options("full_like", **kwargs)
     return broadcast_to(astype(fill_value, operand(a).dtype if dtype is None else dtype), operand(a).shape)
+
+
+@extra
+def stop_gradient(x: Any) -> Any:
+    """The same elements, taken as a constant by every derivative."""
+    return append("stop_gradient", x)
 
 
 @implements(np.copy)

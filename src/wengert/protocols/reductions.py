@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from .._core import Var, innermost
-from .movement import astype, expand_dims, ravel, reshape
+from .elementwise import as_bool
+from .movement import astype, broadcast_to, expand_dims, ravel, reshape
 from .registry import (
+    FUNCTIONS,
     append,
     extra,
     implements,
@@ -17,6 +19,7 @@ from .registry import (
     normalize_axes,
     normalize_axis,
     operand,
+    recorded,
     refuse_options,
 )
 
@@ -26,17 +29,57 @@ def _reduce(name: str, a: Any, axis: Any, keepdims: Any) -> Var:
     return append(name, a, attrs=(sum(1 << k for k in axes), int(keepdims is True or keepdims == 1)))
 
 
+def _masked(name: str, a: Any, where: Any, neutral: Any) -> Any:
+    """`a` with what changes nothing in place of elements that the mask leaves out."""
+    a = operand(a)
+    if not _given(where) or where is True:
+        return a
+    if neutral is None:
+        raise ValueError(f"{name}: without a neutral element, where= needs initial=")
+    chosen = append("where", as_bool(where), a, neutral)
+    if chosen.shape != a.shape:
+        raise ValueError(f"{name}: where= of shape {np.shape(where)} does not broadcast to {a.shape}")
+    return chosen
+
+
+def _given(option: Any) -> bool:
+    return option is not None and option is not np._NoValue
+
+
+def _with_initial(combine: str, result: Var, initial: Any) -> Var:
+    return append(combine, result, initial) if _given(initial) else result
+
+
 @implements(np.sum)
 @method("sum")
 def sum_(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The sum over axes."""
-    refuse_options("sum", out=out, initial=initial, where=where)
-    a = operand(a)
-    return _reduce("sum", a if dtype is None else astype(a, dtype), axis, keepdims)
+    refuse_options("sum", out=out)
+    a = _masked("sum", a, where, 0)
+    total = _reduce("sum", a if dtype is None else astype(a, dtype), axis, keepdims)
+    return _with_initial("add", total, initial)
+
+
+@implements(np.prod)
+@method("prod")
+def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None) -> Var:
+    """The product over axes; factors may be 0, also in derivatives."""
+    refuse_options("prod", out=out)
+    a = _masked("prod", a, where, 1)
+    product = _reduce("prod", a if dtype is None else astype(a, dtype), axis, keepdims)
+    return _with_initial("mul", product, initial)
 
 
 def _count(a: Any, axis: Any) -> int:
     return math.prod(operand(a).shape[k] for k in normalize_axes(axis, operand(a).ndim))
+
+
+def _number(a: Any, axis: Any, keepdims: Any, where: Any) -> Any:
+    """How many elements a mean is taken over: a float, or a Var where a mask says so."""
+    if not _given(where) or where is True:
+        return float(_count(a, axis))
+    chosen = broadcast_to(innermost((a, where)).as_var(where), a.shape)
+    return _reduce("sum", astype(as_bool(chosen), a.dtype), axis, keepdims)
 
 
 def _as_float(a: Any, dtype: Any) -> Any:
@@ -51,9 +94,10 @@ def _as_float(a: Any, dtype: Any) -> Any:
 @method("mean")
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None) -> Var:
     """The mean over axes; that of no elements is NaN."""
-    refuse_options("mean", out=out, where=where)
+    refuse_options("mean", out=out)
     a = _as_float(a, dtype)
-    return append("div", _reduce("sum", a, axis, keepdims), float(_count(a, axis)))
+    total = _reduce("sum", _masked("mean", a, where, 0), axis, keepdims)
+    return append("div", total, _number(a, axis, keepdims, where))
 
 
 @implements(np.var)
@@ -62,16 +106,18 @@ def var(
     a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None
 ) -> Var:
     """The mean squared distance from the mean, over n - ddof."""
-    refuse_options("var", out=out, where=where, mean=mean)
+    refuse_options("var", out=out)
     a = _as_float(a, dtype)
-    n = _count(a, axis)
-    centre = append("div", _reduce("sum", a, axis, True), float(n))
-    squares = append("square", append("sub", a, centre))
-    return append(
-        "div",
-        _reduce("sum", squares, axis, keepdims),
-        float(n - (ddof if correction is None else correction)),
-    )
+    if _given(mean):
+        centre = mean
+    else:
+        total = _reduce("sum", _masked("var", a, where, 0), axis, True)
+        centre = append("div", total, _number(a, axis, True, where))
+    squares = _masked("var", append("square", append("sub", a, centre)), where, 0)
+    rest = float(correction if _given(correction) else ddof)
+    number = _number(a, axis, keepdims, where)
+    number = max(number - rest, 0.0) if isinstance(number, float) else append("maximum", number - rest, 0.0)
+    return append("div", _reduce("sum", squares, axis, keepdims), number)
 
 
 @implements(np.std)
@@ -79,26 +125,67 @@ def var(
 def std(
     a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None
 ) -> Var:
-    """The square root of the variance."""
-    return append(
-        "sqrt", var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction)
-    )
+    """The square root of the variance; where that is 0 the derivative is 0."""
+    return _root(var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
+
+
+def _root(powers: Any, degree: float = 2.0) -> Var:
+    """The root of a sum of powers.  At 0 its derivatives are 0, to any order."""
+    zero = append("equal", powers, 0)
+    positive = append("where", zero, 1, powers)
+    root = append("sqrt", positive) if degree == 2 else append("pow", positive, 1 / degree)
+    return append("where", zero, 0, root)
+
+
+def _extreme(name: str, a: Any, axis: Any, keepdims: Any, where: Any, neutral: Any) -> Var:
+    """max or min; neutral is what they give for no elements, None where there is no such thing."""
+    a = _masked(name, a, where, neutral)
+    if neutral is None or _count(a, axis):
+        return _reduce(name, a, axis, keepdims)
+    return _filled(_reduce("sum", a, axis, keepdims), neutral, a.dtype)
 
 
 @implements(np.max, np.amax)
 @method("max")
 def max_(a, axis=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The largest element over axes; ties share the derivative."""
-    refuse_options("max", out=out, initial=initial, where=where)
-    return _reduce("max", a, axis, keepdims)
+    refuse_options("max", out=out)
+    neutral = initial if _given(initial) else None
+    return _with_initial("maximum", _extreme("max", a, axis, keepdims, where, neutral), initial)
 
 
 @implements(np.min, np.amin)
 @method("min")
 def min_(a, axis=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The smallest element over axes; ties share the derivative."""
-    refuse_options("min", out=out, initial=initial, where=where)
-    return _reduce("min", a, axis, keepdims)
+    refuse_options("min", out=out)
+    neutral = initial if _given(initial) else None
+    return _with_initial("minimum", _extreme("min", a, axis, keepdims, where, neutral), initial)
+
+
+@implements(np.any)
+@method("any")
+def any_(a, axis=None, out=None, keepdims=False, *, where=None) -> Var:
+    """Whether any element over axes is not 0."""
+    refuse_options("any", out=out)
+    return _extreme("max", as_bool(recorded(a)), axis, keepdims, where, False)
+
+
+@implements(np.all)
+@method("all")
+def all_(a, axis=None, out=None, keepdims=False, *, where=None) -> Var:
+    """Whether no element over axes is 0."""
+    refuse_options("all", out=out)
+    return _extreme("min", as_bool(recorded(a)), axis, keepdims, where, True)
+
+
+def _first(name: str, a: Any, axis: Any, keepdims: Any) -> Var:
+    a = operand(a)
+    whole = axis is None
+    index = append(name, ravel(a) if whole else a, attrs=(0 if whole else normalize_axis(axis, a.ndim),))
+    if keepdims is not True:
+        return index
+    return reshape(index, (1,) * a.ndim) if whole else expand_dims(index, axis)
 
 
 @implements(np.argmax)
@@ -106,22 +193,15 @@ def min_(a, axis=None, out=None, keepdims=False, initial=None, where=None) -> Va
 def argmax(a, axis=None, out=None, *, keepdims=False) -> Var:
     """The index of the first largest element along an axis, or of the flattened array."""
     refuse_options("argmax", out=out)
-    a = operand(a)
-    index = append(
-        "argmax",
-        ravel(a) if axis is None else a,
-        attrs=(0 if axis is None else normalize_axis(axis, a.ndim),),
-    )
-    if keepdims is not True:
-        return index
-    return reshape(index, (1,) * a.ndim) if axis is None else expand_dims(index, axis)
+    return _first("argmax", a, axis, keepdims)
 
 
 @implements(np.argmin)
 @method("argmin")
 def argmin(a, axis=None, out=None, *, keepdims=False) -> Var:
     """The index of the first smallest element along an axis, or of the flattened array."""
-    return argmax(append("neg", a), axis, out, keepdims=keepdims)
+    refuse_options("argmin", out=out)
+    return _first("argmin", a, axis, keepdims)
 
 
 @implements(np.cumsum)
@@ -157,9 +237,9 @@ def _lines(a: Any, axis: Any, dtype: Any) -> tuple[Any, int]:
     return a if dtype is None else astype(a, dtype), normalize_axis(axis, a.ndim)
 
 
-def _filled(a: Any, value: float) -> Var:
-    """A number repeated to an array's shape, of its dtype."""
-    return innermost((a,)).full(value, a.dtype, a.shape)
+def _filled(a: Any, value: float, dtype: Any = None) -> Var:
+    """A number repeated to an array's shape, of its dtype or another."""
+    return innermost((a,)).full(value, a.dtype if dtype is None else dtype, a.shape)
 
 
 @extra
@@ -178,3 +258,72 @@ def log_softmax(x: Any, axis: Any = -1) -> Any:
 def softmax(x: Any, axis: Any = -1) -> Any:
     """e^x, scaled to sum to one along an axis."""
     return append("exp", append("sub", x, _reduce("logsumexp", x, axis, True)))
+
+
+# ---- norms --------------------------------------------------------------------------------------------
+
+
+def norm(x, ord=None, axis=None, keepdims=False) -> Var:
+    """The norm of vectors along an axis, or of matrices over two; where it is 0 its derivative is 0.
+
+    Raises
+    ------
+    TypeError
+        For the matrix norms that are made of singular values (2, -2 and "nuc").
+    """
+    x = _as_float(recorded(x), None)
+    if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):
+        return _power_norm(x, 2.0, None, keepdims)
+    axes = normalize_axes(axis, x.ndim)
+    if len(axes) == 1:
+        return _vector_norm(x, ord, axes, keepdims)
+    if len(axes) == 2:
+        return _matrix_norm(x, ord, axes, keepdims)
+    raise ValueError(f"norm: takes one axis or two, got {len(axes)}; pass axis=")
+
+
+FUNCTIONS[np.linalg.norm] = norm
+
+
+def _power_norm(x: Any, degree: float, axes: Any, keepdims: Any) -> Var:
+    size = append("abs", x) if degree != 2 or x.dtype.kind == "c" else x
+    powers = append("square", size) if degree == 2 else append("pow", size, degree)
+    return _root(_reduce("sum", powers, axes, keepdims), degree)
+
+
+def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: Any) -> Var:
+    if ord is None or ord == 2:
+        return _power_norm(x, 2.0, axes, keepdims)
+    if isinstance(ord, str):
+        raise ValueError(f"norm: ord={ord!r} is none of a vector; expected a number")
+    if ord == 0:
+        return _reduce("sum", astype(append("not_equal", x, 0), x.dtype), axes, keepdims)
+    if abs(ord) == math.inf:
+        return _signed_extreme(append("abs", x), ord, axes, keepdims)
+    if ord == 1:
+        return _reduce("sum", append("abs", x), axes, keepdims)
+    return _power_norm(x, float(ord), axes, keepdims)
+
+
+def _signed_extreme(sizes: Any, ord: float, axes: Any, keepdims: Any) -> Var:
+    """The largest, for ord > 0, or smallest of numbers that are not negative; the largest of none is 0."""
+    if ord > 0:
+        return _extreme("max", sizes, axes, keepdims, None, 0.0)
+    return _reduce("min", sizes, axes, keepdims)
+
+
+def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: Any) -> Var:
+    if ord is None or ord in ("f", "fro"):
+        return _power_norm(x, 2.0, axes, keepdims)
+    if ord in (2, -2, "nuc"):
+        raise TypeError(
+            f"norm: ord={ord!r} of matrices is made of singular values, which is not supported on a Var"
+        )
+    if ord not in (1, -1, math.inf, -math.inf):
+        raise ValueError(f"norm: ord={ord!r} is none of a matrix; expected 1, -1, inf, -inf or 'fro'")
+    row, column = axes
+    inner, outer = (row, column) if abs(ord) == 1 else (column, row)
+    sums = _reduce("sum", append("abs", x), inner, True)
+    result = _signed_extreme(sums, ord, outer, True)
+    kept = tuple(n for k, n in enumerate(result.shape) if k not in axes)
+    return result if keepdims else reshape(result, kept)

@@ -80,7 +80,8 @@ def extra(implementation: Callable) -> Callable:
             return implementation(x, *args, **kwargs)
         before = set_current(None)
         try:
-            return implementation(Tape().as_var(x), *args, **kwargs).value
+            found = implementation(Tape().as_var(x), *args, **kwargs)
+            return tuple(part.value for part in found) if isinstance(found, tuple) else found.value
         finally:
             set_current(before)
 

@@ -1,0 +1,88 @@
+"""Order: sorting, the largest elements, and elements picked along an axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._core import Var
+from .indexing import getitem
+from .movement import astype, expand_dims, moveaxis, ravel
+from .registry import append, extra, implements, method, normalize_axis, operand, recorded, refuse_options
+
+
+@implements(np.argsort)
+@method("argsort")
+def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Var:
+    """The indices that sort along an axis.  NaN comes last; equal elements keep their order."""
+    refuse_options("argsort", order=order)
+    a = operand(a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    return append("argsort", a, attrs=(normalize_axis(axis, a.ndim), 0))
+
+
+@implements(np.sort)
+def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    """The elements in order along an axis; a derivative follows each to its place, ties in their order."""
+    refuse_options("sort", order=order)
+    a = operand(a)
+    if axis is None:
+        a, axis = ravel(a), 0
+    return take_along_axis(a, argsort(a, axis), axis)
+
+
+@implements(np.take_along_axis)
+def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
+    """Elements at integer indices along an axis, which match the array along the others."""
+    a, index = recorded(arr), recorded(indices)
+    if axis is None:
+        a, axis = ravel(a), 0
+    axis = normalize_axis(axis, a.ndim)
+    if a.ndim != index.ndim:
+        raise ValueError(f"take_along_axis: an array of {a.ndim} axes and indices of {index.ndim}")
+    if index.dtype.kind not in "iu":
+        raise IndexError(f"take_along_axis: indices must be integers, got {index.dtype}")
+    if a.ndim == 1:
+        return append("gather", a, index)
+    places = [np.arange(n).reshape(n, *(1,) * (a.ndim - 1 - k)) for k, n in enumerate(a.shape)]
+    key = tuple(index if k == axis else place for k, place in enumerate(places))
+    return getitem(append("copy", a), key)
+
+
+@extra
+def topk(x: Any, k: int, axis: int = -1) -> Any:
+    """The k largest elements along an axis, in falling order, and their indices; ties in their order.
+
+    Examples
+    --------
+    >>> import wengert.numpy as np
+    >>> np.topk(np.array([3.0, 1.0, 5.0]), 2)
+    (array([5., 3.]), array([2, 0]))
+    """
+    x = operand(x)
+    axis = normalize_axis(axis, x.ndim)
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"topk: k={k}; the axis has {x.shape[axis]} elements")
+    order = append("argsort", x, attrs=(axis, 1))
+    index = order[(slice(None),) * axis + (slice(k),)]
+    return take_along_axis(x, index, axis), index
+
+
+@extra
+def one_hot(x: Any, num_classes: int, *, dtype: Any = np.float64, axis: int = -1) -> Any:
+    """1 at each integer's place along a new axis and 0 elsewhere; integers out of range give zeros.
+
+    Examples
+    --------
+    >>> import wengert.numpy as np
+    >>> np.one_hot(np.array([0, 2]), 3)
+    array([[1., 0., 0.],
+           [0., 0., 1.]])
+    """
+    x = operand(x)
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: classes must be integers, got {x.dtype}")
+    hot = astype(append("equal", expand_dims(x, -1), np.arange(num_classes)), dtype)
+    return hot if axis in (-1, x.ndim) else moveaxis(hot, -1, axis)
