@@ -6,7 +6,25 @@ from typing import Any
 
 from ._version import __version__
 
-__all__ = ["register"]
+__all__ = ["Controller", "register"]
+
+
+class Controller:
+    """What threadpoolctl asks of a library: calls of the C functions that `wengert._core` shows."""
+
+    user_api = internal_api = "wengert"
+    filename_prefixes = ("_core",)
+    check_symbols = ("wg_get_num_threads", "wg_set_num_threads")
+    dynlib: Any
+
+    def get_num_threads(self) -> int:
+        return self.dynlib.wg_get_num_threads()
+
+    def set_num_threads(self, num_threads: int) -> int:
+        return self.dynlib.wg_set_num_threads(num_threads)
+
+    def get_version(self) -> str:
+        return __version__
 
 
 @cache
@@ -23,22 +41,5 @@ def register() -> None:
     ...     wg.get_num_threads()
     1
     """
-    threadpoolctl: Any = sys.modules["threadpoolctl"]
-
-    class Controller(threadpoolctl.LibController):
-        """Calls the C functions behind `wengert.get_num_threads` and `set_num_threads`."""
-
-        user_api = internal_api = "wengert"
-        filename_prefixes = ("_core",)
-        check_symbols = ("wg_get_num_threads", "wg_set_num_threads")
-
-        def get_num_threads(self):
-            return self.dynlib.wg_get_num_threads()
-
-        def set_num_threads(self, num_threads):
-            return self.dynlib.wg_set_num_threads(num_threads)
-
-        def get_version(self):
-            return __version__
-
-    threadpoolctl.register(Controller)
+    threadpoolctl = sys.modules["threadpoolctl"]
+    threadpoolctl.register(type("Controller", (Controller, threadpoolctl.LibController), {}))
