@@ -40,6 +40,9 @@ bench:
 	$(PYTHON) -m benchmarks kernels
 	$(PYTHON) -m benchmarks train
 	$(PYTHON) -m benchmarks eager
+	$(PYTHON) -m benchmarks pinn
+	$(PYTHON) -m benchmarks graph
+	$(PYTHON) benchmarks/memory.py
 
 accuracy:
 	$(PYTHON) -m benchmarks.accuracy

@@ -1,4 +1,4 @@
-"""`python -m benchmarks kernels | train | eager`."""
+"""`python -m benchmarks kernels | train | eager | pinn | graph`."""
 
 import argparse
 import importlib.util
@@ -99,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(report.table(results, peers))
     if len(set(given.threads)) > 1:
         print("", report.best_threads(results, peers), sep="\n")
+    if costs := report.costs(results, peers):
+        print("", costs, sep="\n")
     for note in (*report.notes(results), *report.warnings(about["machine"])):
         print(note)
     given.out.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .workloads import BASE, Workload, tolerance
+from .workloads import BASE, Call, Workload, tolerance
 
 IDLE = 0.3  # seconds between two workers: threads that still spin for the last would tax the next
 BUDGET = 0.1  # seconds that a worker measures for in one round
@@ -29,12 +29,16 @@ class Unavailable(Exception):  # noqa: N818 - not an error of the benchmark
 # ---- in the worker's process ----------------------------------------------------------------------------
 
 
-def measure(run: Callable[[], object], units: float) -> float:
+def measure(call: Call) -> float:
     """Seconds per unit: the mean over the budget, after calls that warm up and tell how long one takes.
 
     The mean, not a median: on a busy machine every long call is interrupted and few short ones are, so that a
     median would forgive only the fast peer.  What forgives a bad round is the median over the rounds.
     """
+
+    run = call.run
+    if call.quantile is not None:
+        return single(run, call.quantile)
 
     def batch(calls: int) -> float:
         start = time.perf_counter()
@@ -48,7 +52,17 @@ def measure(run: Callable[[], object], units: float) -> float:
     while spent < BUDGET:
         spent += batch(calls)
         done += calls
-    return spent / done / units
+    return spent / done / call.units
+
+
+def single(run: Callable[[], object], quantile: float) -> float:
+    """A quantile of the seconds that single calls take, of so many that a hundred lie beyond it."""
+    clock, times = time.perf_counter_ns, []
+    for _ in range(math.ceil(100 / (1 - quantile))):
+        start = clock()
+        run()
+        times.append(clock() - start)
+    return 1e-9 * float(np.quantile(times, quantile))
 
 
 def serve(peer: str, threads: int, connection) -> None:
@@ -63,7 +77,7 @@ def serve(peer: str, threads: int, connection) -> None:
                 call = getattr(module, workload.suite)(workload, kind)
                 connection.send(("ok", call.check()))
             else:
-                connection.send(("ok", measure(call.run, call.units)))
+                connection.send(("ok", measure(call)))
         except Unavailable as error:
             connection.send(("unavailable", str(error)))
         except Exception as error:

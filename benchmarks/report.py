@@ -125,6 +125,23 @@ def best_threads(results: Sequence[Result], peers: Sequence[str]) -> str:
     return lined(rows)
 
 
+def costs(results: Sequence[Result], peers: Sequence[str]) -> str | None:
+    """Markdown: the time of value and gradient over that of the function alone; ratios of medians."""
+    times = {(r.workload, r.threads, r.kind): r for r in results}
+    pairs = [(r, times.get((r.workload, r.threads, "gradient"))) for r in results if r.kind == "function"]
+    columns = [peer for peer in peers if any(peer in function.seconds for function, _ in pairs)]
+    rows = [["gradient / function", "threads", *map(label, columns)]]
+    for function, gradient in pairs:
+        if gradient is None:
+            continue
+        shared = [peer if peer in gradient.seconds and peer in function.seconds else None for peer in columns]
+        ratios = [p and gradient.time(p).median / function.time(p).median for p in shared]
+        rows.append(
+            [function.workload, str(function.threads), *("·" if r is None else f"{r:.2f}" for r in ratios)]
+        )
+    return lined(rows) if len(rows) > 1 else None
+
+
 def lined(rows: list[list[str]]) -> str:
     """Markdown of rows, the first of them titles."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -24,6 +24,7 @@ class Call(NamedTuple):
     run: Callable[[], object]  # returns when the work is done
     check: Callable[[], np.ndarray]  # made once, before `run`
     units: float = 1.0  # of work in one run; the time is reported per unit
+    quantile: float | None = None  # of single runs instead of their mean
 
 
 class Batch(NamedTuple):
@@ -187,6 +188,110 @@ class Scalar:
         return np.array(self.x)
 
 
+@dataclass(frozen=True)
+class Pinn:
+    """The gradient, by the parameters, of a net's mean squared residual of Burgers' equation."""
+
+    dtype: str
+    points: int = 1000
+    viscosity: float = 0.01 / np.pi
+    kinds = ("gradient",)
+    suite = "pinn"
+
+    @property
+    def net(self) -> Net:
+        """From (t, x) to u."""
+        return Net((2, 32, 32, 32, 32, 1), "tanh", "squared_error", self.points, self.dtype)
+
+    @property
+    def name(self) -> str:
+        """Widths, points, dtype."""
+        return f"Burgers 2-32×4-1 tanh {self.dtype.replace('float', 'f')} {self.points} points"
+
+    def batch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters, and points (t, x) in [0, 1] × [-1, 1]."""
+        rng = np.random.default_rng(1)
+        z = rng.uniform((0.0, -1.0), (1.0, 1.0), (self.points, 2))
+        return self.net.batch().theta, z.astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of arrays that returns a number; measured is the gradient by all of them."""
+
+    name: str
+    function: Callable  # (namespace, *arguments)
+    ranges: tuple[tuple[float, float], ...]  # one for each argument
+    n: int | None = None  # numbers in an argument, drawn from its range; None: the one in the middle
+    kinds: tuple[str, ...] = ("gradient",)
+    suite = "graph"
+
+    def arguments(self) -> tuple[np.ndarray, ...]:
+        """The same for every peer."""
+        rng = np.random.default_rng(0)
+        return tuple(np.array(np.mean(r)) if self.n is None else rng.uniform(*r, self.n) for r in self.ranges)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row through a net, by the call that a user makes, and the derivatives of its outputs by it.
+
+    The 99.9th percentile is that of single calls, the other number their mean.
+    """
+
+    widths: tuple[int, ...] = (12, 64, 64, 4)
+    dtype: str = "float32"
+    kinds = ("forward", "forward, p99.9", "Jacobian", "Jacobian, p99.9")
+    suite = "graph"
+
+    @property
+    def net(self) -> Net:
+        """With parameters and one row."""
+        return Net(self.widths, "tanh", "squared_error", 1, self.dtype)
+
+    @property
+    def name(self) -> str:
+        """Widths and dtype."""
+        return f"one row, {'-'.join(map(str, self.widths))} tanh {self.dtype.replace('float', 'f')}"
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """A call around next to no work: four vectors of eight numbers in, their sum or their doubles out."""
+
+    kinds = ("four arrays", "four arrays, out=", "a tree of four")
+    name = "call"
+    suite = "graph"
+
+    def arrays(self) -> list[np.ndarray]:
+        """The vectors."""
+        return [np.arange(8.0) + k for k in range(4)]
+
+    def tree(self, leaves) -> list[dict]:
+        """Four leaves as the parameters of two layers."""
+        w0, b0, w1, b1 = leaves
+        return [{"weight": w0, "bias": b0}, {"weight": w1, "bias": b1}]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The loss of a net, and the loss with its gradient: theory allows a ratio of five, or less."""
+
+    net: Net
+    kinds = ("function", "gradient")
+    suite = "graph"
+
+    @property
+    def name(self) -> str:
+        """The net's."""
+        return self.net.name
+
+    @property
+    def dtype(self) -> str:
+        """The net's."""
+        return self.net.dtype
+
+
 def chain(np: ModuleType, x, operations: int = 3000):
     """Alternating sin, multiplication and addition, each on the result of the last."""
     y = x
@@ -198,6 +303,17 @@ def chain(np: ModuleType, x, operations: int = 3000):
 def rosenbrock(np: ModuleType, x):
     """Rosenbrock's function as an expression over slices."""
     return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+def black_scholes(np: ModuleType, spot, strike, years, volatility, rate: float = 0.02):
+    """The sum of the prices of European calls (Black & Scholes 1973)."""
+    spread = volatility * np.sqrt(years)
+    upper = np.log(spot / strike) / spread + (rate / volatility + 0.5 * volatility) * np.sqrt(years)
+    lower = upper - spread
+    discounted = strike * np.exp(-rate * years)
+    half, root = 0.5, 0.5**0.5
+    held = spot * (half + half * np.erf(root * upper))
+    return np.sum(held - discounted * (half + half * np.erf(root * lower)))
 
 
 NETS = (
@@ -240,10 +356,22 @@ SCALARS = (
     Scalar("Rosenbrock n=1000", rosenbrock, tuple(np.linspace(-1.0, 1.5, 1000)), ("gradient",)),
 )
 
-Workload = Net | Gemm | Stream | Scalar
-SUITES: dict[str, tuple[Workload, ...]] = {"kernels": GEMMS + STREAMS, "train": NETS, "eager": SCALARS}
+PINNS = tuple(Pinn(dtype) for dtype in FLOATS)
+GRAPHS = (
+    Function("3,000-op chain", chain, ((0.0, 1.0),), None, ("gradient", "compile")),
+    Function("Rosenbrock n=1000", rosenbrock, ((-1.0, 1.5),), 1000),
+    Function("Black-Scholes n=10^6", black_scholes, ((80, 120), (80, 120), (0.1, 2), (0.1, 0.5)), 10**6),
+    Row(),
+    Invocation(),
+    *(Cost(NETS[k]) for k in (0, 3, 5)),
+)
+
+Workload = Net | Gemm | Stream | Scalar | Pinn | Function | Row | Invocation | Cost
+SUITES: dict[str, tuple[Workload, ...]] = {
+    "kernels": GEMMS + STREAMS, "train": NETS, "eager": SCALARS, "pinn": PINNS, "graph": GRAPHS,
+}  # fmt: skip
 # Whom the ratios are taken against: in the eager suite what Python records and runs at once.
-BASE = {"kernels": "wengert", "train": "wengert", "eager": "wengert_eager"}
+BASE = dict.fromkeys(SUITES, "wengert") | {"eager": "wengert_eager"}
 
 
 def tolerance(workload: Workload, kind: str) -> float:
@@ -251,7 +379,8 @@ def tolerance(workload: Workload, kind: str) -> float:
 
     Rounding: 1e-4 leaves 800 units in the last place of float32 for sums in another order.  The first step
     of Adam is nearly the sign of the gradient: rounding may turn it round where the gradient is nearly zero
-    (5e-3 is six places in a million), and float32 parameters hold a change of 1e-5 to three digits.
+    (5e-3 is six places in a million), and float32 parameters hold a change of 1e-5 to three digits.  A sum
+    over 10^6 prices in another order differs by up to 10^6 units in the last place of float64, 1e-10.
     """
     if kind == "step":
         return 5e-3

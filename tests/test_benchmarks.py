@@ -25,6 +25,8 @@ def benchmarks(*arguments: str, status: int = 0) -> str:
         ("train", "24-8-2 tanh mse f64 batch 200: step", "wengert"),
         ("kernels", "200×4 · 4×32 f32", "wengert"),
         ("eager", "record", "wengert_eager"),
+        ("graph", "one row, 12-64-64-4 tanh f32: forward, p99.9", "wengert"),
+        ("graph", "call: a tree", "wengert"),
     ],
 )
 def test_a_suite_tells_times_ratios_and_distances(tmp_path, suite, only, base):
@@ -49,6 +51,51 @@ def test_a_suite_tells_times_ratios_and_distances(tmp_path, suite, only, base):
     assert result["peers"][base]["ratio"]["median"] == 1
     assert (tmp_path / f"{suite}.png").read_bytes().startswith(b"\x89PNG")
     assert f"| {result['workload']}" in printed
+
+
+def test_the_residuals_gradient_is_that_of_finite_differences(monkeypatch):
+    """Of wengert's own workload: with PyTorch or JAX installed the harness compares their numbers, too."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import numpy as np
+
+    from benchmarks.peers import wengert
+    from benchmarks.workloads import Pinn
+
+    workload = Pinn("float64", points=20)
+    found = wengert.pinn(workload, "gradient").check()
+    theta, z = workload.batch()
+
+    def loss(theta, step=1e-3):
+        def u(dt, dx):
+            h = z + np.array([dt, dx])
+            for number, (weight, bias) in enumerate(workload.net.layers(theta), 1):
+                h = h @ weight + bias
+                h = np.tanh(h) if number < 5 else h
+            return h[:, 0]
+
+        here, before, after = u(0, 0), u(0, -step), u(0, step)
+        drift, slope = (u(step, 0) - u(-step, 0)) / (2 * step), (after - before) / (2 * step)
+        curvature = (after - 2 * here + before) / step**2
+        return np.mean((drift + here * slope - workload.viscosity * curvature) ** 2)
+
+    direction = np.random.default_rng(0).normal(size=theta.shape)
+    difference = (loss(theta + 1e-4 * direction) - loss(theta - 1e-4 * direction)) / 2e-4
+    np.testing.assert_allclose(found @ direction, difference, rtol=1e-4)
+
+
+def test_the_cost_of_a_gradient_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import report
+    from benchmarks.harness import Result
+
+    function, gradient = (
+        Result("graph", "net", kind, 1, "wengert", {"wengert": [seconds] * 3})
+        for kind, seconds in (("function", 2.0), ("gradient", 5.0))
+    )
+    assert report.costs([gradient], ["wengert"]) is None
+    assert report.costs([function, gradient], ["wengert", "jax"]).splitlines()[-1] == (
+        "| net                 | 1       | 2.50    |"
+    )
 
 
 def test_a_peer_with_other_numbers_is_not_timed(monkeypatch):

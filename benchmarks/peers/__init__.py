@@ -13,15 +13,16 @@ class Peer(NamedTuple):
 
 # By module, in the order of the table.  What compiles for many seconds has to be asked for.
 PEERS = {
-    "wengert": Peer("wengert", ("kernels", "train", "eager")),
+    "wengert": Peer("wengert", ("kernels", "train", "eager", "pinn", "graph")),
     "wengert_eager": Peer("wengert", ("train", "eager")),
     "limit": Peer("wengert", ("kernels", "train")),
-    "numpy": Peer("numpy", ("kernels", "train", "eager")),
-    "torch": Peer("torch", ("train", "eager")),
+    "numpy": Peer("numpy", ("kernels", "train", "eager", "graph")),
+    "torch": Peer("torch", ("train", "eager", "pinn", "graph")),
     "torch_compile": Peer("torch", ("train",), default=False),
-    "jax": Peer("jax", ("train", "eager")),
+    "jax": Peer("jax", ("train", "eager", "pinn", "graph")),
+    "jax_reverse": Peer("jax", ("pinn",)),
     "tensorflow": Peer("tensorflow", ("train",)),
     "tensorflow_xla": Peer("tensorflow", ("train",), default=False),
-    "sklearn": Peer("sklearn", ("train",)),
+    "sklearn": Peer("sklearn", ("train", "graph")),
     "autograd": Peer("autograd", ("train", "eager")),
 }

@@ -1,13 +1,27 @@
 """JAX: jit of the gradient, or of gradient and Adam with donated parameters and state."""
 
 import os
+from functools import partial
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
 from ..harness import Unavailable
-from ..workloads import BETAS, EPSILON, LEARNING_RATE, Call, Net, Scalar
+from ..workloads import (
+    BETAS,
+    EPSILON,
+    LEARNING_RATE,
+    Call,
+    Cost,
+    Function,
+    Invocation,
+    Net,
+    Pinn,
+    Row,
+    Scalar,
+)
 
 jax.config.update("jax_enable_x64", True)  # float64 stays float64; float32 stays float32
 
@@ -37,27 +51,34 @@ def adam(theta, slope, state):
     return jax.tree.map(update, theta, mean, square), (count, mean, square)
 
 
+def apply(net: Net, layers, x):
+    """The outputs."""
+    for number, (weight, bias) in enumerate(layers, 1):
+        x = x @ weight + bias
+        if number < len(layers):
+            x = jnp.tanh(x) if net.activation == "tanh" else jax.nn.relu(x)
+    return x
+
+
 def train(net: Net, kind: str) -> Call:
     """One jitted call, waited for."""
     start, x, y = net.batch()
     layers = jax.tree.map(jnp.array, net.layers(start))
     x, y = jnp.asarray(x), jnp.asarray(y)
 
-    def apply(layers, x):
-        for number, (weight, bias) in enumerate(layers, 1):
-            x = x @ weight + bias
-            if number < len(layers):
-                x = jnp.tanh(x) if net.activation == "tanh" else jax.nn.relu(x)
-        return x
-
     def loss(layers, x, y):
-        output = apply(layers, x)
+        output = apply(net, layers, x)
         if net.loss == "squared_error":
             return jnp.mean((output - y) ** 2)
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(output), y[:, None], axis=1))
 
+    if kind == "function":
+        function = jax.jit(loss)
+        return Call(
+            lambda: function(layers, x, y).block_until_ready(), lambda: np.asarray(function(layers, x, y))
+        )
     if kind == "forward":
-        forward = jax.jit(apply)
+        forward = jax.jit(partial(apply, net))
         return Call(lambda: forward(layers, x).block_until_ready(), lambda: np.asarray(forward(layers, x)))
     value_and_grad = jax.value_and_grad(loss)
     if kind == "gradient":
@@ -91,3 +112,88 @@ def eager(scalar: Scalar, kind: str) -> Call:
         raise Unavailable("a scalar program takes seconds to compile; it belongs to compiled programs")
     gradient, x = jax.jit(jax.grad(lambda x: scalar.function(jnp, x))), jnp.asarray(scalar.start())
     return Call(lambda: gradient(x).block_until_ready(), lambda: np.asarray(gradient(x)))
+
+
+SPACE = SimpleNamespace(
+    sin=jnp.sin, sum=jnp.sum, log=jnp.log, exp=jnp.exp, sqrt=jnp.sqrt, erf=jax.scipy.special.erf
+)
+
+
+def pinn(workload: Pinn, _kind: str, reverse: bool = False) -> Call:
+    """Point by point under vmap; the residual by jvp of jvp, or by grad of grad."""
+    theta, z = workload.batch()
+    layers, points = jax.tree.map(jnp.array, workload.net.layers(theta)), jnp.asarray(z)
+
+    def residual(layers, z):
+        def u(t, x):
+            return apply(workload.net, layers, jnp.stack([t, x]))[0]
+
+        t, x = z
+        if reverse:
+            value, (drift, slope) = jax.value_and_grad(u, (0, 1))(t, x)
+            curvature = jax.grad(jax.grad(u, 1), 1)(t, x)
+        else:
+            one = jnp.ones_like(x)
+
+            def u_x(x):
+                return jax.jvp(partial(u, t), (x,), (one,))
+
+            (value, slope), (_, curvature) = jax.jvp(u_x, (x,), (one,))
+            drift = jax.jvp(lambda t: u(t, x), (t,), (one,))[1]
+        return drift + value * slope - workload.viscosity * curvature
+
+    def loss(layers, points):
+        return jnp.mean(jax.vmap(residual, (None, 0))(layers, points) ** 2)
+
+    gradient = jax.jit(jax.grad(loss))
+    return Call(
+        lambda: jax.block_until_ready(gradient(layers, points)), lambda: flat(gradient(layers, points))
+    )
+
+
+def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
+    """Jitted functions of arrays that are on the device already, waited for."""
+    if isinstance(workload, Cost):
+        return train(workload.net, kind)
+    if isinstance(workload, Row):
+        return row(workload, kind)
+    if isinstance(workload, Invocation):
+        return invocation(workload, kind)
+    arguments = tuple(map(jnp.asarray, workload.arguments()))
+
+    def compiled():
+        numbers = tuple(range(len(arguments)))  # of a new function, which nothing has been compiled for
+        return jax.jit(jax.grad(lambda *args: workload.function(SPACE, *args), numbers))
+
+    if kind == "compile":
+        return Call(lambda: compiled().lower(*arguments).compile(), lambda: np.stack(compiled()(*arguments)))
+    gradient = compiled()
+    return Call(lambda: jax.block_until_ready(gradient(*arguments)), lambda: np.stack(gradient(*arguments)))
+
+
+def row(workload: Row, kind: str) -> Call:
+    """The outputs, or their derivatives in reverse, for they are fewer than the inputs."""
+    theta, x, _ = workload.net.batch()
+    layers, x = jax.tree.map(jnp.array, workload.net.layers(theta)), jnp.asarray(x[0])
+    function = partial(apply, workload.net)
+    function = jax.jit(jax.jacrev(function, 1) if kind.startswith("Jacobian") else function)
+    return Call(
+        lambda: function(layers, x).block_until_ready(),
+        lambda: np.asarray(function(layers, x)),
+        quantile=0.999 if "p99.9" in kind else None,
+    )
+
+
+def invocation(workload: Invocation, kind: str) -> Call:
+    """Of jitted functions."""
+    arrays = [jnp.asarray(x) for x in workload.arrays()]
+    if "tree" in kind:
+        tree, double = workload.tree(arrays), jax.jit(lambda tree: jax.tree.map(lambda x: 2 * x, tree))
+        return Call(
+            lambda: jax.block_until_ready(double(tree)),
+            lambda: np.stack([leaf for layer in double(tree) for leaf in (layer["weight"], layer["bias"])]),
+        )
+    if "out=" in kind:
+        raise Unavailable("its arrays cannot be written to")
+    add = jax.jit(lambda a, b, c, d: a + b + c + d)
+    return Call(lambda: add(*arrays).block_until_ready(), lambda: np.asarray(add(*arrays)))

@@ -3,7 +3,20 @@
 import numpy as np
 
 from ..harness import Unavailable
-from ..workloads import BETAS, EPSILON, LEARNING_RATE, Call, Gemm, Net, Scalar, Stream
+from ..workloads import (
+    BETAS,
+    EPSILON,
+    LEARNING_RATE,
+    Call,
+    Cost,
+    Function,
+    Gemm,
+    Invocation,
+    Net,
+    Row,
+    Scalar,
+    Stream,
+)
 
 
 def about(_threads: int) -> dict[str, object]:
@@ -97,13 +110,19 @@ def train(net: Net, kind: str) -> Call:
     def check() -> np.ndarray:
         if kind == "forward":
             return forward()[-1]
+        if kind == "function":
+            return np.asarray(function())
         if kind == "gradient":
             gradient()
             return slope.copy()
         step()
         return theta - start
 
-    return Call({"forward": forward, "gradient": gradient, "step": step}[kind], check)
+    def function() -> np.floating:
+        return LOSSES[net.loss](forward()[-1], y)[0]
+
+    runs = {"forward": forward, "function": function, "gradient": gradient, "step": step}
+    return Call(runs[kind], check)
 
 
 class Namespace:
@@ -140,3 +159,54 @@ def eager(scalar: Scalar, kind: str) -> Call:
         raise Unavailable("NumPy has no gradient")
     x = scalar.start()[()]
     return Call(lambda: scalar.function(np, x), lambda: np.asarray(scalar.function(np, x)), scalar.operations)
+
+
+def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
+    """What one writes by hand."""
+    if isinstance(workload, Cost):
+        return train(workload.net, kind)
+    if isinstance(workload, Row):
+        return row(workload, kind)
+    if isinstance(workload, Invocation):
+        return invocation(workload, kind)
+    raise Unavailable("NumPy has no gradient")
+
+
+def row(workload: Row, kind: str) -> Call:
+    """A product, a sum and a tanh per layer; the Jacobian from the outputs on, which are few."""
+    theta, x, _ = workload.net.batch()
+    layers, x = workload.net.layers(theta), x[0]
+    *hidden, (last, last_bias) = layers
+
+    def forward() -> np.ndarray:
+        h = x
+        for weight, bias in hidden:
+            h = np.tanh(h @ weight + bias)
+        return h @ last + last_bias
+
+    def jacobian() -> np.ndarray:
+        h, slopes = x, []
+        for weight, bias in hidden:
+            h = np.tanh(h @ weight + bias)
+            slopes.append(1 - h * h)
+        back = last.T
+        for (weight, _), slope in zip(hidden[::-1], slopes[::-1], strict=True):
+            back = (back * slope) @ weight.T
+        return back
+
+    run = jacobian if kind.startswith("Jacobian") else forward
+    return Call(run, run, quantile=0.999 if "p99.9" in kind else None)
+
+
+def invocation(workload: Invocation, kind: str) -> Call:
+    """Of ufuncs, one for each operation."""
+    a, b, c, d = workload.arrays()
+    if "tree" in kind:
+        tree = workload.tree([a, b, c, d])
+
+        def double() -> list:
+            return [{name: 2 * leaf for name, leaf in layer.items()} for layer in tree]
+
+        return Call(double, lambda: np.stack([leaf for layer in double() for leaf in layer.values()]))
+    out = np.empty(8) if "out=" in kind else None
+    return Call(lambda: np.add(a + b + c, d, out=out), lambda: np.add(a + b + c, d, out=out))

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from ..harness import Unavailable
-from ..workloads import BETAS, EPSILON_HAT, LEARNING_RATE, Call, Net
+from ..workloads import BETAS, EPSILON_HAT, LEARNING_RATE, Call, Cost, Function, Invocation, Net, Row
 
 
 def about(_threads: int) -> dict[str, object]:
@@ -44,3 +44,11 @@ def train(net: Net, kind: str) -> Call:
         return np.concatenate([part.ravel() for pair in pairs for part in pair]) - start
 
     return Call(lambda: model.partial_fit(x, y), change)
+
+
+def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
+    """predict, of one row."""
+    if not isinstance(workload, Row) or kind.startswith("Jacobian"):
+        raise Unavailable("of these workloads it can do a row's forward pass")
+    predict = train(workload.net, "forward")
+    return Call(predict.run, lambda: predict.check()[0], quantile=0.999 if "p99.9" in kind else None)

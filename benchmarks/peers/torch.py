@@ -6,7 +6,20 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from ..workloads import BETAS, EPSILON, LEARNING_RATE, Call, Net, Scalar
+from ..harness import Unavailable
+from ..workloads import (
+    BETAS,
+    EPSILON,
+    LEARNING_RATE,
+    Call,
+    Cost,
+    Function,
+    Invocation,
+    Net,
+    Pinn,
+    Row,
+    Scalar,
+)
 
 
 def about(threads: int) -> dict[str, object]:
@@ -57,12 +70,14 @@ def train(net: Net, kind: str, compile: Callable = lambda f: f) -> Call:
     def check() -> np.ndarray:
         if kind == "forward":
             return forward().numpy()
+        if kind == "function":
+            return objective().detach().numpy()
         if kind == "gradient":
             return flat(gradient())
         step()
         return flat(parameters) - start
 
-    return Call({"forward": forward, "gradient": gradient, "step": step}[kind], check)
+    return Call({"forward": forward, "function": objective, "gradient": gradient, "step": step}[kind], check)
 
 
 def eager(scalar: Scalar, kind: str) -> Call:
@@ -78,3 +93,78 @@ def eager(scalar: Scalar, kind: str) -> Call:
 
     run = gradient if kind == "gradient" else record
     return Call(run, lambda: run().detach().numpy(), scalar.operations)
+
+
+SPACE = SimpleNamespace(
+    sin=torch.sin, sum=torch.sum, log=torch.log, exp=torch.exp, sqrt=torch.sqrt, erf=torch.erf
+)
+
+
+def pinn(workload: Pinn, _kind: str) -> Call:
+    """Double backward: torch.autograd.grad with create_graph for each derivative of the residual."""
+    theta, z = workload.batch()
+    t, x = (torch.tensor(z[:, k : k + 1], requires_grad=True) for k in (0, 1))
+    module = model(workload.net, theta)
+    parameters = list(module.parameters())
+
+    def derivative(y: torch.Tensor, *by: torch.Tensor) -> tuple:
+        return torch.autograd.grad(y, by, torch.ones_like(y), create_graph=True)
+
+    def gradient() -> tuple:
+        u = module(torch.cat([t, x], 1))
+        drift, slope = derivative(u, t, x)
+        (curvature,) = derivative(slope, x)
+        loss = torch.mean((drift + u * slope - workload.viscosity * curvature) ** 2)
+        return torch.autograd.grad(loss, parameters)
+
+    return Call(gradient, lambda: flat(gradient()))
+
+
+def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
+    """Eager functions of tensors."""
+    if isinstance(workload, Cost):
+        return train(workload.net, kind)
+    if isinstance(workload, Row):
+        return row(workload, kind)
+    if isinstance(workload, Invocation):
+        return invocation(workload, kind)
+    if kind == "compile":
+        raise Unavailable("eager functions are not compiled")
+    arguments = [torch.tensor(x, requires_grad=True) for x in workload.arguments()]
+
+    def gradient() -> tuple:
+        return torch.autograd.grad(workload.function(SPACE, *arguments), arguments)
+
+    return Call(gradient, lambda: torch.stack(gradient()).numpy())
+
+
+def row(workload: Row, kind: str) -> Call:
+    """The module, or torch.autograd.functional.jacobian of it."""
+    theta, x, _ = workload.net.batch()
+    module, x = model(workload.net, theta), torch.from_numpy(x[0])
+
+    def forward() -> torch.Tensor:
+        with torch.inference_mode():
+            return module(x)
+
+    def jacobian() -> torch.Tensor:
+        return torch.autograd.functional.jacobian(module, x)
+
+    run = jacobian if kind.startswith("Jacobian") else forward
+    return Call(run, lambda: run().numpy(), quantile=0.999 if "p99.9" in kind else None)
+
+
+def invocation(workload: Invocation, kind: str) -> Call:
+    """Of eager functions."""
+    arrays, out = [torch.from_numpy(x) for x in workload.arrays()], torch.empty(8, dtype=torch.float64)
+    if "tree" in kind:
+        tree = workload.tree(arrays)
+
+        def double() -> list:
+            return [{name: 2 * leaf for name, leaf in layer.items()} for layer in tree]
+
+        return Call(double, lambda: torch.stack([v for layer in double() for v in layer.values()]).numpy())
+    a, b, c, d = arrays
+    if "out=" in kind:
+        return Call(lambda: torch.add(a + b + c, d, out=out), lambda: (a + b + c + d).numpy())
+    return Call(lambda: a + b + c + d, lambda: (a + b + c + d).numpy())

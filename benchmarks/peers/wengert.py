@@ -5,7 +5,21 @@ import numpy as np
 import wengert as wg
 
 from ..harness import Unavailable
-from ..workloads import BETAS, EPSILON, LEARNING_RATE, Call, Gemm, Net, Scalar, Stream
+from ..workloads import (
+    BETAS,
+    EPSILON,
+    LEARNING_RATE,
+    Call,
+    Cost,
+    Function,
+    Gemm,
+    Invocation,
+    Net,
+    Pinn,
+    Row,
+    Scalar,
+    Stream,
+)
 
 
 def about(threads: int) -> dict[str, object]:
@@ -63,3 +77,85 @@ def eager(scalar: Scalar, kind: str) -> Call:
         raise Unavailable("a replay records nothing")
     gradient, x = wg.compile(wg.grad(lambda x: scalar.function(wg.numpy, x))), scalar.start()
     return Call(lambda: gradient(x), lambda: np.asarray(gradient(x)))
+
+
+def pinn(workload: Pinn, _kind: str) -> Call:
+    """Forward over forward for the residual, reverse over that."""
+    net = workload.net
+    model = wg.MLP(net.widths, net.activation, net.dtype)
+    theta, z = workload.batch()
+    model.theta = theta
+    by_t, by_x = (np.tile(np.array(axis, net.dtype), (len(z), 1)) for axis in ((1, 0), (0, 1)))
+
+    def loss(params, z):
+        def u(z):
+            return model.apply(params, z)
+
+        def u_x(z):
+            return wg.jvp(u, (z,), (by_x,))
+
+        (value, slope), (_, curvature) = wg.jvp(u_x, (z,), (by_x,))
+        drift = wg.jvp(u, (z,), (by_t,))[1]
+        return np.mean((drift + value * slope - workload.viscosity * curvature) ** 2)
+
+    gradient, params = wg.compile(wg.grad(loss)), [dict(layer) for layer in model.params]
+
+    def check() -> np.ndarray:
+        layers = gradient(params, z)
+        return np.concatenate([layer[name].ravel() for layer in layers for name in ("weight", "bias")])
+
+    return Call(lambda: gradient(params, z), check)
+
+
+def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
+    """Compiled functions, and the methods of a net."""
+    if isinstance(workload, Cost):
+        return cost(workload, kind)
+    if isinstance(workload, Row):
+        return row(workload, kind)
+    if isinstance(workload, Invocation):
+        return invocation(workload, kind)
+    arguments = workload.arguments()
+    everything = wg.grad(lambda *args: workload.function(wg.numpy, *args), tuple(range(len(arguments))))
+
+    def check() -> np.ndarray:
+        return np.stack(wg.compile(everything)(*arguments))
+
+    if kind == "compile":
+        return Call(lambda: wg.compile(everything).program(*arguments), check)
+    gradient = wg.compile(everything)
+    return Call(lambda: gradient(*arguments), check)
+
+
+def cost(workload: Cost, kind: str) -> Call:
+    """The loss compiled alone; the gradient is that of the training suite."""
+    if kind == "gradient":
+        return train(workload.net, kind)
+    model = wg.MLP(workload.net.widths, workload.net.activation, workload.net.dtype)
+    loss, batch = wg.compile(model.objective(workload.net.loss)), workload.net.batch()
+    return Call(lambda: loss(*batch), lambda: np.asarray(loss(*batch)))
+
+
+def row(workload: Row, kind: str) -> Call:
+    """net(x) and net.jacobian(x)."""
+    model = wg.MLP(workload.widths, "tanh", workload.dtype)
+    model.theta, x = workload.net.batch().theta, workload.net.batch().x[0]
+    method = model.jacobian if kind.startswith("Jacobian") else model
+    return Call(lambda: method(x), lambda: method(x), quantile=0.999 if "p99.9" in kind else None)
+
+
+def invocation(workload: Invocation, kind: str) -> Call:
+    """Of compiled functions."""
+    a, b, c, d = workload.arrays()
+    if "tree" in kind:
+        tree = workload.tree(workload.arrays())
+        double = wg.compile(lambda tree: wg.tree_map(lambda x: 2 * x, tree))
+
+        def check() -> np.ndarray:
+            return np.stack([leaf for layer in double(tree) for leaf in layer.values()])
+
+        return Call(lambda: double(tree), check)
+    add, out = wg.compile(lambda a, b, c, d: a + b + c + d), np.empty(8)
+    if "out=" in kind:
+        return Call(lambda: add(a, b, c, d, out=out), lambda: add(a, b, c, d, out=out))
+    return Call(lambda: add(a, b, c, d), lambda: add(a, b, c, d))
