@@ -124,6 +124,13 @@ wg_status wg_tape_set_outputs(wg_tape *t, int n, const wg_id *outputs);
 /* Applies an abstract child tape with outputs to operands (one per input slot, same shape and dtype): appends one
  * call node and then its results; *first is the id of the first, the others follow. */
 wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *first);
+/* Applies an abstract body `length` times, on an abstract tape.  The body's inputs are n_carry carries, n_x entries and
+ * then constants; its outputs the next carries and then more entries.  The operands: first carries; for each entry an
+ * array with a first axis of `length`, taken from its end on where `reverse`; constants.  The results, *first and those
+ * behind it: last carries; entries, stacked at the places of those that went in; for each carry all its values, length
+ * + 1 of them, the one at row i (reverse: i + 1) being what met the entries at i. */
+wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int n_in,
+                  const wg_id *in, wg_id *first);
 
 /* Reverse mode: from cotangents of outputs to those of inputs.  Only nodes that depend on inputs are followed; inputs
  * should be copy nodes made for this purpose.  Every node appended is an ordinary one.  result[i] is WG_NONE where the

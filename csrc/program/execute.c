@@ -171,11 +171,11 @@ int wg_parts(double nanoseconds, int most) {
 
 void wg_explain(const wg_step *step, wg_status status, char *text, size_t size) {
     const char *name = wg_row(step->op)->name;
-    if (status == WG_INDEX_ERROR)
+    if (status == WG_INDEX_ERROR && !step->problem)
         snprintf(text, size, "%s: index %lld is out of bounds for axis %d with size %lld", name, (long long)step->index,
                  step->axis, (long long)step->extent);
     else
-        snprintf(text, size, "%s: %s", name, step->problem ? step->problem : "failed");
+        snprintf(text, size, "%s: %s", step->op == WG_call ? "scan" : name, step->problem ? step->problem : "failed");
 }
 
 /* ---- dispatch ---------------------------------------------------------------------------------------------- */

@@ -40,11 +40,10 @@ static wg_status copy_next(wg_inliner *w) {
     const wg_tape *tape = top->tape;
     wg_id id = top->next++;
     const wg_node_rec *node = &tape->nodes[id];
-    if (node->op == WG_result) return WG_OK; /* renamed when the call's frame ended */
-    if (node->op == WG_call) {
-        const wg_tape *child = tape->children[tape->attrs[node->attrs + 1]];
-        return push_frame(w, child, id) ? WG_OK : wg_no_memory(w->flat);
-    }
+    wg_loop_info l;                                                                /* loops stay as they are */
+    if (node->op == WG_result && !wg_loop_of(tape, node->in[0], &l)) return WG_OK; /* renamed when its frame ended */
+    if (node->op == WG_call && !wg_loop_of(tape, id, &l))
+        return push_frame(w, l.body, id) ? WG_OK : wg_no_memory(w->flat);
     if (node->op == WG_input && w->depth > 1) {
         const wg_frame *below = &w->frames[w->depth - 2];
         const wg_id *operands;

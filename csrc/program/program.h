@@ -132,8 +132,9 @@ wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id);
 
 typedef struct { /* nodes lo..hi-1 of a flat tape run together, in blocks of rows */
     wg_id lo, hi;
-    int64_t rows;
+    int64_t rows; /* WG_LOOPS: they are a loop and its results */
 } wg_range;
+#define WG_LOOPS (-1)
 
 /* ---- region.c, run_region.c -------------------------------------------------------------------------------- */
 typedef struct { /* where a block of rows finds an array */
@@ -182,8 +183,11 @@ typedef struct { /* a sum over the rows */
     wg_map_fn add;
 } wg_sum;
 
+typedef struct wg_loop_plan wg_loop_plan; /* scan.c */
+
 struct wg_region {
-    const wg_tape *t; /* owns shapes and strides */
+    wg_loop_plan *loop; /* of a loop, which is a region of its own; NULL: the rest says what runs */
+    const wg_tape *t;   /* owns shapes and strides */
     wg_micro *code;
     wg_detail *details;
     wg_slot *slots;
@@ -209,6 +213,14 @@ wg_status wg_region_new(wg_tape *t, const wg_window *windows, const bool *escape
 void wg_region_free(wg_region *r);
 size_t wg_region_scratch(const wg_region *r);
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step);
+
+/* ---- scan.c: a call that is a loop, by replays of its body's program --------------------------------------- */
+wg_status wg_loop_plan_new(wg_tape *t, const wg_window *windows, wg_range range, wg_loop_plan **out,
+                           wg_interface *face);
+void wg_loop_plan_free(wg_loop_plan *l);
+size_t wg_loop_scratch(const wg_loop_plan *l);
+double wg_loop_nanoseconds(const wg_loop_plan *l);
+wg_status wg_execute_loop(wg_step *step);
 
 /* ---- programs ---------------------------------------------------------------------------------------------- */
 typedef struct { /* an array whose memory is known only at replay: base[root] + offset */
@@ -237,6 +249,8 @@ struct wg_program {
     _Atomic(const void *) thread; /* that caller's thread */
 };
 
+/* run.c: from now on the program works in this memory, of its arena_size and scratch_size. */
+void wg_program_use(wg_program *p, char *arena, char *scratch);
 /* lower.c: nodes of t with every call replaced by its child's nodes; inputs and outputs in order.
  * NULL on failure, with the message in t. */
 wg_tape *wg_flatten(wg_tape *t);

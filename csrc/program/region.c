@@ -470,6 +470,10 @@ wg_status wg_region_new(wg_tape *t, const wg_window *windows, const bool *escape
                         wg_interface *face) {
     wg_maker m = {.t = t, .windows = windows, .escapes = escapes, .range = range, .face = face};
     m.r = *out = calloc(1, sizeof *m.r);
+    if (m.r && range.rows == WG_LOOPS) {
+        WG_TRY(wg_loop_plan_new(t, windows, range, &m.r->loop, face));
+        return m.r->cost = wg_loop_nanoseconds(m.r->loop), WG_OK;
+    }
     wg_status status = m.r ? make_region(&m) : wg_no_memory(t);
     free(m.slot);
     free(m.last);
@@ -479,6 +483,7 @@ wg_status wg_region_new(wg_tape *t, const wg_window *windows, const bool *escape
 
 void wg_region_free(wg_region *r) {
     if (!r) return;
+    wg_loop_plan_free(r->loop);
     free(r->code);
     free(r->details);
     free(r->slots);

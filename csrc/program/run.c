@@ -17,10 +17,14 @@ static wg_status allocate(wg_program *p) {
     if (!p->bases || !p->arena || !p->scratch)
         return wg_fail(p->flat, WG_MEMORY_ERROR, "unable to allocate %zu bytes for the plan's intermediates",
                        p->arena_size + p->scratch_size);
-    p->bases[WG_ROOT_ARENA] = p->arena;
     p->bases[WG_ROOT_CONST] = (char *)p->constants;
-    for (uint32_t i = 0; i < p->n_steps; i++) p->steps[i].scratch = p->scratch;
+    wg_program_use(p, p->arena, p->scratch);
     return WG_OK;
+}
+
+void wg_program_use(wg_program *p, char *arena, char *scratch) {
+    p->bases[WG_ROOT_ARENA] = arena;
+    for (uint32_t i = 0; i < p->n_steps; i++) p->steps[i].scratch = scratch;
 }
 
 wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out) {

@@ -225,10 +225,12 @@ static size_t area_bytes(const wg_region *r) {
 }
 
 size_t wg_region_scratch(const wg_region *r) {
+    if (r->loop) return wg_loop_scratch(r->loop);
     return r->fill_bytes + (size_t)r->groups * area_bytes(r) + (size_t)(r->groups - 1) * r->sum_bytes;
 }
 
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step) {
+    if (step->region->loop) return wg_execute_loop(step);
     wg_run run = {
         .k = k, .r = step->region, .step = step, .fills = step->scratch, .area_bytes = area_bytes(step->region)};
     run.areas = run.fills + run.r->fill_bytes;

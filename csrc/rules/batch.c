@@ -256,26 +256,84 @@ static wg_status batch_op(wg_batching *w, wg_id id) {
     return status;
 }
 
-static wg_status batch_call(wg_batching *w, wg_id id) {
+/* The body batched: a carry is batched if its first value is, or what becomes of it. */
+static wg_status batch_body(wg_batching *w, const wg_loop_info *l, bool *flags, bool *out_flags, wg_tape **out) {
+    for (bool settled = false; !settled;) {
+        settled = true;
+        memset(out_flags, 0, l->body->n_outputs);
+        memcpy(out_flags, flags, (size_t)l->n_carry);
+        wg_status status = wg_batch(l->body, w->size, flags, out_flags, out, &w->looped);
+        if (status != WG_OK) return wg_fail(w->t, status, "%s", l->body->error);
+        for (int k = 0; k < l->n_carry; k++) {
+            settled &= flags[k] == out_flags[k];
+            flags[k] = out_flags[k];
+        }
+        if (!settled) wg_tape_release(*out);
+    }
+    return WG_OK;
+}
+
+/* Exchanges the first two axes. */
+static wg_status turn(wg_batching *w, wg_id *id) {
+    int64_t axes[WG_MAX_NDIM] = {1, 0};
+    int ndim = wg_ndim(w->t, *id);
+    for (int i = 2; i < ndim; i++) axes[i] = i;
+    return wg_append_flagged(w->t, WG_transpose, 1, id, ndim, axes, 0, id);
+}
+
+static wg_status batch_loop(wg_batching *w, wg_id id, const wg_loop_info *l, wg_id *in, bool *flags) {
     const wg_id *from;
-    int n = wg_operands(w->from, id, &from);
-    wg_tape *child = w->from->children[w->from->attrs[w->from->nodes[id].attrs + 1]], *batched;
-    wg_id *in = malloc(((size_t)n + 1) * sizeof *in), first;
-    bool *flags = calloc((size_t)n + child->n_outputs + 1, sizeof *flags);
-    wg_status status = in && flags ? WG_OK : wg_no_memory(w->t);
-    for (int k = 0; k < n && status == WG_OK; k++) in[k] = w->map[from[k]], flags[k] = w->batched[from[k]];
-    if (status == WG_OK) {
-        status = wg_batch(child, w->size, flags, flags + n, &batched, &w->looped);
-        if (status != WG_OK) wg_fail(w->t, status, "%s", child->error);
+    const int x = l->n_carry, c = x + l->n_x, n = wg_n_results(w->from, id);
+    wg_operands(w->from, id, &from);
+    wg_tape *body;
+    wg_id first;
+    for (int k = 0; k < l->n_in; k++) {
+        in[k] = w->map[from[k]];
+        flags[k] = w->batched[from[k]];
+        if (k >= x && k < c && flags[k]) WG_TRY(turn(w, &in[k])); /* entries are taken along the first axis */
     }
-    if (status == WG_OK) {
-        status = wg_call(w->t, batched, n, in, &first);
-        wg_tape_release(batched);
+    bool *out_flags = flags + l->n_in;
+    WG_TRY(batch_body(w, l, flags, out_flags, &body));
+    wg_status status = WG_OK;
+    for (int k = 0; k < x && status == WG_OK; k++)
+        if (flags[k]) status = spread(w, from[k], &in[k]);
+    if (status == WG_OK) status = wg_scan(w->t, body, l->n_carry, l->n_x, l->length, l->reverse, l->n_in, in, &first);
+    wg_tape_release(body);
+    for (int k = 0; k < n && status == WG_OK; k++) {
+        wg_id result = first + (wg_id)k;
+        const bool batched = out_flags[k < l->n_carry + l->n_y ? k : k - l->n_carry - l->n_y];
+        if (batched && k >= l->n_carry) status = turn(w, &result);
+        w->map[id + 1 + (wg_id)k] = result;
+        w->batched[id + 1 + (wg_id)k] = batched;
     }
+    return status;
+}
+
+static wg_status batch_plain_call(wg_batching *w, wg_id id, wg_tape *child, int n, wg_id *in, bool *flags) {
+    const wg_id *from;
+    wg_tape *batched;
+    wg_id first;
+    wg_operands(w->from, id, &from);
+    for (int k = 0; k < n; k++) in[k] = w->map[from[k]], flags[k] = w->batched[from[k]];
+    wg_status status = wg_batch(child, w->size, flags, flags + n, &batched, &w->looped);
+    if (status != WG_OK) return wg_fail(w->t, status, "%s", child->error);
+    status = wg_call(w->t, batched, n, in, &first);
+    wg_tape_release(batched);
     for (uint32_t k = 0; k < child->n_outputs && status == WG_OK; k++) {
         w->map[id + 1 + k] = first + k;
         w->batched[id + 1 + k] = flags[n + (int)k];
     }
+    return status;
+}
+
+static wg_status batch_call(wg_batching *w, wg_id id) {
+    wg_loop_info l;
+    const bool loops = wg_loop_of(w->from, id, &l);
+    wg_id *in = malloc(((size_t)l.n_in + 1) * sizeof *in);
+    bool *flags = calloc((size_t)l.n_in + l.body->n_outputs + 1, sizeof *flags);
+    wg_status status = in && flags ? WG_OK : wg_no_memory(w->t);
+    if (status == WG_OK)
+        status = loops ? batch_loop(w, id, &l, in, flags) : batch_plain_call(w, id, l.body, l.n_in, in, flags);
     free(flags);
     free(in);
     return status;

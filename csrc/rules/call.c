@@ -28,37 +28,46 @@ static wg_status check_operands(wg_tape *t, const wg_tape *child, int n_in, cons
     return WG_OK;
 }
 
-static wg_status push_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *first) {
+/* attrs[0] is for the child's place. */
+static wg_status push_call(wg_tape *t, wg_tape *child, int n_attr, int64_t *attrs, int n_in, const wg_id *in,
+                           wg_id *first) {
     wg_node_rec call = {.op = WG_call, .dtype = WG_BOOL, .shape = t->scalar_shape, .in = {0, WG_NONE, WG_NONE}};
-    wg_id call_id;
+    wg_id call_id, id;
+    attrs[0] = t->children_len;
     WG_TRY(wg_push_side(t, n_in, in, &call.in[0]));
-    WG_TRY(wg_push_attrs(t, 1, &(int64_t){t->children_len}, &call.attrs));
+    WG_TRY(wg_push_attrs(t, n_attr, attrs, &call.attrs));
     if (t->len == t->cap && !wg_grow(&t->nodes, &t->cap, (uint64_t)t->len + 1, sizeof *t->nodes))
         return wg_no_memory(t);
     WG_TRY(wg_push_child(t, child)); /* with the node's place secured: popping a call releases its child */
     WG_TRY(wg_push(t, &call, &call_id));
     *first = call_id + 1;
-    for (uint32_t k = 0; k < child->n_outputs; k++) {
-        wg_id output = child->outputs[k], id;
-        wg_node_rec result = {.op = WG_result, .dtype = child->nodes[output].dtype, .in = {call_id, WG_NONE, WG_NONE}};
-        result.shape = wg_intern(&t->vectors, wg_ndim(child, output), wg_shape(child, output));
-        if (result.shape == WG_NONE) return wg_no_memory(t);
+    for (int k = 0, n = wg_n_results(t, call_id); k < n; k++) {
+        wg_node_rec result = {.op = WG_result, .in = {call_id, WG_NONE, WG_NONE}};
+        wg_dtype dtype = WG_BOOL;
+        WG_TRY(wg_infer_result(t, call_id, k, &dtype, &result.shape));
+        result.dtype = (uint8_t)dtype;
         WG_TRY(wg_push_attrs(t, 1, &(int64_t){k}, &result.attrs));
         WG_TRY(wg_push(t, &result, &id));
     }
     return t->run ? t->run(t, call_id) : WG_OK;
 }
 
-wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *first) {
-    WG_TRY(wg_check_thread(t));
-    WG_TRY(check_operands(t, child, n_in, in));
+wg_status wg_push_call(wg_tape *t, wg_tape *child, int n_attr, int64_t *attrs, int n_in, const wg_id *in,
+                       wg_id *first) {
     uint32_t len = t->len, attrs_len = t->attrs_len, side_len = t->side_len;
-    wg_status status = push_call(t, child, n_in, in, first);
+    wg_status status = push_call(t, child, n_attr, attrs, n_in, in, first);
     if (status == WG_OK) return WG_OK;
     wg_tape_pop(t, len);
     t->attrs_len = attrs_len;
     t->side_len = side_len;
     return status;
+}
+
+wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *first) {
+    int64_t attrs[1];
+    WG_TRY(wg_check_thread(t));
+    WG_TRY(check_operands(t, child, n_in, in));
+    return wg_push_call(t, child, 1, attrs, n_in, in, first);
 }
 
 /* ---- derived children -------------------------------------------------------------------------------------- */
@@ -81,11 +90,11 @@ static uint64_t key_of(const wg_tape *child, wg_mode mode, const bool *given, co
     return key; /* the counts are the child's own, so the bits are unambiguous */
 }
 
-static wg_status new_input_like(wg_tape *t, wg_id like, wg_id *out) {
+wg_status wg_input_like(wg_tape *t, const wg_tape *from, wg_id like, wg_id *out) {
     int64_t shape[WG_MAX_NDIM];
-    int ndim = wg_ndim(t, like);
-    if (ndim) memcpy(shape, wg_shape(t, like), (size_t)ndim * sizeof *shape);
-    return wg_input(t, (wg_dtype)t->nodes[like].dtype, ndim, shape, false, out);
+    int ndim = wg_ndim(from, like);
+    if (ndim) memcpy(shape, wg_shape(from, like), (size_t)ndim * sizeof *shape);
+    return wg_input(t, (wg_dtype)from->nodes[like].dtype, ndim, shape, false, out);
 }
 
 static wg_status zeros_where_none(wg_tape *t, int n, const wg_id *like, wg_id *ids) {
@@ -107,7 +116,7 @@ static wg_status derive_on(wg_tape *t, wg_mode mode, const bool *is_given, const
         if (is_given[k]) from[n_given++] = from_all[k];
     for (int k = 0; k < n_to; k++)
         if (mode == WG_FORWARD || asked[k]) to[n_asked++] = mode == WG_REVERSE ? t->inputs[k] : t->outputs[k];
-    for (int k = 0; k < n_given; k++) WG_TRY(new_input_like(t, from[k], &given[k]));
+    for (int k = 0; k < n_given; k++) WG_TRY(wg_input_like(t, t, from[k], &given[k]));
     if (mode == WG_REVERSE)
         WG_TRY(wg_vjp(t, n_given, from, given, n_asked, to, false, answer));
     else
@@ -166,10 +175,7 @@ static wg_status vjp_call(wg_sweep *s, wg_id call, const wg_question *q) {
     wg_tape_release(derived);
     for (int k = 0; k < q->n_in && status == WG_OK; k++)
         if (q->asked[k]) status = wg_contribute(s, q->ids[k], answer++);
-    for (int k = 0; k < q->n_out; k++) { /* used: let a transient sweep free them */
-        wg_id id = call + 1 + (wg_id)k;
-        if (id < s->hi && !(s->marks[id - s->lo] & WG_MARK_KEEP)) wg_set_slot(s, id, WG_NONE);
-    }
+    wg_let_results_go(s, call); /* used */
     return status;
 }
 
@@ -205,8 +211,17 @@ static wg_status ask(const wg_sweep *s, wg_id call, wg_question *q) {
     return WG_OK;
 }
 
+void wg_let_results_go(wg_sweep *s, wg_id call) {
+    for (int k = 0, n = wg_n_results(s->t, call); k < n; k++) {
+        wg_id id = call + 1 + (wg_id)k;
+        if (id < s->hi && !(s->marks[id - s->lo] & WG_MARK_KEEP)) wg_set_slot(s, id, WG_NONE);
+    }
+}
+
 wg_status wg_vjp_results(wg_sweep *s, wg_id call) {
     wg_question q;
+    wg_loop_info l;
+    if (wg_loop_of(s->t, call, &l)) return wg_vjp_loop(s, call, &l);
     WG_TRY(ask(s, call, &q));
     wg_status status = vjp_call(s, call, &q);
     free(q.ids);
@@ -215,6 +230,8 @@ wg_status wg_vjp_results(wg_sweep *s, wg_id call) {
 
 wg_status wg_jvp_results(wg_sweep *s, wg_id call, const wg_id *tangents) {
     wg_question q;
+    wg_loop_info l;
+    if (wg_loop_of(s->t, call, &l)) return wg_jvp_loop(s, call, tangents, &l);
     WG_TRY(ask(s, call, &q));
     wg_status status = jvp_call(s, call, tangents, &q);
     free(q.ids);

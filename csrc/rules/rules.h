@@ -55,6 +55,14 @@ wg_status wg_jvp_results(wg_sweep *s, wg_id call, const wg_id *tangents);
  */
 wg_status wg_derive_child(wg_tape *child, wg_mode mode, const bool *given, const bool *asked, wg_tape **out);
 
+wg_status wg_push_call(wg_tape *t, wg_tape *child, int n_attr, int64_t *attrs, int n_in, const wg_id *in, wg_id *first);
+void wg_let_results_go(wg_sweep *s, wg_id call); /* their slots are not read any more */
+wg_status wg_input_like(wg_tape *t, const wg_tape *from, wg_id like, wg_id *out);
+
+/* ---- loop.c: the same for calls that are loops ------------------------------------------------------------- */
+wg_status wg_vjp_loop(wg_sweep *s, wg_id call, const wg_loop_info *l);
+wg_status wg_jvp_loop(wg_sweep *s, wg_id call, const wg_id *tangents, const wg_loop_info *l);
+
 /* ---- elementwise.c ----------------------------------------------------------------------------------------- */
 wg_status wg_vjp_elementwise(wg_sweep *s, wg_id node, wg_id g);
 wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out);

@@ -238,12 +238,7 @@ static wg_status result(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
     const wg_node_rec *call = &q->t->nodes[q->in[0]];
     if (call->op != WG_call) return wg_fail(q->t, WG_VALUE_ERROR, "result: its operand must be a call");
     WG_TRY(wants_attrs(q, 1));
-    const wg_tape *child = q->t->children[q->t->attrs[call->attrs + 1]];
-    if (q->attrs[0] < 0 || q->attrs[0] >= child->n_outputs)
-        return wg_fail(q->t, WG_VALUE_ERROR, "result: the call has %u outputs", child->n_outputs);
-    wg_id output = child->outputs[q->attrs[0]];
-    *dtype = (wg_dtype)child->nodes[output].dtype;
-    return wg_make_shape(q->t, *dtype, wg_ndim(child, output), wg_shape(child, output), shape);
+    return wg_infer_result(q->t, q->in[0], q->attrs[0], dtype, shape);
 }
 
 wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs, wg_dtype *dtype,

@@ -143,6 +143,17 @@ wg_status wg_copy_node(wg_tape *dst, const wg_tape *src, wg_id id, const wg_id *
 /* A new abstract tape with the same nodes, so that ids stay what they were; NULL if out of memory. */
 wg_tape *wg_tape_clone(const wg_tape *src);
 
+/* ---- loop.c ------------------------------------------------------------------------------------------------ */
+typedef struct { /* a call whose attributes make it a loop, see wg_scan */
+    wg_tape *body;
+    int n_in, n_carry, n_x, n_const, n_y;
+    int64_t length;
+    bool reverse;
+} wg_loop_info;
+bool wg_loop_of(const wg_tape *t, wg_id call, wg_loop_info *l); /* false: a plain call */
+int wg_n_results(const wg_tape *t, wg_id call);
+wg_status wg_infer_result(wg_tape *t, wg_id call, int64_t k, wg_dtype *dtype, uint32_t *shape);
+
 /* ---- value.c ----------------------------------------------------------------------------------------------- */
 wg_buffer *wg_buffer_new(size_t size); /* one reference, data 64-byte aligned, uninitialised */
 void wg_buffer_retain(wg_buffer *b);

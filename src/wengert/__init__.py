@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .tape import Gradient, Tape
     from .training import History
     from .transforms import (
+        checkpoint,
+        cond,
         custom_jvp,
         custom_vjp,
         elementwise_grad,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         jacobian,
         jacrev,
         jvp,
+        scan,
         stop_gradient,
         value_and_grad,
         vjp,
@@ -50,19 +53,20 @@ _NAMES = {
     "tape": ("Gradient", "Tape"),
     "training": ("History",),
     "transforms": (
-        "custom_jvp", "custom_vjp", "elementwise_grad", "grad", "hessian", "hvp", "jacfwd",
-        "jacobian", "jacrev", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
+        "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "grad", "hessian",
+        "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "scan", "stop_gradient", "value_and_grad",
+        "vjp", "vmap",
     ),
 }  # fmt: skip
 _MODULES = ("io", "losses", "numpy", "optim", "plot", "testing")
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
-    "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "compile", "cpu_info",
-    "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "get_num_threads", "grad", "hessian",
-    "hvp", "io", "jacfwd", "jacobian", "jacrev", "jvp", "losses", "numpy", "optim", "plot",
-    "register_pytree_node", "set_num_threads", "stop_gradient", "testing", "tree_map", "value_and_grad",
-    "vjp", "vmap",
+    "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile",
+    "cond", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "get_num_threads",
+    "grad", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jvp", "losses", "numpy", "optim",
+    "plot", "register_pytree_node", "scan", "set_num_threads", "stop_gradient", "testing", "tree_map",
+    "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

@@ -57,6 +57,15 @@ class Tape:
     def full(self, value: Any, dtype: Any, shape: Sequence[int]) -> Var: ...
     def set_outputs(self, outputs: Sequence[Any]) -> None: ...
     def call(self, child: Tape, operands: Sequence[Any]) -> list[Var]: ...
+    def scan(
+        self,
+        body: Tape,
+        operands: Sequence[Any],
+        n_carry: int,
+        n_x: int,
+        length: int,
+        reverse: bool = False,
+    ) -> list[Var]: ...
     def vjp(
         self,
         outputs: Sequence[Any],

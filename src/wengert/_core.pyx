@@ -345,6 +345,18 @@ cdef class Tape:
         check(self, wg_call(self.handle, child.handle, ids.n, ids.data, &first))
         return [new_var(self, first + k) for k in range(wg_tape_n_outputs(child.handle))]
 
+    def scan(self, Tape body, operands, int n_carry, int n_x, int64_t length, bint reverse=False):
+        """Applies a recorded body `length` times, see `wg_scan`.
+
+        Returns the last carries, the stacked entries, and all values of the carries.
+        """
+        cdef _Ids ids = node_ids(self, operands)
+        cdef wg_id first = 0
+        cdef int k, n = <int>wg_tape_n_outputs(body.handle) + n_carry
+        check(self, wg_scan(self.handle, body.handle, n_carry, n_x, length, reverse, ids.n, ids.data,
+                            &first))
+        return [new_var(self, first + k) for k in range(n)]
+
     def vjp(self, outputs, cotangents, inputs, bint transient=False):
         """Appends a reverse sweep; returns one Var per input, None where the outputs do not depend on it."""
         cdef _Ids out = node_ids(self, outputs), seed = node_ids(self, cotangents)

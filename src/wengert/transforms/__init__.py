@@ -10,8 +10,9 @@ from .batching import vmap
 from .custom import custom_jvp, custom_vjp
 from .first import elementwise_grad, grad, jvp, stop_gradient, value_and_grad, vjp
 from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+from .loops import checkpoint, cond, scan
 
 __all__ = [
-    "custom_jvp", "custom_vjp", "elementwise_grad", "grad", "hessian", "hvp", "jacfwd", "jacobian",
-    "jacrev", "jvp", "stop_gradient", "value_and_grad", "vjp", "vmap",
+    "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "grad", "hessian", "hvp",
+    "jacfwd", "jacobian", "jacrev", "jvp", "scan", "stop_gradient", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip

@@ -1,0 +1,340 @@
+/* Rules of loops: the derivative of a loop is a loop again, whose body is the old one with a sweep appended.
+ *
+ * Reverse mode reads the carries as the loop met them, which are among its results, and runs the other way: the
+ * cotangents of carries are carried, those of constants added up, those of entries stacked. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rules.h"
+
+/* ---- recording --------------------------------------------------------------------------------------------- */
+static bool alike(const wg_tape *a, wg_id x, const wg_tape *b, wg_id y, int skip) {
+    int ndim = wg_ndim(b, y);
+    return a->nodes[x].dtype == b->nodes[y].dtype && wg_ndim(a, x) == ndim + skip &&
+           (ndim == 0 || memcmp(wg_shape(a, x) + skip, wg_shape(b, y), (size_t)ndim * sizeof(int64_t)) == 0);
+}
+
+static wg_status mismatch(wg_tape *t, const char *what, int k, const wg_tape *a, wg_id x, const wg_tape *b, wg_id y) {
+    char got[256], wanted[256];
+    return wg_fail(t, WG_VALUE_ERROR, "scan: %s %d is %s of shape %s, the body takes %s of shape %s", what, k,
+                   wg_dtype_name((wg_dtype)a->nodes[x].dtype),
+                   wg_shape_text(wg_ndim(a, x), wg_shape(a, x), got, sizeof got),
+                   wg_dtype_name((wg_dtype)b->nodes[y].dtype),
+                   wg_shape_text(wg_ndim(b, y), wg_shape(b, y), wanted, sizeof wanted));
+}
+
+wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int n_in,
+                  const wg_id *in, wg_id *first) {
+    WG_TRY(wg_check_thread(t));
+    if (t->run || body->run) return wg_fail(t, WG_VALUE_ERROR, "scan: the tape and the body must be abstract");
+    if (n_carry < 0 || n_x < 0 || length < 0 || n_in != (int)body->n_inputs || n_carry + n_x > n_in ||
+        n_carry > (int)body->n_outputs || body->n_outputs == 0)
+        return wg_fail(t, WG_VALUE_ERROR, "scan: %d operands, %u inputs and %u outputs of the body do not fit", n_in,
+                       body->n_inputs, body->n_outputs);
+    for (int k = 0; k < n_in; k++) {
+        WG_TRY(wg_check_id(t, in[k], "scan"));
+        const bool entry = k >= n_carry && k < n_carry + n_x;
+        if (!alike(t, in[k], body, body->inputs[k], entry) || (entry && wg_shape(t, in[k])[0] != length))
+            return mismatch(t, "operand", k, t, in[k], body, body->inputs[k]);
+    }
+    for (int k = 0; k < n_carry; k++)
+        if (!alike(body, body->outputs[k], body, body->inputs[k], 0))
+            return mismatch(t, "the next carry", k, body, body->outputs[k], body, body->inputs[k]);
+    return wg_push_call(t, body, 5, (int64_t[]){0, n_carry, n_x, length, reverse}, n_in, in, first);
+}
+
+/* ---- a body from a body ------------------------------------------------------------------------------------ */
+typedef struct { /* a loop being made: its body b, and its operands on t */
+    wg_tape *t, *b;
+    const wg_loop_info *l; /* the loop it is derived from */
+    wg_id *map;            /* the old body's ids -> those of b */
+    wg_id *operands, *outputs;
+    int n_operands, n_outputs, n_carry, n_x;
+    wg_id *first, *second, *third; /* room for a sweep */
+} wg_maker;
+
+static wg_status open_maker(wg_maker *m, wg_tape *t, const wg_loop_info *l) {
+    *m = (wg_maker){.t = t, .l = l, .b = wg_tape_create(NULL)};
+    size_t n = 4 * ((size_t)l->body->n_inputs + l->body->n_outputs + 1);
+    m->map = malloc(((size_t)l->body->len + 1) * sizeof *m->map);
+    m->operands = malloc(5 * n * sizeof *m->operands);
+    if (!m->b || !m->map || !m->operands) return wg_no_memory(t);
+    m->outputs = m->operands + n;
+    m->first = m->outputs + n;
+    m->second = m->first + n;
+    m->third = m->second + n;
+    return WG_OK;
+}
+
+static void close_maker(wg_maker *m) {
+    wg_tape_release(m->b);
+    free(m->map);
+    free(m->operands);
+}
+
+/* A new input of b like a node of the old body, and what it stands for. */
+static wg_status take(wg_maker *m, wg_id like, wg_id operand, wg_id *out) {
+    m->operands[m->n_operands++] = operand;
+    return wg_input_like(m->b, m->l->body, like, out);
+}
+
+static wg_status take_old(wg_maker *m, int slot, wg_id operand) {
+    const wg_id input = m->l->body->inputs[slot];
+    return take(m, input, operand, &m->map[input]);
+}
+
+static wg_status copy_old_nodes(wg_maker *m) {
+    const wg_tape *body = m->l->body;
+    for (wg_id id = 0; id < body->len; id++)
+        if (body->nodes[id].op != WG_input) WG_TRY(wg_copy_node(m->b, body, id, m->map, &m->map[id]));
+    return WG_OK;
+}
+
+static wg_status give(wg_maker *m, wg_id answer, wg_id like) { /* an output; zeros where there is no answer */
+    if (answer == WG_NONE)
+        WG_TRY(wg_emit_zeros(m->b, (wg_dtype)m->b->nodes[like].dtype, m->b->nodes[like].shape, &answer));
+    m->outputs[m->n_outputs++] = answer;
+    return WG_OK;
+}
+
+static wg_status finish(wg_maker *m, bool reverse, wg_id *first) {
+    wg_status status = wg_tape_set_outputs(m->b, m->n_outputs, m->outputs);
+    if (status == WG_OK) /* a loop's failure is in t already */
+        return wg_scan(m->t, m->b, m->n_carry, m->n_x, m->l->length, reverse, m->n_operands, m->operands, first);
+    return wg_fail(m->t, status, "%s", m->b->error);
+}
+
+static bool is_real(const wg_tape *t, wg_id id) { return wg_has_adjoint(t->nodes[id].dtype); }
+
+/* ---- reverse ----------------------------------------------------------------------------------------------- */
+/* Rows start ... start + length - 1 of a stacked array; of a single one also without its axis. */
+static wg_status rows_of(wg_tape *t, wg_id x, int64_t start, int64_t length, bool single, wg_id *out) {
+    int64_t window[3 * WG_MAX_NDIM];
+    int ndim = wg_ndim(t, x);
+    for (int i = 0; i < ndim; i++) memcpy(window + 3 * i, (int64_t[]){0, 1, wg_shape(t, x)[i]}, 3 * sizeof *window);
+    window[0] = start;
+    window[2] = length;
+    WG_TRY(wg_append_flagged(t, WG_slice, 1, &x, 3 * ndim, window, 0, out));
+    if (!single) return WG_OK;
+    for (int i = 1; i < ndim; i++) window[i - 1] = wg_shape(t, x)[i];
+    return wg_append_flagged(t, WG_reshape, 1, out, ndim - 1, window, 0, out);
+}
+
+typedef struct {
+    wg_sweep *s;
+    wg_id call;
+    wg_id *in; /* the old operands, a copy */
+    wg_maker m;
+} wg_reversal;
+
+static wg_id result_of(const wg_reversal *r, int k) { return r->call + 1 + (wg_id)k; }
+static wg_id cotangent_of(const wg_reversal *r, int k) {
+    return result_of(r, k) < r->s->hi ? wg_slot_of(r->s, result_of(r, k)) : WG_NONE;
+}
+
+/* The cotangent of the last carry k: as a result, and as the last of its values. */
+static wg_status last_cotangent(wg_reversal *r, int k, wg_id *out) {
+    const wg_loop_info *l = r->m.l;
+    const wg_id stacked = cotangent_of(r, l->n_carry + l->n_y + k), own = cotangent_of(r, k), like = result_of(r, k);
+    wg_tape *t = r->s->t;
+    *out = own;
+    if (stacked != WG_NONE) WG_TRY(rows_of(t, stacked, l->reverse ? 0 : l->length, 1, true, out));
+    if (own != WG_NONE && stacked != WG_NONE) return wg_emit2(t, WG_add, own, *out, out);
+    if (*out != WG_NONE) return WG_OK;
+    return wg_emit_zeros(t, (wg_dtype)t->nodes[like].dtype, t->nodes[like].shape, out);
+}
+
+/* Inputs: cotangents of carries, sums for constants; carries, entries, cotangents of entries and of the values of
+ * carries; constants.  third[]: those of them that are no inputs of the old body. */
+static wg_status reverse_inputs(wg_reversal *r) {
+    wg_maker *m = &r->m;
+    const wg_loop_info *l = m->l;
+    const wg_tape *body = l->body;
+    const int x = l->n_carry, c = x + l->n_x, states = l->n_carry + l->n_y;
+    wg_id operand, *given = m->third;
+    for (int k = 0; k < x; k++) {
+        if (!is_real(body, body->inputs[k])) continue;
+        WG_TRY(last_cotangent(r, k, &operand));
+        WG_TRY(take(m, body->inputs[k], operand, given++));
+    }
+    for (int k = c; k < l->n_in; k++) {
+        if (!wg_wants(r->s, r->in[k])) continue;
+        WG_TRY(wg_emit_zeros(m->t, (wg_dtype)m->t->nodes[r->in[k]].dtype, m->t->nodes[r->in[k]].shape, &operand));
+        WG_TRY(take(m, body->inputs[k], operand, given++));
+    }
+    m->n_carry = (int)(given - m->third);
+    for (int k = 0; k < x; k++) {
+        WG_TRY(rows_of(m->t, result_of(r, states + k), l->reverse, l->length, false, &operand));
+        WG_TRY(take_old(m, k, operand));
+    }
+    for (int k = x; k < c; k++) WG_TRY(take_old(m, k, r->in[k]));
+    for (int k = l->n_carry; k < states; k++)
+        if (cotangent_of(r, k) != WG_NONE) WG_TRY(take(m, body->outputs[k], cotangent_of(r, k), given++));
+    for (int k = 0; k < x; k++) {
+        operand = cotangent_of(r, states + k);
+        if (operand == WG_NONE) continue;
+        WG_TRY(rows_of(m->t, operand, l->reverse, l->length, false, &operand));
+        WG_TRY(take(m, body->inputs[k], operand, given++));
+    }
+    m->n_x = m->n_operands - m->n_carry;
+    for (int k = c; k < l->n_in; k++) WG_TRY(take_old(m, k, r->in[k]));
+    return WG_OK;
+}
+
+/* The sweep over the copied body, and the new body's outputs. */
+static wg_status reverse_body(wg_reversal *r) {
+    wg_maker *m = &r->m;
+    const wg_loop_info *l = m->l;
+    const wg_tape *body = l->body;
+    const int x = l->n_carry, c = x + l->n_x, states = l->n_carry + l->n_y;
+    wg_id *outputs = m->first, *inputs = m->second, *given = m->third, *answer = inputs + l->n_in, part;
+    int n_out = 0, n_in = 0;
+    for (int k = 0; k < l->n_carry; k++)
+        if (is_real(body, body->inputs[k])) outputs[n_out++] = m->map[body->outputs[k]];
+    const int n_real = n_out;
+    for (int k = l->n_carry; k < states; k++)
+        if (cotangent_of(r, k) != WG_NONE) outputs[n_out++] = m->map[body->outputs[k]];
+    int at = m->n_carry + n_out - n_real; /* of the first cotangent of a carry's values */
+    for (int k = 0; k < l->n_carry; k++)
+        if (is_real(body, body->inputs[k])) inputs[n_in++] = m->map[body->inputs[k]];
+    for (int k = c; k < l->n_in; k++)
+        if (wg_wants(r->s, r->in[k])) inputs[n_in++] = m->map[body->inputs[k]];
+    for (int k = x; k < c; k++)
+        if (wg_wants(r->s, r->in[k])) inputs[n_in++] = m->map[body->inputs[k]];
+    wg_id *seeds = answer + l->n_in;
+    memcpy(seeds, given, (size_t)n_real * sizeof *seeds);
+    memcpy(seeds + n_real, given + m->n_carry, (size_t)(n_out - n_real) * sizeof *seeds);
+    WG_TRY(wg_vjp(m->b, n_out, outputs, seeds, n_in, inputs, false, answer));
+    for (int k = 0, j = 0; k < l->n_carry; k++) {
+        if (!is_real(body, body->inputs[k])) continue;
+        if (cotangent_of(r, states + k) != WG_NONE) {
+            part = given[at++];
+            if (answer[j] != WG_NONE) WG_TRY(wg_emit2(m->b, WG_add, answer[j], part, &part));
+            answer[j] = part;
+        }
+        WG_TRY(give(m, answer[j], inputs[j]));
+        j++;
+    }
+    for (int j = n_real; j < m->n_carry; j++) { /* sums for constants */
+        part = given[j];
+        if (answer[j] != WG_NONE) WG_TRY(wg_emit2(m->b, WG_add, part, answer[j], &part));
+        WG_TRY(give(m, part, WG_NONE));
+    }
+    for (int j = m->n_carry; j < n_in; j++) WG_TRY(give(m, answer[j], inputs[j]));
+    return WG_OK;
+}
+
+static wg_status reverse_loop(wg_reversal *r) {
+    wg_maker *m = &r->m;
+    const wg_loop_info *l = m->l;
+    const int x = l->n_carry, c = x + l->n_x;
+    wg_id result;
+    WG_TRY(reverse_inputs(r));
+    wg_status status = copy_old_nodes(m);
+    if (status == WG_OK) status = reverse_body(r);
+    if (status != WG_OK) return wg_fail(m->t, status, "%s", m->b->error);
+    WG_TRY(finish(m, !l->reverse, &result));
+    for (int k = 0; k < x; k++)
+        if (is_real(l->body, l->body->inputs[k])) WG_TRY(wg_contribute(r->s, r->in[k], result++));
+    for (int k = c; k < l->n_in; k++)
+        if (wg_wants(r->s, r->in[k])) WG_TRY(wg_contribute(r->s, r->in[k], result++));
+    for (int k = x; k < c; k++)
+        if (wg_wants(r->s, r->in[k])) WG_TRY(wg_contribute(r->s, r->in[k], result++));
+    wg_let_results_go(r->s, r->call);
+    return WG_OK;
+}
+
+wg_status wg_vjp_loop(wg_sweep *s, wg_id call, const wg_loop_info *l) {
+    wg_reversal r = {.s = s, .call = call};
+    const wg_id *in;
+    bool given = false, asked = false;
+    int n = wg_operands(s->t, call, &in);
+    for (int k = 0; k < n; k++) asked |= wg_wants(s, in[k]);
+    for (int k = 0; k < 2 * l->n_carry + l->n_y; k++) given |= cotangent_of(&r, k) != WG_NONE;
+    if (!asked || !given) return WG_OK;
+    wg_status status = open_maker(&r.m, s->t, l);
+    r.in = malloc(((size_t)n + 1) * sizeof *r.in);
+    if (!r.in) status = wg_no_memory(s->t);
+    if (status == WG_OK) {
+        memcpy(r.in, in, (size_t)n * sizeof *in);
+        status = reverse_loop(&r);
+    }
+    free(r.in);
+    close_maker(&r.m);
+    return status;
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------------- */
+/* Each kind of input is followed by its tangents: all of real carries, the given ones of the others. */
+static wg_status forward_inputs(wg_maker *m, const wg_id *in, const wg_id *tangents, int *n) {
+    const wg_loop_info *l = m->l;
+    const wg_tape *body = l->body;
+    const int ends[] = {0, l->n_carry, l->n_carry + l->n_x, l->n_in};
+    *n = 0;
+    for (int kind = 0; kind < 3; kind++) {
+        for (int k = ends[kind]; k < ends[kind + 1]; k++) WG_TRY(take_old(m, k, in[k]));
+        for (int k = ends[kind]; k < ends[kind + 1]; k++) {
+            const wg_id input = body->inputs[k];
+            wg_id tangent = tangents[k];
+            if (kind == 0 ? !is_real(body, input) : tangent == WG_NONE) continue;
+            if (tangent == WG_NONE)
+                WG_TRY(wg_emit_zeros(m->t, (wg_dtype)m->t->nodes[in[k]].dtype, m->t->nodes[in[k]].shape, &tangent));
+            m->first[*n] = m->map[input];
+            WG_TRY(take(m, input, tangent, &m->second[(*n)++]));
+        }
+        if (kind == 0) m->n_carry = m->n_operands;
+        if (kind == 1) m->n_x = m->n_operands - m->n_carry;
+    }
+    return WG_OK;
+}
+
+static wg_status forward_body(wg_maker *m, int n) {
+    const wg_loop_info *l = m->l;
+    const wg_tape *body = l->body;
+    wg_id *answer = m->third;
+    for (uint32_t k = 0; k < body->n_outputs; k++) m->outputs[k] = m->map[body->outputs[k]];
+    WG_TRY(wg_jvp(m->b, n, m->first, m->second, (int)body->n_outputs, m->outputs, answer));
+    m->n_outputs = l->n_carry;
+    for (int k = 0; k < (int)body->n_outputs; k++)
+        if (is_real(body, body->outputs[k])) WG_TRY(give(m, answer[k], m->map[body->outputs[k]]));
+    return WG_OK;
+}
+
+static wg_status forward_loop(wg_sweep *s, wg_id call, const wg_id *in, const wg_id *tangents, wg_maker *m) {
+    const wg_loop_info *l = m->l;
+    const wg_tape *body = l->body;
+    int n;
+    wg_id result;
+    WG_TRY(forward_inputs(m, in, tangents, &n));
+    wg_status status = copy_old_nodes(m);
+    if (status == WG_OK) status = forward_body(m, n);
+    if (status != WG_OK) return wg_fail(m->t, status, "%s", m->b->error);
+    WG_TRY(finish(m, l->reverse, &result));
+    /* results: carries, their tangents; tangents of entries; values of carries, their tangents */
+    result += (wg_id)l->n_carry;
+    for (int k = 0; k < 2 * l->n_carry + l->n_y; k++) {
+        const bool state = k >= l->n_carry + l->n_y;
+        const wg_id id = call + 1 + (wg_id)k;
+        if (k == l->n_carry + l->n_y) result += (wg_id)l->n_carry;
+        if (!is_real(body, body->outputs[state ? k - l->n_carry - l->n_y : k])) continue;
+        if (id < s->hi && wg_wants(s, id)) wg_set_slot(s, id, result);
+        result++;
+    }
+    return WG_OK;
+}
+
+wg_status wg_jvp_loop(wg_sweep *s, wg_id call, const wg_id *tangents, const wg_loop_info *l) {
+    wg_maker m;
+    const wg_id *in;
+    int n = wg_operands(s->t, call, &in);
+    wg_id *copy = malloc(((size_t)n + 1) * sizeof *copy);
+    wg_status status = open_maker(&m, s->t, l);
+    if (!copy) status = wg_no_memory(s->t);
+    if (status == WG_OK) {
+        memcpy(copy, in, (size_t)n * sizeof *in);
+        status = forward_loop(s, call, copy, tangents, &m);
+    }
+    free(copy);
+    close_maker(&m);
+    return status;
+}

@@ -1,0 +1,227 @@
+"""scan against the unrolled loop, in every derivative; checkpoint and cond against the plain function."""
+
+import resource
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import wengert as wg
+from wengert import _core
+
+rng = np.random.default_rng(11)
+W, X, H = rng.normal(size=(4, 4)) / 3, rng.normal(size=(7, 3, 4)), rng.normal(size=(3, 4))
+
+
+def unrolled(f, carry, xs, reverse=False):
+    rows = []
+    for k in reversed(range(len(xs))) if reverse else range(len(xs)):
+        carry, y = f(carry, xs[k])
+        rows.append(y)
+    return carry, wg.numpy.stack(rows[::-1] if reverse else rows)
+
+
+def loss(scan, reverse):
+    def f(W, h, X):
+        def step(carry, x):
+            h, steps = carry
+            h = np.tanh(h @ W + x)
+            return (h, steps + 1), np.sum(h * h * x)
+
+        (h, steps), ys = scan(step, (h, np.int64(0)), X, reverse=reverse)
+        return np.sum(h**3) * steps + np.sum(ys * ys)
+
+    return f
+
+
+TRANSFORMS = {
+    "value": lambda f: f,
+    "grad": lambda f: wg.grad(f, (0, 1, 2)),
+    "jvp": lambda f: lambda *a: wg.jvp(f, a, tuple(np.cos(x) for x in a))[1],
+    "fwd-rev": lambda f: lambda *a: wg.jvp(wg.grad(f, (0, 1, 2)), a, a)[1],
+    "rev-fwd": lambda f: wg.grad(lambda *a: wg.jvp(f, a, a)[1], (0, 1, 2)),
+    "rev-rev": lambda f: wg.grad(lambda *a: sum(np.sum(g * g) for g in wg.grad(f, (0, 1, 2))(*a)), (0, 1, 2)),
+    "fwd-fwd": lambda f: lambda *a: wg.jvp(lambda *b: wg.jvp(f, b, b)[1], a, a)[1],
+    "hessian": lambda f: wg.hessian(f, 1),
+    "third": lambda f: wg.grad(lambda *a: np.sum(wg.hvp(f, argnums=1)(a[1], H, a[0], a[2]) ** 2)),
+    "vmap of carry": lambda f: lambda W, h, X: wg.vmap(f, (None, 0, None))(W, np.stack([h, 2 * h]), X),
+    "vmap of grad": lambda f: lambda W, h, X: wg.vmap(wg.grad(f), (0, None, None))(np.stack([W, -W]), h, X),
+    "vmap of entries": lambda f: (
+        lambda W, h, X: wg.vmap(wg.grad(f, 2), (None, None, 1), 1)(W, h, np.stack([X, X], 1))
+    ),
+    "grad of vmap": lambda f: wg.grad(
+        lambda W, h, X: np.sum(wg.vmap(f, (None, 0, None))(W, wg.numpy.stack([h, -h]), X)), (0, 1, 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_every_derivative_is_that_of_the_unrolled_loop(name, reverse):
+    transform = TRANSFORMS[name]
+    expected = transform(loss(unrolled, reverse))(W, H, X)
+    for g in (transform(loss(wg.scan, reverse)), wg.compile(transform(loss(wg.scan, reverse)))):
+        found = g(W, H, X)
+        # sums of hundreds of products of up to 1e3, in another order
+        wg.tree_map(lambda a, b: assert_allclose(a, b, 1e-11, 1e-11 * np.abs(b).max()), found, expected)
+
+
+def test_a_scan_is_the_unrolled_loop_bit_for_bit():
+    def step(h, x):
+        h = np.tanh(h @ W + x)
+        return h, h * x
+
+    for reverse in (False, True):
+        recorded = wg.compile(lambda h, X: unrolled(step, h, X, reverse))(H, X)  # noqa: B023
+        looped = wg.scan(step, H, X, reverse=reverse)
+        for a, b in zip(recorded, looped, strict=True):
+            assert_array_equal(a, b)
+
+
+class State(NamedTuple):
+    position: np.ndarray
+    count: int
+
+
+def test_trees_of_carries_and_entries():
+    def step(state, x):
+        moved = State(state.position + x["v"] * 0.5, state.count + 1)
+        return moved, {"p": state.position, "none": None}
+
+    last, ys = wg.scan(step, State(np.zeros(2), np.int64(0)), {"v": np.ones((4, 2))})
+    assert last.count == 4
+    assert last.count.dtype == np.int64
+    assert_array_equal(last.position, [2.0, 2.0])
+    assert_array_equal(ys["p"][:, 0], [0, 0.5, 1, 1.5])
+    assert ys["none"] is None
+    carry, none = wg.scan(lambda c, _: (c * 2, None), 1.0, length=10)
+    assert (carry, none) == (1024.0, None)
+    assert wg.scan(lambda c, x: (c, x), 3.0, np.zeros((0, 2)))[1].shape == (0, 2)
+    assert wg.grad(lambda c: wg.scan(lambda c, x: (c * x, None), c, np.zeros(0))[0])(2.0) == 1.0
+    assert wg.scan(lambda c, x: (c + x, None), np.float32(1), np.ones(3, "float32"))[0].dtype == np.float32
+
+
+def test_what_the_body_captures():
+    table = np.arange(3.0)
+    f = wg.compile(lambda a: wg.scan(lambda c, x: (c * a + np.sum(x * table), None), 1.0, np.ones(2))[0])
+    assert f(2.0) == (2 + 3) * 2 + 3
+    table[0] = 1.0
+    assert f(2.0) == (2 + 4) * 2 + 4
+    assert wg.grad(lambda a: wg.scan(lambda c, _: (c * a, None), 1.0, length=5)[0])(2.0) == 5 * 2.0**4
+
+
+def test_a_loop_in_a_loop():
+    def outer(a):
+        def step(c, x):
+            return c + wg.scan(lambda d, _: (d * a * x, None), 1.0, length=2)[0], None
+
+        return wg.scan(step, 0.0, np.arange(4.0))[0]
+
+    nested = wg.grad(outer)
+    assert_allclose(wg.compile(nested)(3.0), nested(3.0))
+    assert_allclose(nested(3.0), sum(2 * 3.0 * x**2 for x in range(4)))
+
+
+def test_the_program_of_a_loop_does_not_grow_with_its_length():
+    f = wg.compile(wg.grad(lambda h, X: np.sum(wg.scan(lambda h, x: (np.tanh(h * x), None), h, X)[0])))
+    sizes = {f.program(np.ones(3), np.ones((n, 3))).info["nodes"] for n in (2, 50, 5000)}
+    assert len(sizes) == 1
+
+
+def test_a_million_steps_take_no_more_memory_than_ten():
+    """Without a derivative the carry is written over: the loop allocates nothing for each step."""
+
+    @wg.compile(static_argnums=1)
+    def f(c, n):
+        return wg.scan(lambda c, _: (np.sin(c) * 1.01, None), c, length=n)[0]
+
+    short, long = (f.program(np.ones(64), n).info for n in (10, 10**6))
+    assert short == long
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert np.isfinite(f(np.ones(64), 10**6)).all()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # kilobytes
+    assert grown < 64 * 8 * 10**6 / 1024 / 10
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: wg.scan(lambda c, x: (c, x), 1.0), ValueError, "length="),
+        (lambda: wg.scan(lambda c, x: (c, x), 1.0, (np.ones(3), np.ones(2))), ValueError, "are 3 steps"),
+        (lambda: wg.scan(lambda c, x: (c, x), 1.0, np.ones(3), length=4), ValueError, "are 4 steps"),
+        (lambda: wg.scan(lambda c, x: c, 1.0, np.ones(3)), TypeError, r"pair \(carry, y\)"),
+        (lambda: wg.scan(lambda c, x: ((c, c), x), 1.0, np.ones(3)), ValueError, "comes out as"),
+        (lambda: wg.scan(lambda c, x: (c * np.ones(2), x), 1.0, np.ones(3)), ValueError, "goes in with"),
+        (lambda: wg.scan(lambda c, x: (c, x), np.float32(1), 1.0), ValueError, "xs is a number"),
+        (lambda: wg.scan(lambda c, x: (c if c > 0 else -c, x), 1.0, np.ones(3)), TypeError, "np.where"),
+        (lambda: wg.scan(lambda c, i: (wg.numpy.take(W[0], i), 0), 0.0, np.array([9])), IndexError, "scan"),
+    ],
+)  # fmt: skip
+def test_refusals(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_loop_needs_an_abstract_tape():
+    body = _core.Tape(abstract=True)
+    body.set_outputs([body.input("float64", ())])
+    eager = _core.Tape()
+    with pytest.raises(ValueError, match="abstract"):
+        eager.scan(body, [1.0], 1, 0, 3)
+
+
+# ---- checkpoint, cond ---------------------------------------------------------------------------------
+
+
+def layer(W, h):
+    return {"h": np.tanh(h @ W), "s": np.sum(h)}
+
+
+@pytest.mark.parametrize("name", ["grad", "jvp", "fwd-rev", "rev-fwd", "rev-rev"])
+def test_a_checkpointed_function_has_the_same_derivatives(name):
+    def net(layer):
+        def f(W, h, X):
+            for _ in range(3):
+                h = layer(W, h)["h"]
+            return np.sum(h**2) + layer(W, h)["s"] + np.sum(X)
+
+        return f
+
+    expected = TRANSFORMS[name](net(layer))(W, H, X)
+    for f in (net(wg.checkpoint(layer)),):
+        for g in (TRANSFORMS[name](f), wg.compile(TRANSFORMS[name](f))):
+            wg.tree_map(lambda a, b: assert_allclose(a, b, rtol=1e-12, atol=1e-14), g(W, H, X), expected)
+
+
+def test_a_checkpoint_keeps_less():
+    wide = rng.normal(size=(400, 64))
+
+    def block(x):
+        for _ in range(10):
+            x = np.tanh(np.sin(x) - 0.01 * np.sum(x, 0))
+        return x
+
+    def f(block):
+        return wg.compile(wg.grad(lambda x: np.sum(block(block(block(block(x)))))))
+
+    stored, recomputed = f(block), f(wg.checkpoint(block))
+    assert_allclose(stored(wide), recomputed(wide), rtol=1e-12)
+    infos = [g.program(wide).info for g in (stored, recomputed)]
+    kept = [info["arena_bytes"] + info["scratch_bytes"] for info in infos]
+    assert kept[1] < 0.5 * kept[0]
+
+
+def test_cond():
+    def f(x):
+        return wg.cond(x > 0, lambda x: {"y": np.sqrt(x)}, lambda x: {"y": -x * x}, x)["y"]
+
+    for g in (f, wg.compile(f), lambda x: wg.vmap(f)(np.array([x, x]))[0]):
+        assert (g(4.0), g(-3.0)) == (2.0, -9.0)
+    for g in (wg.grad(f), wg.compile(wg.grad(f)), wg.compile(wg.grad(wg.grad(lambda x: f(x) * x)))):
+        assert np.isfinite([g(4.0), g(-3.0)]).all()
+    assert wg.compile(wg.grad(f))(-3.0) == 6.0
+    with pytest.raises(ValueError, match="the functions return"):
+        wg.compile(lambda x: wg.cond(x > 0, lambda x: x, lambda x: (x, x), x))(1.0)
+    with pytest.raises(ValueError, match=r"expected \(\)"):
+        wg.compile(lambda x: wg.cond(x > 0, np.sin, np.cos, x))(np.ones(2))
