@@ -151,7 +151,7 @@ void wg_kernels_generic(wg_kernels *k) {
                                [WG_F64] = gemm_f64,   [WG_C64] = gemm_c64, [WG_C128] = gemm_c128};
     for (int dtype = 0; dtype < WG_DTYPE_COUNT; dtype++) {
         if (where[dtype]) k->map[WG_where][dtype] = where[dtype];
-        k->gemm[dtype] = gemm[dtype];
+        k->gemm[dtype] = k->gemv[dtype] = k->dot[dtype] = gemm[dtype];
         k->gemm_scratch[dtype] = no_scratch;
     }
     k->isa = "generic";

@@ -32,8 +32,13 @@ typedef struct {
     void *c;
     int64_t c_row;
     bool accumulate;
-    void *scratch; /* gemm_scratch(...) bytes, 64-byte aligned */
+    void *scratch; /* gemm_scratch(...) bytes of the product or a larger one, 64-byte aligned */
 } wg_gemm;
+/* gemv and dot have the same arguments and serve products that have one row or one column, or both, as a whole; a part
+ * of a larger product that happens to have one keeps to the larger one's kernel.  dot, and gemv where its matrix is
+ * contiguous along k, sum L chains, chain l of the k that leave l modulo L, joined by halves: s[l] += s[l + L / 2] for
+ * l < L / 2, and so on.  L is the number of lanes in a vector, 8 times that for dot.  Otherwise, and in generic, they
+ * are gemm. */
 typedef void (*wg_gemm_fn)(const wg_gemm *g);
 typedef size_t (*wg_gemm_scratch_fn)(int64_t m, int64_t n, int64_t k); /* an upper bound for any strides */
 
@@ -46,8 +51,14 @@ typedef struct {
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
+    wg_gemm_fn gemv[WG_DTYPE_COUNT], dot[WG_DTYPE_COUNT];
     wg_gemm_scratch_fn gemm_scratch[WG_DTYPE_COUNT];
 } wg_kernels;
+
+/* The kernel of a product that as a whole is (m, n). */
+static inline wg_gemm_fn wg_gemm_for(const wg_kernels *k, wg_dtype dtype, int64_t m, int64_t n) {
+    return (m == 1 && n == 1 ? k->dot : m == 1 || n == 1 ? k->gemv : k->gemm)[dtype];
+}
 
 /* The table that wg_kernels_init filled. */
 const wg_kernels *wg_kernels_table(void);

@@ -68,6 +68,7 @@ static int64_t batch_place(const wg_array *x, const wg_array *out, int64_t i) {
 typedef struct {
     const wg_kernels *k;
     const wg_step *step;
+    wg_gemm_fn run;
     wg_gemm g;                   /* of the first batch */
     int64_t batch, batches, row; /* of this piece of the product: the first one, how many, the first row */
     int parts;
@@ -103,7 +104,7 @@ static void run_product(void *context, int part) {
         g.a = a->data + (batch_place(a, out, i) + row * g.a_row) * itemsize;
         g.b = b->data + (batch_place(b, out, i) + column * g.b_col) * itemsize;
         g.c = out->data + (i * out->shape[out->ndim - 2] * p->g.n + row * g.c_row + column) * itemsize;
-        p->k->gemm[out->dtype](&g);
+        p->run(&g);
     }
 }
 
@@ -132,6 +133,7 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
     if (!k->gemm[out->dtype]) return step->problem = "matmul is not offered for this dtype", WG_TYPE_ERROR;
     double time = wg_nanoseconds(step);
     wg_product p = {.k = k, .step = step, .g = g, .parts = wg_parts(time, step->max_parts)};
+    p.run = wg_gemm_for(k, out->dtype, g.m, g.n);
     p.by_columns = g.n >= p.parts * 4 * COLUMN_GRAIN && (g.a_col == 1 || g.n >= g.m);
     int64_t batches = g.m && g.n ? wg_array_size(out) / (g.m * g.n) : 0;
     /* In pieces, so that a long product can be stopped: of whole batches, of rows where a batch is long itself. */

@@ -60,7 +60,9 @@ static void run_gemm(const wg_block_run *b, const wg_micro *micro) {
     const wg_detail *detail = &b->run->r->details[micro->detail];
     static const float one_f32 = 1;
     static const double one_f64 = 1;
+    const wg_kernels *k = b->run->k;
     wg_gemm g = detail->gemm;
+    wg_gemm_fn run = k->gemm[detail->dtype];
     g.c = b->at[micro->out];
     g.scratch = b->gemm;
     if (micro->role == WG_ROLE_COLUMNS) { /* a row of ones, all of them the same one, times the block */
@@ -72,11 +74,12 @@ static void run_gemm(const wg_block_run *b, const wg_micro *micro) {
     }
     if (micro->role == WG_ROLE_PRODUCT) {
         g.m = b->rows;
+        run = wg_gemm_for(k, detail->dtype, b->run->r->rows, g.n);
     } else {
         g.k = b->rows;
         g.accumulate = !b->first;
     }
-    b->run->k->gemm[detail->dtype](&g);
+    run(&g);
 }
 
 static void run_total(const wg_block_run *b, const wg_micro *micro) {

@@ -16,17 +16,33 @@ static int64_t lay_out(int layout, int64_t rows, int64_t cols, int64_t *row, int
     return layout == REVERSED && *cells ? reach : 0;
 }
 
-/* One product against its definition: a chain of multiply-adds in increasing k, fused where the ISA fuses, bit for bit.
- */
-static void check_product(const wg_kernels *k, wg_dtype dtype, int64_t m, int64_t n, int64_t depth, int a_layout,
-                          int b_layout, bool accumulate) {
-    const size_t size = item_size[dtype];
+static double multiply_add(const wg_kernels *k, wg_dtype dtype, double x, double y, double sum) {
     const bool fused = strcmp(k->isa, "generic") != 0;
+    if (dtype == WG_F64) return fused ? fma(x, y, sum) : sum + x * y;
+    return fused ? fmaf((float)x, (float)y, (float)sum) : (float)sum + (float)x * (float)y;
+}
+
+static double plus(wg_dtype dtype, double x, double y) { return dtype == WG_F64 ? x + y : (float)x + (float)y; }
+
+/* How many chains an element of gemv or dot is the sum of. */
+static int64_t chains_of(const wg_kernels *k, wg_dtype dtype, wg_gemm_fn run, const wg_gemm *g) {
+    if (strcmp(k->isa, "generic") == 0 || run == k->gemm[dtype]) return 1;
+    if (run == k->gemv[dtype] && (g->n == 1 ? g->a_col : g->b_row) != 1) return 1;
+    const int64_t bytes = strcmp(k->isa, "avx512") == 0 ? 64 : strcmp(k->isa, "avx2") == 0 ? 32 : 16;
+    return bytes / (int64_t)item_size[dtype] * (run == k->dot[dtype] ? 8 : 1);
+}
+
+/* One product against its definition, bit for bit: a chain of multiply-adds in increasing k, fused where the ISA fuses;
+ * gemv and dot: several chains, joined by halves. */
+static void check_with(const wg_kernels *k, wg_gemm_fn run, wg_dtype dtype, int64_t m, int64_t n, int64_t depth,
+                       int a_layout, int b_layout, bool accumulate) {
+    const size_t size = item_size[dtype];
     int64_t a_cells, b_cells;
     const int64_t c_row = n + (int64_t)(random_bits() % 3);
     wg_gemm g = {.m = m, .n = n, .k = depth, .c_row = c_row, .accumulate = accumulate};
     const int64_t a0 = lay_out(a_layout, m, depth, &g.a_row, &g.a_col, &a_cells);
     const int64_t b0 = lay_out(b_layout, depth, n, &g.b_row, &g.b_col, &b_cells);
+    const int64_t chains = chains_of(k, dtype, run, &g);
     const int64_t c_cells = m && n ? (m - 1) * c_row + n : 0;
     void *a = allocate((size_t)a_cells * size), *b = allocate((size_t)b_cells * size);
     void *c = allocate((size_t)c_cells * size), *want = allocate((size_t)c_cells * size);
@@ -36,25 +52,37 @@ static void check_product(const wg_kernels *k, wg_dtype dtype, int64_t m, int64_
     memcpy(want, c, (size_t)c_cells * size);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
-            double sum = accumulate ? get(dtype, c, i * c_row + j) : 0;
+            const double before = accumulate ? get(dtype, c, i * c_row + j) : 0;
+            double sums[128] = {chains == 1 ? before : 0};
             for (int64_t l = 0; l < depth; l++) {
                 const double x = get(dtype, a, a0 + i * g.a_row + l * g.a_col);
                 const double y = get(dtype, b, b0 + l * g.b_row + j * g.b_col);
-                if (dtype == WG_F32)
-                    sum = fused ? fmaf((float)x, (float)y, (float)sum) : (float)sum + (float)x * (float)y;
-                else
-                    sum = fused ? fma(x, y, sum) : sum + x * y;
+                sums[l % chains] = multiply_add(k, dtype, x, y, sums[l % chains]);
             }
+            for (int64_t width = chains / 2; width > 0; width /= 2)
+                for (int64_t l = 0; l < width; l++) sums[l] = plus(dtype, sums[l], sums[l + width]);
+            const double sum = chains > 1 && accumulate ? plus(dtype, before, sums[0]) : sums[0];
             set(dtype, want, i * c_row + j, sum);
         }
     const size_t scratch = k->gemm_scratch[dtype](m, n, depth);
     g.a = (char *)a + (size_t)a0 * size, g.b = (char *)b + (size_t)b0 * size, g.c = c;
     g.scratch = aligned_alloc(64, scratch / 64 * 64 + 64);
-    k->gemm[dtype](&g);
+    run(&g);
     CHECK(scratch <= 2 << 20, "%s scratch of %zu bytes", k->isa, scratch);
-    CHECK(memcmp(c, want, (size_t)c_cells * size) == 0, "%s %s (%d, %d) x (%d, %d), layouts %d and %d, accumulate %d",
-          k->isa, dtype_name(dtype), (int)m, (int)depth, (int)depth, (int)n, a_layout, b_layout, accumulate);
+    CHECK(memcmp(c, want, (size_t)c_cells * size) == 0,
+          "%s %s %s (%d, %d) x (%d, %d), layouts %d and %d, accumulate %d", k->isa,
+          run == k->gemm[dtype]  ? "gemm"
+          : run == k->dot[dtype] ? "dot"
+                                 : "gemv",
+          dtype_name(dtype), (int)m, (int)depth, (int)depth, (int)n, a_layout, b_layout, accumulate);
     free(a), free(b), free(c), free(want), free(g.scratch);
+}
+
+static void check_product(const wg_kernels *k, wg_dtype dtype, int64_t m, int64_t n, int64_t depth, int a_layout,
+                          int b_layout, bool accumulate) {
+    check_with(k, k->gemm[dtype], dtype, m, n, depth, a_layout, b_layout, accumulate);
+    if (m == 1 || n == 1) check_with(k, k->gemv[dtype], dtype, m, n, depth, a_layout, b_layout, accumulate);
+    if (m == 1 && n == 1) check_with(k, k->dot[dtype], dtype, m, n, depth, a_layout, b_layout, accumulate);
 }
 
 static void test_products(const wg_kernels *k, wg_dtype dtype) {
@@ -70,6 +98,8 @@ static void test_products(const wg_kernels *k, wg_dtype dtype) {
         check_product(k, dtype, 211, 18, 21, a, b, i & 1);
         check_product(k, dtype, 1, 147, 300, a, b, i & 1);
         check_product(k, dtype, 147, 1, 300, a, b, i & 1);
+        check_product(k, dtype, 1, 1, 1000, a, b, i & 1);
+        check_product(k, dtype, 1, 300, 77, a, b, i & 1);
         check_product(k, dtype, 25, 27, 1024, a, b, i & 1); /* rows of A a page or two apart, which are packed */
     }
 }
