@@ -331,8 +331,12 @@ NETS = (
 FLOATS = ("float32", "float64")
 GEMMS = (
     *(Gemm(1024, 1024, 1024, dtype) for dtype in FLOATS),
-    *(Gemm(513, 300, 771, dtype) for dtype in FLOATS),
-    *(Gemm(128, 784, 256, dtype, transposed) for dtype in FLOATS for transposed in ("", "a", "b")),
+    *(
+        Gemm(*shape, dtype, transposed)
+        for shape in ((513, 300, 771), (128, 784, 256))
+        for dtype in FLOATS
+        for transposed in ("", "a", "b")
+    ),
     *(Gemm(200, 4, 32, dtype, fresh=True) for dtype in FLOATS),
     *(Gemm(32, 64, 64, dtype, fresh=True) for dtype in FLOATS),
 )

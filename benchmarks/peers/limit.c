@@ -10,20 +10,25 @@ enum { BYTES = 32 };
 enum { BYTES = 16 };
 #endif
 
-/* Independent accumulators: more than latency times issue width on any current core (4 x 2), few enough to stay,
- * with the two factors, in 16 registers. */
+/* Independent accumulators: as many as a core has multiply-adds under way (a latency of 4, two a cycle on x86, four on
+ * large Arm cores), few enough to stay in registers with their factor: AVX-512 and NEON have 32, the others 16. */
+#if defined(__AVX512F__) || defined(__ARM_NEON)
+enum { CHAINS = 24 };
+#else
 enum { CHAINS = 12 };
+#endif
 
+#define UNROLLED _Pragma("GCC unroll 24") /* by itself GCC stops at 16 and leaves the accumulators in memory */
 #define FMA(NAME, T)                                                                                                   \
     typedef T NAME##_vec __attribute__((vector_size(BYTES)));                                                          \
     /* Returns the operations per repeat.  With factor 0.5, x = 0.5 x + 0.5 stays at 1. */                             \
     int NAME(long repeats, T factor, T *result) {                                                                      \
         NAME##_vec sums[CHAINS], scale = {0}, total = {0};                                                             \
         scale += factor;                                                                                               \
-        for (int i = 0; i < CHAINS; i++) sums[i] = scale * (T)(i + 1);                                                 \
+        UNROLLED for (int i = 0; i < CHAINS; i++) sums[i] = scale * (T)(i + 1);                                        \
         for (long r = 0; r < repeats; r++)                                                                             \
-            for (int i = 0; i < CHAINS; i++) sums[i] = sums[i] * scale + scale;                                        \
-        for (int i = 0; i < CHAINS; i++) total += sums[i];                                                             \
+            UNROLLED for (int i = 0; i < CHAINS; i++) sums[i] = sums[i] * scale + scale;                               \
+        UNROLLED for (int i = 0; i < CHAINS; i++) total += sums[i];                                                    \
         *result = total[0];                                                                                            \
         return 2 * CHAINS * (int)(BYTES / sizeof(T));                                                                  \
     }

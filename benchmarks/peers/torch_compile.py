@@ -14,4 +14,5 @@ def train(net: Net, kind: str) -> Call:
     """As eager, with the loss compiled."""
     if kind == "forward":
         raise Unavailable("the forward pass alone is measured eagerly")
-    return eager_torch.train(net, kind, torch.compile)
+    torch.compiler.reset()  # else the ninth net would run eagerly, and each be asked about those before it
+    return eager_torch.train(net, kind, lambda f: torch.compile(f, fullgraph=True, dynamic=False))
