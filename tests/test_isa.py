@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracle import OPS, derivative, names, spacing, tolerances
+from oracle import OPS, derivative, names, run, spacing, tolerances
+from test_array_ops import CASES, arrays
 from test_ops import ELEMENTWISE, SMOOTH, VALUE_ULPS, draw, operands, program
 
 from wengert import _core
@@ -87,8 +88,6 @@ def edges(name, dtype):
 
 def everything():
     """All that is compared, by name.  Runs in each process."""
-    from oracle import run
-
     found = {}
     for dtype in FLOATS:
         for name in ELEMENTWISE:
@@ -113,7 +112,20 @@ def everything():
             found[f"matmul {m} {n} {k} {dtype}"] = run(
                 lambda m, a, b: [m.op("matmul", a, b)], [a, b], "eager"
             )[0]
+    for key, case, given in array_cases(CASES):
+        for part, y in enumerate(run(case, given, "eager")):
+            if y is not None:
+                found[f"{key} {part}"] = y
     return found
+
+
+def array_cases(names):
+    """(key, program, operands) of the values and the adjoints of every case in test_array_ops."""
+    for name in names:
+        for k, (case, shapes) in enumerate(CASES[name]):
+            for dtype in FLOATS:
+                yield f"{name} {k} {dtype}", case, arrays(shapes, dtype)
+                yield f"{name} {k} {dtype} adjoint", derivative(case, ("rev",)), arrays(shapes, dtype)
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +204,20 @@ def test_products(results, isa, dtype):
         )
         x, y = (results[which][f"matmul {m} {n} {k} {dtype}"] for which in ("generic", isa))
         assert not far_apart(x, y, 3 * k * np.finfo(dtype).eps * (a @ b)).any()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_array_ops(results, name):
+    """Values and adjoints of all cases lie as far apart as rounding explains."""
+    for key, case, given in array_cases([name]):
+        parts = len(run(case, given, "eager"))
+        exact = [results["generic"].get(f"{key} {part}") for part in range(parts)]
+        limits = tolerances(case, given, exact)
+        for isa in ISAS:
+            for part, limit in enumerate(limits):
+                x, y = exact[part], results[isa].get(f"{key} {part}")
+                assert (x is None) == (y is None)
+                assert x is None or not far_apart(x, y, limit).any(), (isa, key, part)
 
 
 @pytest.mark.parametrize("isa", ["sse9", "generic2"])
