@@ -9,6 +9,7 @@ from itertools import accumulate, chain, pairwise
 from math import inf
 
 from reference import (
+    DTYPES,
     STORE,
     Array,
     Op,
@@ -225,3 +226,29 @@ argmax, argmin, argsort = (
     Op("argmin", first_of(minimum)),
     Op("argsort", order),
 )
+
+
+# ---- random numbers: Philox-4x32-10 (Salmon et al. 2011) ---------------------------------------------------
+def philox(counter, key):
+    """Four 32-bit words for four of a counter and two of a key."""
+    (a, b, c, d), (low, high) = counter, key
+    for _ in range(10):
+        p, q = a * 0xD2511F53, c * 0xCD9E8D57
+        a, b, c, d = q >> 32 ^ b ^ low, q % 2**32, p >> 32 ^ d ^ high, p % 2**32
+        low, high = (low + 0x9E3779B9) % 2**32, (high + 0xBB67AE85) % 2**32
+    return a, b, c, d
+
+
+def draw(attrs, keys):
+    dtype, stream, shape = DTYPES[attrs[0]], attrs[1], tuple(attrs[2:])
+    n, wide, data = math.prod(shape), dtype.endswith("64"), []
+    for key in keys.data:
+        key = key % 2**32, (key >> 32) % 2**32
+        words = list(chain(*(philox((k, 0, stream % 2**32, stream >> 32), key) for k in range(n // 2 + 1))))
+        numbers = [low + 2**32 * high for low, high in zip(words[::2], words[1::2])] if wide else words
+        unit = (lambda x: (x >> 11) / 2**53) if wide else (lambda x: (x >> 8) / 2**24)
+        data += map(unit, numbers[:n]) if dtype.startswith("float") else numbers[:n]
+    return make(dtype, keys.shape + shape, data)
+
+
+random = Op("random", draw)

@@ -250,6 +250,11 @@ CASES = {
         )
         for f in (0, 1)
     ],
+    "random": [
+        (apply("random", code, stream, *shape), [np.array(key)])
+        for code in (1, 2, 3, 4)  # int32, int64, float32, float64
+        for key, stream, shape in ((7, 0, (3,)), (-1, 1 << 40, ()), ([1, 1 << 62], 1, (2, 67)), (3, 0, (0,)))
+    ],
     "call": [(two_outputs, [(3,), (3,)]), (call_in_call, [(2, 2)]), (result_of_call, [(3,), (3,)])],
 }
 for name in ("max", "min"):
@@ -362,7 +367,7 @@ NUMPY = {
 
 @pytest.mark.parametrize("name", NUMPY)
 def test_values_are_numpy_s(name):
-    assert set(NUMPY) == set(ARRAY_OPS) - {"call", "result"}
+    assert set(NUMPY) == set(ARRAY_OPS) - {"call", "result", "random"}
     for program, operands in CASES[name]:
         given = arrays(operands, "float64")
         if hasattr(program, "attrs"):

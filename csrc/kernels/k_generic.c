@@ -65,6 +65,7 @@ typedef struct {
 #include "complex.inc"
 
 #include "cast.inc"
+#include "philox.inc"
 
 /* where only moves elements: the loop depends on their size alone. */
 #define WHERE(dtype, T)                                                                                                \
@@ -154,5 +155,6 @@ void wg_kernels_generic(wg_kernels *k) {
         k->gemm[dtype] = k->gemv[dtype] = k->dot[dtype] = gemm[dtype];
         k->gemm_scratch[dtype] = no_scratch;
     }
+    k->random = random_elements;
     k->isa = "generic";
 }

@@ -42,6 +42,9 @@ typedef struct {
 typedef void (*wg_gemm_fn)(const wg_gemm *g);
 typedef size_t (*wg_gemm_scratch_fn)(int64_t m, int64_t n, int64_t k); /* an upper bound for any strides */
 
+/* Elements first ... first + n - 1, 64 dividing first, of the random numbers of a key and a stream. */
+typedef void (*wg_random_fn)(void *out, wg_dtype dtype, uint64_t key, uint64_t stream, int64_t first, int64_t n);
+
 typedef enum { WG_FOLD_SUM, WG_FOLD_PROD, WG_FOLD_MAX, WG_FOLD_MIN, WG_FOLD_COUNT } wg_fold;
 
 typedef struct {
@@ -50,6 +53,7 @@ typedef struct {
                                                        NULL where the row's class excludes it */
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
+    wg_random_fn random;
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
     wg_gemm_fn gemv[WG_DTYPE_COUNT], dot[WG_DTYPE_COUNT];
     wg_gemm_scratch_fn gemm_scratch[WG_DTYPE_COUNT];

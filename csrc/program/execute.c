@@ -198,6 +198,7 @@ wg_status wg_execute(const wg_kernels *k, wg_step *step) {
     case WG_slice_add:
     case WG_slice_set: return wg_execute_slice_change(k, step);
     case WG_ravel_index: return wg_execute_ravel_index(k, step);
+    case WG_random: return wg_execute_random(k, step);
     case WG_recurrence: return wg_execute_recurrence(k, step);
     case WG_matmul: return execute_matmul(k, step);
     case WG_argmax:

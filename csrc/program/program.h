@@ -71,6 +71,7 @@ double wg_nanoseconds(const wg_step *step);
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step); /* elementwise.c */
 wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step);      /* reduce.c */
 wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step);   /* reduce.c */
+wg_status wg_execute_random(const wg_kernels *k, wg_step *step);      /* random.c */
 wg_status wg_execute_recurrence(const wg_kernels *k, wg_step *step);  /* recurrence.c */
 wg_status wg_execute_argsort(const wg_kernels *k, wg_step *step);     /* sort.c */
 size_t wg_argsort_scratch(const wg_step *step);

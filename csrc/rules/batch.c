@@ -189,6 +189,7 @@ static const wg_batch_rule batch_rules[WG_INFER_COUNT] = {
     [WG_INFER_recurrence] = batch_axis,
     [WG_INFER_argreduce] = batch_axis,
     [WG_INFER_argsort] = batch_axis,
+    [WG_INFER_random] = batch_same, /* an array for each key */
     [WG_INFER_matmul] = batch_matmul,
 };
 

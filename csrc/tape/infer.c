@@ -211,6 +211,21 @@ static wg_status recurrence(const wg_ask *q) {
     return wants_axis(q);
 }
 
+static wg_status random(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
+    int n_keys = ndim_of(q, 0), ndim = q->n_attr - 2;
+    if (dtype_of(q, 0) != WG_I64)
+        return wg_fail(q->t, WG_TYPE_ERROR, "random: a key is an int64, got %s; make one with wg.random.key(seed)",
+                       wg_dtype_name(dtype_of(q, 0)));
+    if (ndim < 0 || q->attrs[0] < WG_I32 || q->attrs[0] > WG_F64)
+        return wg_fail(q->t, WG_VALUE_ERROR, "random: expected a real dtype, a stream and a shape");
+    if (n_keys + ndim > WG_MAX_NDIM)
+        return wg_fail(q->t, WG_VALUE_ERROR, "random: the result would have more than %d axes", WG_MAX_NDIM);
+    int64_t out[WG_MAX_NDIM];
+    for (int i = 0; i < n_keys + ndim; i++) out[i] = i < n_keys ? shape_of(q, 0)[i] : q->attrs[2 + i - n_keys];
+    *dtype = (wg_dtype)q->attrs[0];
+    return wg_make_shape(q->t, *dtype, n_keys + ndim, out, shape);
+}
+
 static wg_status matmul(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
     int na = ndim_of(q, 0), nb = ndim_of(q, 1);
     char ta[256], tb[256];
@@ -269,6 +284,7 @@ wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, co
     case WG_INFER_gather: return gather(&q, *dtype, shape);
     case WG_INFER_index_add: return index_add(&q, *dtype, shape);
     case WG_INFER_ravel_index: return ravel_index(&q, dtype, shape);
+    case WG_INFER_random: return random(&q, dtype, shape);
     case WG_INFER_recurrence: return recurrence(&q);
     case WG_INFER_reduce: return reduce(&q, dtype, shape);
     case WG_INFER_argreduce: return argreduce(&q, dtype, shape);

@@ -209,6 +209,7 @@ enum wg_infer_rule {
     WG_INFER_ravel_index,
     WG_INFER_reduce,
     WG_INFER_recurrence,
+    WG_INFER_random,
     WG_INFER_argreduce,
     WG_INFER_argsort,
     WG_INFER_matmul,

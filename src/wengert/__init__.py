@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from wengert._version import __version__
 
 if TYPE_CHECKING:
-    from . import io, losses, numpy, optim, plot, testing
+    from . import io, losses, numpy, optim, plot, random, testing
     from ._core import Var, get_num_threads, set_num_threads
     from .machine import cpu_info
     from .nn import MLP
@@ -58,15 +58,15 @@ _NAMES = {
         "vjp", "vmap",
     ),
 }  # fmt: skip
-_MODULES = ("io", "losses", "numpy", "optim", "plot", "testing")
+_MODULES = ("io", "losses", "numpy", "optim", "plot", "random", "testing")
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile",
     "cond", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "get_num_threads",
     "grad", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jvp", "losses", "numpy", "optim",
-    "plot", "register_pytree_node", "scan", "set_num_threads", "stop_gradient", "testing", "tree_map",
-    "value_and_grad", "vjp", "vmap",
+    "plot", "random", "register_pytree_node", "scan", "set_num_threads", "stop_gradient", "testing",
+    "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 
