@@ -36,7 +36,7 @@ docs:
 
 bench:
 	$(PYTHON) benchmarks/import_time.py
-	$(PYTHON) benchmarks/decisions.py
+	$(PYTHON) -m benchmarks.decisions
 	$(PYTHON) -m benchmarks kernels
 	$(PYTHON) -m benchmarks train
 	$(PYTHON) -m benchmarks eager

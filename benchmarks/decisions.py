@@ -1,12 +1,13 @@
 """The measurements that the pages in docs/adr quote.
 
-    python benchmarks/decisions.py [chain] [derivative] [program]
+    python -m benchmarks.decisions [chain] [derivative] [program] [isa]
 
 Medians of rounds in which the alternatives take turns.  Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 to
 compare programs on one thread, as the page does.
 """
 
 import argparse
+import os
 import resource
 import statistics
 import time
@@ -18,6 +19,9 @@ import numpy as np
 
 import wengert as wg
 from wengert import _core
+
+from .harness import IDLE, Spread, Worker
+from .workloads import SUITES
 
 
 def medians(alternatives: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -122,7 +126,34 @@ def program() -> None:
         print(f"arena {info['arena_bytes']:,} of {info['value_bytes']:,} bytes")
 
 
-MEASUREMENTS = {"chain": chain, "derivative": derivative, "program": program}
+def isa(names: tuple[str, str] = ("avx2", "avx512"), rounds: int = 9) -> None:
+    """ADR 12: gradients of the nets of `python -m benchmarks train` by two instruction sets, one thread."""
+    before = os.environ.get("WENGERT_ISA", "")
+    workers = []
+    try:
+        for name in names:
+            os.environ["WENGERT_ISA"] = name  # which the process inherits
+            workers.append(Worker("wengert", threads=1))
+        for net in SUITES["train"]:
+            for worker in workers:
+                worker.ask("prepare", net, "gradient")
+            ratios = []
+            for _ in range(rounds):
+                times = []
+                for worker in workers:
+                    time.sleep(IDLE)
+                    times.append(worker.ask("measure"))
+                ratios.append(times[1] / times[0])
+            spread = Spread.of(ratios)
+            taken = f"{spread.median:.2f} [{spread.low:.2f} {spread.high:.2f}]"
+            print(f"{net.name}: {names[1]} takes {taken} times as long as {names[0]}", flush=True)
+    finally:
+        os.environ["WENGERT_ISA"] = before
+        for worker in workers:
+            worker.close()
+
+
+MEASUREMENTS = {"chain": chain, "derivative": derivative, "program": program, "isa": isa}
 
 
 def main() -> None:

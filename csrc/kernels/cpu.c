@@ -6,26 +6,27 @@
 
 #if defined(__x86_64__)
 static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+/* VBMI2 stands for Ice Lake, Zen 4 and what came after: older processors lower their clock for wide multiplications. */
 static bool has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi2");
 }
 #endif
 static bool always(void) { return true; }
 
-/* The sets compiled in, each after those it builds on.  One that is not for everybody is used only when it is named. */
+/* The sets compiled in, each after those it builds on. */
 static const struct {
     const char *name;
-    bool for_everybody;
     bool (*supported)(void);
     void (*fill)(wg_kernels *k);
 } sets[] = {
-    {"generic", true, always, wg_kernels_generic},
+    {"generic", always, wg_kernels_generic},
 #if defined(__x86_64__)
-    {"avx2", true, has_avx2, wg_kernels_avx2},
-    {"avx512", false, has_avx512, wg_kernels_avx512},
+    {"avx2", has_avx2, wg_kernels_avx2},
+    {"avx512", has_avx512, wg_kernels_avx512},
 #elif defined(__aarch64__)
-    {"neon", true, always, wg_kernels_neon},
+    {"neon", always, wg_kernels_neon},
 #endif
 };
 enum { N_SETS = sizeof sets / sizeof *sets };
@@ -38,7 +39,7 @@ static int find(const char *isa) {
 
 static int best(void) {
     int i = N_SETS - 1;
-    while (!sets[i].for_everybody || !sets[i].supported()) i--;
+    while (!sets[i].supported()) i--;
     return i;
 }
 

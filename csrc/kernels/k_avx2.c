@@ -17,6 +17,7 @@
 #define VEC "vec_avx2.h"
 #define KERNELS wg_kernels_avx2
 #define ISA "avx2"
+#define MAPS_ONLY 0
 #include "isa.inc"
 
 #if defined(__clang__)

@@ -1,4 +1,5 @@
-/* AVX-512 (Intel servers since 2017, AMD since 2022): the float32 and float64 kernels. */
+/* AVX-512 (Intel since Ice Lake, AMD since Zen 4): the float32 and float64 maps.  Folds and products stay with AVX2:
+ * in vectors of twice the width they gained nothing, or lost (docs/adr/0012-avx512-maps.md). */
 #include "kernels.h"
 
 #if defined(__x86_64__)
@@ -18,6 +19,7 @@
 #define VEC "vec_avx512.h"
 #define KERNELS wg_kernels_avx512
 #define ISA "avx512"
+#define MAPS_ONLY 1
 #include "isa.inc"
 
 #if defined(__clang__)

@@ -1,4 +1,4 @@
-/* The vector vocabulary of AVX-512 (F, BW, DQ and VL: Skylake-X, Zen 4); real.h says what the words mean.
+/* The vector vocabulary of AVX-512 (F, BW, DQ and VL); real.h says what the words mean.  It serves the maps alone.
  *
  * A mask stays a vector in the sources, as in every other set, so that they may use C's operators on it.  blend is
  * written in operators too: the compiler sees through both and leaves a comparison into a mask register and one masked
@@ -6,7 +6,7 @@
 #include "real.h"
 
 #define low_bits(n) ((1u << (n)) - 1)
-#define blend(m, a, b) ((V)(((I)(a) & (m)) | ((I)(b) & ~(m))))
+#define blend(m, a, b) FN(select)(m, a, b)
 
 #if REAL_BITS == 32
 
@@ -21,7 +21,6 @@ typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
 #define load(p) _mm512_loadu_ps(p)
 #define store(p, v) _mm512_storeu_ps(p, v)
 #define load_tail(p, n) _mm512_maskz_loadu_ps((__mmask16)low_bits(n), p)
-#define load_tail_or(p, n, fill) _mm512_mask_loadu_ps(fill, (__mmask16)low_bits(n), p)
 #define store_tail(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)low_bits(n), v)
 #define to_bytes(m) _mm512_cvtepi32_epi8((__m512i)((m)&1))
 #define load_bools(p) ((M)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))) != 0)
@@ -34,7 +33,6 @@ typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
 #define larger(a, b) _mm512_max_ps(a, b)
 #define smaller(a, b) _mm512_min_ps(a, b)
 #define any(m) (_mm512_movepi32_mask((__m512i)(m)) != 0)
-#define transpose(r) transpose_f32(r)
 
 #else
 
@@ -49,7 +47,6 @@ typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
 #define load(p) _mm512_loadu_pd(p)
 #define store(p, v) _mm512_storeu_pd(p, v)
 #define load_tail(p, n) _mm512_maskz_loadu_pd((__mmask8)low_bits(n), p)
-#define load_tail_or(p, n, fill) _mm512_mask_loadu_pd(fill, (__mmask8)low_bits(n), p)
 #define store_tail(p, v, n) _mm512_mask_storeu_pd(p, (__mmask8)low_bits(n), v)
 #define to_bytes(m) _mm512_cvtepi64_epi8((__m512i)((m)&1))
 #define load_bools(p) ((M)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)(p))) != 0)
@@ -62,46 +59,14 @@ typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
 #define larger(a, b) _mm512_max_pd(a, b)
 #define smaller(a, b) _mm512_min_pd(a, b)
 #define any(m) (_mm512_movepi64_mask((__m512i)(m)) != 0)
-#define transpose(r) transpose_f64(r)
 
 #endif
 
 #define store_bools_tail(p, m, n) _mm_mask_storeu_epi8(p, (__mmask16)low_bits(n), to_bytes(m))
 
-/* Four registers r[0], r[step], r[2 step], r[3 step] of four quarters each, as a 4 x 4 matrix. */
-static ALWAYS_INLINE void FN(transpose_quarters)(__m512i *r, const int step) {
-    const __m512i even = _mm512_shuffle_i32x4(r[0], r[step], 0x88), odd = _mm512_shuffle_i32x4(r[0], r[step], 0xDD);
-    const __m512i even2 = _mm512_shuffle_i32x4(r[2 * step], r[3 * step], 0x88);
-    const __m512i odd2 = _mm512_shuffle_i32x4(r[2 * step], r[3 * step], 0xDD);
-    r[0] = _mm512_shuffle_i32x4(even, even2, 0x88);
-    r[step] = _mm512_shuffle_i32x4(odd, odd2, 0x88);
-    r[2 * step] = _mm512_shuffle_i32x4(even, even2, 0xDD);
-    r[3 * step] = _mm512_shuffle_i32x4(odd, odd2, 0xDD);
+/* b is hidden from the optimizer, which would else work out the halves of a blend with 0 apart: gcc 12 divides twice
+ * for blend(m, 0, a / b). */
+static ALWAYS_INLINE V FN(select)(M m, V a, V b) {
+    __asm__("" : "+v"(b));
+    return (V)(((I)a & m) ^ ((I)b & ~m));
 }
-
-/* Within quarters first, then the quarters. */
-#if REAL_BITS == 32
-static inline void transpose_f32(__m512 *r) {
-    __m512 pairs[16];
-    for (int i = 0; i < 16; i += 2) {
-        pairs[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        pairs[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
-        r[i + 1] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
-        r[i + 2] = _mm512_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
-        r[i + 3] = _mm512_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xEE);
-    }
-    for (int i = 0; i < 4; i++) transpose_quarters_f32((__m512i *)r + i, 4);
-}
-#else
-static inline void transpose_f64(__m512d *r) {
-    for (int i = 0; i < 8; i += 2) {
-        const __m512d low = _mm512_unpacklo_pd(r[i], r[i + 1]);
-        r[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
-        r[i] = low;
-    }
-    for (int i = 0; i < 2; i++) transpose_quarters_f64((__m512i *)r + i, 2);
-}
-#endif

@@ -28,7 +28,7 @@ static double plus(wg_dtype dtype, double x, double y) { return dtype == WG_F64 
 static int64_t chains_of(const wg_kernels *k, wg_dtype dtype, wg_gemm_fn run, const wg_gemm *g) {
     if (strcmp(k->isa, "generic") == 0 || run == k->gemm[dtype]) return 1;
     if (run == k->gemv[dtype] && (g->n == 1 ? g->a_col : g->b_row) != 1) return 1;
-    const int64_t bytes = strcmp(k->isa, "avx512") == 0 ? 64 : strcmp(k->isa, "avx2") == 0 ? 32 : 16;
+    const int64_t bytes = strcmp(k->isa, "neon") == 0 ? 16 : 32; /* avx512 uses avx2's */
     return bytes / (int64_t)item_size[dtype] * (run == k->dot[dtype] ? 8 : 1);
 }
 

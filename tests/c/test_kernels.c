@@ -298,6 +298,35 @@ static void test_accuracy(const wg_kernels *k, wg_dtype dtype) {
     free(x), free(y), free(z);
 }
 
+/* Whatever has fused multiply-adds gives the same bits: one source, lane by lane.  (A NaN's own bits may differ.) */
+static void test_same_bits(const wg_kernels *k, const wg_kernels *other, wg_dtype dtype, const row *r) {
+    enum { N = N_SPECIAL * N_SPECIAL + 2000 };
+    const size_t size = item_size[dtype];
+    void *in[4], *mine = allocate(N * size), *its = allocate(N * size);
+    for (int j = 0; j < 4; j++) {
+        in[j] = allocate(N * size);
+        for (int i = 0; i < N; i++) {
+            const int pair = i - 2000;
+            set(dtype, in[j], i,
+                pair < 0 ? sample(dtype, N_SPECIAL + i, r->lo, r->hi)
+                         : special[j == 1 ? pair / N_SPECIAL : pair % N_SPECIAL]);
+        }
+    }
+    const void *const *operands = (const void *const *)in;
+    if (r->arity == 4) other->map[r->forward][dtype](in[3], (const void *const[]){in[1], in[2]}, N, params);
+    k->map[r->op][dtype](mine, operands, N, params);
+    other->map[r->op][dtype](its, operands, N, params);
+    int apart = 0;
+    for (int i = 0; i < N; i++) {
+        const double a = get(dtype, mine, i), b = get(dtype, its, i);
+        apart += memcmp((char *)mine + i * size, (char *)its + i * size, size) != 0 && !(isnan(a) && isnan(b));
+    }
+    CHECK(apart == 0, "%s %s %s: %d of %d are not what %s gives", k->isa, dtype_name(dtype), r->name, apart, N,
+          other->isa);
+    for (int j = 0; j < 4; j++) free(in[j]);
+    free(mine), free(its);
+}
+
 static void test_compare_and_where(const wg_kernels *k, wg_dtype dtype) {
     enum { N = N_SPECIAL * N_SPECIAL };
     void *a = allocate(N * item_size[dtype]), *b = allocate(N * item_size[dtype]), *y = allocate(N * item_size[dtype]);
@@ -472,10 +501,15 @@ static void test_names(void) {
 }
 
 static void test_set(const wg_kernels *k, const wg_kernels *generic) {
+    static wg_kernels avx2;
+    char message[200];
+    const bool fused = strcmp(k->isa, "generic") != 0 && wg_isa_supported("avx2");
+    if (fused) wg_kernels_build("avx2", &avx2, message, sizeof message);
     for (wg_dtype dtype = WG_F32; dtype <= WG_F64; dtype++) {
         for (int r = 0; r < N_ROWS; r++) {
             test_maps_against_generic(k, generic, dtype, &rows[r]);
             if (rows[r].arity == 4) test_zero_cotangent(k, dtype, &rows[r]);
+            if (fused) test_same_bits(k, &avx2, dtype, &rows[r]);
         }
         test_compare_and_where(k, dtype);
         test_accuracy(k, dtype);
