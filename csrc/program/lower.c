@@ -88,6 +88,8 @@ wg_tape *wg_flatten(wg_tape *t) {
     return NULL;
 }
 
+wg_status wg_inline(wg_tape *t, wg_tape **out) { return (*out = wg_flatten(t)) ? WG_OK : WG_MEMORY_ERROR; }
+
 void wg_mark_live(const wg_tape *flat, bool *live) {
     for (wg_id id = 0; id < flat->len; id++) live[id] = false;
     for (uint32_t k = 0; k < flat->n_outputs; k++) live[flat->outputs[k]] = true;

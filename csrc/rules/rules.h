@@ -11,6 +11,7 @@ enum {
     WG_MARK_ACTIVE = 1, /* depends on the sweep's inputs, and a derivative can flow through it */
     WG_MARK_OWNED = 2,  /* its slot holds a node that this sweep made and nobody else reads */
     WG_MARK_KEEP = 4,   /* an input: its slot is a result */
+    WG_MARK_NEEDED = 8, /* forward: an output depends on it */
 };
 
 typedef struct {

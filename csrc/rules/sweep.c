@@ -133,6 +133,18 @@ static void mark_active(wg_sweep *s) {
     }
 }
 
+/* Forward, only what the outputs depend on is of use. */
+static void mark_needed(wg_sweep *s, int n_out, const wg_id *outputs) {
+    for (int k = 0; k < n_out; k++)
+        if (in_range(s, outputs[k])) s->marks[outputs[k] - s->lo] |= WG_MARK_NEEDED;
+    for (wg_id id = s->hi; id-- > s->lo;) {
+        const wg_id *in;
+        int n = s->marks[id - s->lo] & WG_MARK_NEEDED ? wg_operands(s->t, id, &in) : 0;
+        for (int k = 0; k < n; k++)
+            if (in_range(s, in[k])) s->marks[in[k] - s->lo] |= WG_MARK_NEEDED;
+    }
+}
+
 static wg_status sweep_init(wg_sweep *s, wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs) {
     *s = (wg_sweep){.t = t, .lo = WG_NONE, .base = t->len};
     for (int i = 0; i < n_in; i++) {
@@ -289,7 +301,8 @@ static wg_status forward(wg_sweep *s) {
     uint32_t cap = 0;
     wg_status status = WG_OK;
     for (wg_id id = s->lo; id < s->hi && status == WG_OK; id++) {
-        if ((s->marks[id - s->lo] & (WG_MARK_ACTIVE | WG_MARK_KEEP)) != WG_MARK_ACTIVE) continue;
+        const uint8_t marks = s->marks[id - s->lo];
+        if (!(marks & WG_MARK_ACTIVE) || !(marks & WG_MARK_NEEDED) || marks & WG_MARK_KEEP) continue;
         const wg_id *in;
         uint32_t n = (uint32_t)wg_operands(s->t, id, &in);
         if (!wg_grow(&tangents, &cap, (uint64_t)n + 1, sizeof *tangents))
@@ -312,6 +325,7 @@ wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangent
         status = check_like(t, "tangent", i, tangents[i], inputs[i]);
         if (status == WG_OK) wg_set_slot(&s, inputs[i], tangents[i]);
     }
+    if (status == WG_OK) mark_needed(&s, n_out, outputs);
     if (status == WG_OK) status = forward(&s);
     for (int k = 0; status == WG_OK && k < n_out; k++)
         result[k] = outputs[k] >= s.lo ? s.slot[outputs[k] - s.lo] : WG_NONE;

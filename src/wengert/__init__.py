@@ -28,13 +28,16 @@ if TYPE_CHECKING:
         custom_jvp,
         custom_vjp,
         elementwise_grad,
+        gauss_newton,
         grad,
         hessian,
+        hessian_diagonal,
         hvp,
         jacfwd,
         jacobian,
         jacrev,
         jvp,
+        laplacian,
         scan,
         stop_gradient,
         value_and_grad,
@@ -53,9 +56,9 @@ _NAMES = {
     "tape": ("Gradient", "Tape"),
     "training": ("History",),
     "transforms": (
-        "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "grad", "hessian",
-        "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "scan", "stop_gradient", "value_and_grad",
-        "vjp", "vmap",
+        "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
+        "hessian", "hessian_diagonal", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "laplacian",
+        "scan", "stop_gradient", "value_and_grad", "vjp", "vmap",
     ),
 }  # fmt: skip
 _MODULES = ("io", "losses", "numpy", "optim", "plot", "random", "testing")
@@ -63,10 +66,10 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile",
-    "cond", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "get_num_threads",
-    "grad", "hessian", "hvp", "io", "jacfwd", "jacobian", "jacrev", "jvp", "losses", "numpy", "optim",
-    "plot", "random", "register_pytree_node", "scan", "set_num_threads", "stop_gradient", "testing",
-    "tree_map", "value_and_grad", "vjp", "vmap",
+    "cond", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "gauss_newton",
+    "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "io", "jacfwd", "jacobian", "jacrev",
+    "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random", "register_pytree_node", "scan",
+    "set_num_threads", "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

@@ -76,6 +76,7 @@ cdef extern from "wengert.h" nogil:
     wg_tape *wg_tape_retain(wg_tape *t)
     wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs,
                          wg_tape **out, wg_id **operands)
+    wg_status wg_inline(wg_tape *t, wg_tape **out)
     wg_status wg_batch(wg_tape *t, int64_t size, const c_bool *batched, c_bool *out_batched, wg_tape **out,
                        int *looped)
     wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *inputs, int n_attr, const int64_t *attrs)

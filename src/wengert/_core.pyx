@@ -384,7 +384,7 @@ cdef class Tape:
         Py_XINCREF(<PyObject *>derive)
 
     def extract(self, inputs, outputs):
-        """The part that leads from inputs to outputs, as an abstract tape.
+        """The part that leads from inputs to outputs, as an abstract tape without calls other than loops.
 
         Returns
         -------
@@ -401,6 +401,8 @@ cdef class Tape:
         result.take(handle)
         found = [new_var(self, operands[k]) for k in range(wg_tape_n_inputs(handle))]
         free(operands)
+        check(result, wg_inline(handle, &handle))
+        result.take(handle)
         return result, found
 
     def batch(self, int64_t size, batched, wanted):
@@ -430,32 +432,6 @@ cdef class Tape:
         check(self, status)
         result.take(handle)
         return result, outputs, None if looped < 0 else text(wg_op(looped).name)
-
-    @property
-    def widest(self):
-        """The number of elements of the largest node."""
-        cdef wg_node_info info
-        cdef wg_id k
-        cdef int64_t size, most = 0
-        cdef int axis
-        for k in range(wg_tape_len(self.handle)):
-            check(self, wg_node(self.handle, k, &info))
-            size = 1
-            for axis in range(info.ndim):
-                size *= info.shape[axis]
-            most = max(most, size)
-        return most
-
-    def write(self, int op, tuple operands, tuple attrs=()):
-        """Puts operands[1] (or operands[2] at rows operands[1]) into a slice, rows or all of operands[0].
-
-        From then on every handle to that array and to its views means what was written.
-        """
-        cdef int64_t words[MAX_ATTRS]
-        cdef int n_attrs = attr_words(attrs, words)
-        cdef _Ids ids = node_ids(self, operands)
-        check(self, wg_write(self.handle, op, ids.n, ids.data, n_attrs, words))
-        self.writes = (self.writes + 1) % FROZEN
 
     def partial(self, wg_id node, int operand):
         """Appends the local partial derivative of an elementwise node; None where its op has none."""

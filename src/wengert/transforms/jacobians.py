@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -106,19 +107,20 @@ def _swept(tape: Any, inputs: list[Var], outputs: list[Var], like: Var, sweep: C
     if not known:
         return [None] * len(swept)
     part.set_outputs(known)
-    chunk = max(1, min(like.size, MOST // max(1, part.widest)))
+    widest = max(math.prod(part.node(k).shape) for k in range(len(part)))
+    chunk = max(1, min(like.size, MOST // max(1, widest)))
     pieces = []
     for start in range(0, like.size, chunk):
         size = min(chunk, like.size - start)
         if start == 0 or size != chunk:
             batched, _ = batch(part, size, [False] * len(operands) + [True], [True] * len(known))
-        pieces.append(tape.call(batched, [*operands, _units(tape, like, start, size)]))
+        pieces.append(tape.call(batched, [*operands, units(tape, like, start, size)]))
     columns = zip(*pieces, strict=True)
     whole = iter([column[0] if len(column) == 1 else wnp.concatenate(column) for column in columns])
     return [None if v is None else next(whole) for v in swept]
 
 
-def _units(tape: Any, like: Var, start: int, size: int) -> Var:
+def units(tape: Any, like: Var, start: int, size: int) -> Var:
     """Unit arrays of a shape, numbers start, ..., start + size - 1 in C order, stacked."""
     number, row = np.arange(like.size), np.arange(start, start + size)
     units = wnp.equal(tape.as_var(row[:, None]), tape.as_var(number))

@@ -1,0 +1,186 @@
+"""Second derivatives without the Hessian: its trace, its diagonal, and products with it or with its like.
+
+The Laplacian is taken in one forward pass that carries, for every value, its derivatives by all inputs and
+the sum of its second ones: y = g(a) gives dy_i = g'(a) da_i and Ly = g'(a) La + sum over i of
+g''(a)[da_i, da_i] (Li et al. 2023, "Forward Laplacian", arXiv:2307.08214).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from .. import numpy as wnp
+from .._core import Var
+from ..protocols.registry import append
+from ..pytree import tree_map, tree_unflatten
+from .batching import batch, vmap
+from .call import Bound, Recording, decorates, operands, outputs_on, refuse_integers
+from .first import jvp, vjp
+from .jacobians import hvp, units
+
+
+@decorates
+def laplacian(f, argnums=0):
+    """The function that returns the sum of the second derivatives of `f` by every element of its argument.
+
+    One forward pass, whose cost grows linearly with the number of elements: no Hessian is formed.
+
+    Parameters
+    ----------
+    f : callable
+        Returns arrays of any shapes; `vmap` gives one Laplacian for each point.
+    argnums : int or tuple of int
+
+    Returns
+    -------
+    callable
+        Returns what `f` returns, the Laplacian in place of each value.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> wg.laplacian(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
+    np.float64(18.0)
+    >>> u = lambda p: np.sin(p[0]) * np.exp(p[1])  # harmonic
+    >>> wg.vmap(wg.laplacian(u))(np.ones((3, 2)))
+    array([0., 0., 0.])
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        with Recording(operands(args, kwargs)) as recording:
+            tape = recording.tape
+            bound = Bound("laplacian", tape, args, argnums)
+            outputs, structure = outputs_on(tape, f(*bound.args, **kwargs))
+            refuse_integers("laplacian", outputs)
+            total: list[Any] = [None] * len(outputs)
+            for x in bound.inputs:
+                for k, part in enumerate(_laplacians(tape, bound.inputs, x, outputs)):
+                    total[k] = part if total[k] is None else total[k] if part is None else total[k] + part
+            return tree_unflatten(
+                structure, [recording.derivative(v, y) for v, y in zip(total, outputs, strict=True)]
+            )
+
+    return wrapped
+
+
+def _laplacians(tape: Any, inputs: list[Var], x: Var, outputs: list[Var]) -> list[Var | None]:
+    """The Laplacian of every output by one input; None where it is zero."""
+    part, given = tape.extract(inputs, outputs)
+    nodes = [part.at(index) for index in range(len(part))]
+    source, ends = nodes[part.inputs[[v.index for v in inputs].index(x.index)]], part.outputs
+    tangent = part.input(x.dtype, x.shape)
+    first = part.jvp([source], [tangent], nodes)
+    if any(part.node(v.index).op == "call" for v in nodes):  # a loop: every direction by itself
+        once = [nodes[k] if first[k] is None else first[k] for k in ends]
+        curved = dict(zip(ends, part.jvp([source], [tangent], once), strict=True))
+        nodes = []
+    else:
+        curved = {k: _curvature(part, nodes, first, k) for k in range(len(nodes))}
+    curved = {k: q for k, q in curved.items() if q is not None}
+    if not curved or not x.size:
+        return [None] * len(outputs)
+    part.set_outputs([*curved.values(), *nodes])
+    wanted = [True] * len(curved) + [False] * len(nodes)
+    batched, _ = batch(part, x.size, [False] * len(given) + [True], wanted)
+    ids = batched.outputs
+    sums = {k: append("sum", batched.at(i), attrs=(1, 0)) for k, i in zip(curved, ids, strict=False)}
+    second = _collapsed(part, batched, ids[len(curved) :], sums) if nodes else sums
+    known = [second[k] for k in ends if second.get(k) is not None]
+    batched.set_outputs(known)
+    results = iter(tape.call(batched, [*given, units(tape, x, 0, x.size)]) if known else [])
+    return [None if second.get(k) is None else next(results) for k in ends]
+
+
+def _curvature(part: Any, nodes: list[Var], first: list[Var | None], k: int) -> Var | None:
+    """The second derivative of node k's own operation along the tangents of its operands."""
+    node, tangent = part.node(k), first[k]
+    if tangent is None or not node.inputs:
+        return None
+    moving = [i for i in dict.fromkeys(node.inputs) if first[i] is not None]
+    if not moving:
+        return None
+    # its tangent, seen as a function of operands and result, with the operands' tangents held fixed
+    at = [*(nodes[i] for i in moving), nodes[k], *(first[i] for i in moving)]
+    along = [*(first[i] for i in moving), tangent, *(None for _ in moving)]
+    return part.jvp(at, along, [tangent])[0]
+
+
+def _collapsed(part: Any, batched: Any, ids: list[int], sums: dict[int, Var]) -> dict[int, Var | None]:
+    """The Laplacian of every node: what its operands bring, and its own curvature summed over directions."""
+    second: dict[int, Var | None] = {}
+    for k, own in enumerate(ids):
+        moving = [i for i in dict.fromkeys(part.node(k).inputs) if second.get(i) is not None]
+        brought = None
+        if moving:
+            operands = [batched.at(ids[i]) for i in moving]
+            brought = batched.jvp(operands, [second[i] for i in moving], [batched.at(own)])[0]
+        curved = sums.get(k)
+        second[k] = brought if curved is None else curved if brought is None else brought + curved
+    return second
+
+
+@decorates
+def hessian_diagonal(f, argnums=0):
+    """The function that returns the second derivative of `f` by each element of an argument, without the
+    Hessian: an array of the shape of the output followed by that of the argument.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> wg.hessian_diagonal(lambda x: np.sum(x**3) + x[0] * x[1])(np.array([1.0, 2.0]))
+    array([ 6., 12.])
+    """
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        def along(x: Any, unit: Any) -> Any:
+            def g(x: Any) -> Any:
+                whole = list(args)
+                whole[argnums] = x
+                return f(*whole, **kwargs)
+
+            return jvp(lambda x: jvp(g, (x,), (unit,))[1], (x,), (unit,))[1]
+
+        with Recording(operands(args, kwargs)) as recording:
+            x = recording.tape.as_var(args[argnums])
+            y = vmap(along, in_axes=(None, 0), out_axes=-1)(x, units(recording.tape, x, 0, x.size))
+            return tree_map(lambda v: recording.result(wnp.reshape(v, v.shape[:-1] + x.shape)), y)
+
+    return wrapped
+
+
+def gauss_newton(f: Callable, loss: Callable | None = None) -> Callable:
+    """Products with the Gauss-Newton matrix J' H J: J is the Jacobian of `f`, H the Hessian of `loss`.
+
+    It is the Hessian of loss(f(x)) without the curvature of `f`, and never indefinite for a convex loss.
+
+    Parameters
+    ----------
+    f : callable
+        Takes a pytree to an array.
+    loss : callable, optional
+        Takes that array to a number; half the sum of squares if not given.
+
+    Returns
+    -------
+    callable
+        Takes `x` and `v`, of the structure of `x`, to the product.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> A = np.array([[1.0, 2.0], [0.0, 1.0]])
+    >>> wg.gauss_newton(lambda x: A @ x)(np.zeros(2), np.array([1.0, 0.0]))
+    array([1., 2.])
+    """
+
+    def product(x: Any, v: Any) -> Any:
+        y, pushed = jvp(f, (x,), (v,))
+        if loss is not None:
+            pushed = hvp(loss, y, pushed)
+        return vjp(f, x)[1](pushed)[0]
+
+    return product

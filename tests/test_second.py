@@ -1,0 +1,123 @@
+"""Laplacian, Hessian diagonal and Gauss-Newton products against the full Hessian and closed forms."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import wengert as wg
+
+rng = np.random.default_rng(7)
+A = rng.normal(size=(5, 5))
+X = rng.normal(size=(4, 5))
+
+
+def through_a_loop(x):
+    return wg.scan(lambda c, a: (np.sin(c * x + a), c * c), x, A)
+
+
+# functions that use every kind of rule: elementwise of one and two operands, products, reductions, movement,
+# indexing, derivatives, calls and loops
+FUNCTIONS = {
+    "products": lambda x: np.sum(np.tanh(A @ x) * x) / (1 + x[0] ** 2),
+    "vector output": lambda x: np.exp(np.sin(x) @ A) * x,
+    "max": lambda x: wg.numpy.max(np.outer(x, np.cos(x)), axis=1),
+    "logsumexp": lambda x: np.log(np.sum(np.exp(A @ np.tanh(A @ x)))) * np.sqrt(1 + x @ x),
+    "of a gradient": lambda x: wg.grad(lambda y: np.sum(np.sin(A @ y) ** 2))(x) * x[1],
+    "movement": lambda x: np.concatenate([x[::2], np.flip(x)]) ** 3 * wg.numpy.take(x, np.array([0] * 8)),
+    "a call": lambda x: wg.compile(lambda y: np.sum(np.sin(y) * x))(x * x),
+    "a batch": lambda x: wg.vmap(lambda a: np.sin(a @ x) * x[0])(A),
+    "a loop": through_a_loop,
+    "linear": lambda x: A @ x,
+    "constant": lambda x: np.float64(3.0),
+    "power": lambda x: np.sum(np.abs(x) ** x[0] * np.where(x > 0, x, x**2)),
+}
+
+
+def trace(h):
+    return np.trace(h, axis1=-2, axis2=-1)
+
+
+def diagonal(h):
+    return np.diagonal(h, axis1=-2, axis2=-1)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_against_the_hessian(name):
+    f, x = FUNCTIONS[name], X[0]
+    h = wg.hessian(f)(x)
+
+    def one_of_many(x):
+        return wg.tree_map(lambda v: v[0], wg.vmap(wg.laplacian(f))(X))
+
+    for g in (wg.laplacian(f), wg.compile(wg.laplacian(f)), one_of_many):
+        found = g(x)
+        # sums of products of up to 1e3
+        wg.tree_map(lambda a, b: assert_allclose(a, trace(b), rtol=1e-11, atol=1e-11), found, h)
+    wg.tree_map(lambda a, b: assert_allclose(a, diagonal(b), 1e-11, 1e-11), wg.hessian_diagonal(f)(x), h)
+
+
+def test_closed_forms():
+    r = rng.normal(size=(6, 3))
+    assert_allclose(wg.vmap(wg.laplacian(lambda x: 1 / np.sqrt(x @ x)))(r), 0, atol=1e-12)  # harmonic
+    assert_allclose(wg.laplacian(lambda x: np.sum(x**4))(r[0]), 12 * np.sum(r[0] ** 2))
+    # the Laplacian of exp(-|x|^2 / 2) in n dimensions is (|x|^2 - n) times it
+    gauss = np.exp(-np.sum(r**2, 1) / 2)
+    found = wg.vmap(wg.laplacian(lambda x: np.exp(-0.5 * (x @ x))))(r)
+    assert_allclose(found, (np.sum(r**2, 1) - 3) * gauss, rtol=1e-12)
+    biharmonic = wg.laplacian(wg.laplacian(lambda x: (x @ x) ** 3))(r[0])
+    # the Laplacian of |x|^k is k (k + n - 2) |x|^(k - 2), n = 3
+    assert_allclose(biharmonic, 6 * 7 * 4 * 5 * np.sum(r[0] ** 2), rtol=1e-12)
+
+
+def test_several_arguments_and_trees():
+    def f(p, q):
+        return {"s": np.sum(p["a"] ** 3) * q, "t": p["b"] * q**2}
+
+    p, q = {"a": np.array([1.0, 2.0]), "b": 3.0}, 5.0
+    found = wg.laplacian(f, argnums=(0, 1))(p, q)
+    assert_allclose(found["s"], 6 * 3.0 * q)
+    assert_allclose(found["t"], 2 * 3.0)
+    assert_allclose(wg.laplacian(f, argnums=1)(p, q)["s"], 0)
+
+
+def test_its_gradient_by_parameters():
+    net = wg.MLP([3, 8, 1], activation="tanh", dtype="float64", seed=1)
+    x = rng.normal(size=(5, 3))
+
+    def residual(lap):
+        return lambda p: np.mean(wg.vmap(lambda x: lap(lambda y: net.apply(p, y)[0])(x))(x) ** 2)
+
+    plain = residual(lambda f: lambda x: np.trace(wg.hessian(f)(x)))
+    quick = residual(wg.laplacian)
+    expected = wg.grad(plain)(net.params)
+    for g in (wg.grad(quick), wg.compile(wg.grad(quick))):
+        for a, b in zip(g(net.params), expected, strict=True):
+            for name in a:
+                assert_allclose(a[name], b[name], rtol=1e-10, atol=1e-12)
+
+
+def test_the_cost_does_not_grow_with_the_dimension_but_in_the_width_of_its_nodes():
+    def nodes(n):
+        f = wg.compile(wg.laplacian(lambda x: np.sum(np.tanh(np.ones((7, n)) @ x))))
+        return f.program(np.ones(n)).info["nodes"]
+
+    assert nodes(3) == nodes(30)
+
+
+def test_float32_stays():
+    assert wg.laplacian(lambda x: np.sum(x**3))(np.ones(3, "float32")).dtype == np.float32
+
+
+def test_gauss_newton():
+    def f(x):
+        return np.tanh(A @ x)
+
+    x, v = X[0], X[1]
+    J = wg.jacobian(f)(x)
+    assert_allclose(wg.gauss_newton(f)(x, v), J.T @ J @ v, rtol=1e-12)
+
+    def loss(y):
+        return np.sum(np.exp(y))
+
+    assert_allclose(wg.gauss_newton(f, loss)(x, v), J.T @ np.diag(np.exp(f(x))) @ J @ v, rtol=1e-12)
+    assert_allclose(wg.compile(wg.gauss_newton(f, loss))(x, v), wg.gauss_newton(f, loss)(x, v))
