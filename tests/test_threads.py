@@ -120,6 +120,27 @@ def test_a_fork_has_threads_of_its_own():
     assert told(FORKED) == ["0", "True"]
 
 
+IDLE = """
+import os, numpy as np, wengert as wg
+def threads():
+    return len(os.listdir("/proc/self/task"))
+wg.set_num_threads(2)
+net = wg.MLP([12, 64, 64, 4], "tanh", seed=0)
+x, before = np.ones(12, "f4"), threads()
+for _ in range(3):
+    net(x), net.jacobian(x), net.value_and_jacobian(x), net.value_and_grad(x[None], np.zeros((1, 4), "f4"))
+after = threads()
+big = np.ones((400, 400))
+wg.compile(lambda a: a @ a)(big)
+print(after - before, threads() - after)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not list threads so")
+def test_one_row_wakes_nobody():
+    assert told(IDLE) == ["0", "1"]
+
+
 LIMITED = """
 import threadpoolctl
 import wengert as wg

@@ -397,8 +397,10 @@ static void finish(wg_program *p, const int32_t *alias) {
             if (alias && root >= first && alias[root - first] >= 0 && p->first_write > i) p->first_write = i;
         }
         at += (uint32_t)(step->n_in + step->n_out);
+        const double own = wg_nanoseconds(step);
+        step->slow = own > often;
         step->looks = since > often;
-        since = (step->looks ? 0 : since) + wg_nanoseconds(step);
+        since = (step->looks ? 0 : since) + own;
     }
 }
 

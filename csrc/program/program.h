@@ -51,8 +51,8 @@ typedef struct {
     int n_out;
     void *scratch;         /* wg_prepare's bytes, 64-byte aligned */
     int max_parts;         /* that scratch was sized for */
-    bool looks;            /* much has been done since the last look at the watch */
-    wg_watch *watch;       /* of long work; NULL where it must not be stopped */
+    bool looks, slow;      /* much has been done since the last look at the watch; so it is in this step alone */
+    wg_watch *watch;       /* of a slow step; NULL where it must not be stopped */
     const char *problem;   /* set on failure */
     int64_t index, extent; /* of WG_INDEX_ERROR: what was out of range of what, */
     int axis;              /* and of which axis */

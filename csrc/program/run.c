@@ -74,8 +74,9 @@ static wg_status run_steps(wg_program *p, wg_watch *watch, char *message, size_t
     const wg_kernels *k = wg_kernels_table();
     for (uint32_t i = 0; i < p->n_steps; i++) {
         wg_step *step = &p->steps[i];
-        step->watch = i < p->first_write ? watch : NULL;
-        if (step->looks && wg_stops(step->watch)) return WG_INTERRUPTED;
+        wg_watch *may_stop = i < p->first_write ? watch : NULL;
+        if (step->looks && wg_stops(may_stop)) return WG_INTERRUPTED;
+        step->watch = step->slow ? may_stop : NULL;
         step->out.data = step->in[step->n_in].data; /* the results are the arrays behind the operands */
         wg_status status = wg_execute(k, step);
         if (status == WG_OK) continue;

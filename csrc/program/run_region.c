@@ -90,10 +90,7 @@ static void run_total(const wg_block_run *b, const wg_micro *micro) {
     if (!b->first) b->run->k->map[WG_add][detail->dtype](sum, (const void *[]){sum, &part}, 1, NULL);
 }
 
-enum {
-    RESULTS = 64,  /* of logsumexp at once */
-    LONG = 1000000 /* nanoseconds of work from which on blocks look at the watch */
-};
+enum { RESULTS = 64 }; /* of logsumexp at once */
 
 /* log(sum(exp(x - m))) + m for `n` rows of `extent` elements, m = max(x), or 0 where that is not finite. */
 static void log_sum_exp(const wg_kernels *k, wg_dtype dtype, char *out, const char *x, char *shifted, int64_t n,
@@ -190,8 +187,7 @@ static void run_group(void *context, int group) {
     b.at = (char **)(b.gemm + r->gemm_bytes);
     int64_t row = r->rows * group / r->groups, end = r->rows * (group + 1) / r->groups;
     find_slots(run, group, row, memory, b.at);
-    wg_watch *watch = r->cost > LONG ? run->step->watch : NULL;
-    for (; row < end && !wg_stops(watch); row += b.rows) {
+    for (; row < end && !wg_stops(run->step->watch); row += b.rows) {
         b.rows = end - row < r->block ? end - row : r->block;
         run_block(&b);
         b.first = false;

@@ -1307,6 +1307,9 @@ cdef class _Frame:
 
 # ---- calls of compiled functions ---------------------------------------------------------------------------
 
+# Methods are called by their class, as Tree.match(tree, ...): else Cython would look for an override in the
+# Python class of the object, at every call.
+
 cdef dict nodes = {}  # class -> (take apart, put together), see wengert.pytree.register_pytree_node
 NODES = nodes
 
@@ -1360,7 +1363,7 @@ cdef class Tree:
             for key in self.keys:
                 child = <Tree>self.children[k]
                 k += 1
-                if key not in <dict>x or not child.match((<dict>x)[key], leaves):
+                if key not in <dict>x or not Tree.match(child, (<dict>x)[key], leaves):
                     return False
             return True
         if type(x) is not self.kind and hasattr(x, "_fields"):
@@ -1368,7 +1371,7 @@ cdef class Tree:
         for key in x:
             child = <Tree>self.children[k]
             k += 1
-            if not child.match(key, leaves):
+            if not Tree.match(child, key, leaves):
                 return False
         return True
 
@@ -1378,15 +1381,14 @@ cdef class Tree:
         return self.put(leaves, &at)
 
     cdef object put(self, list leaves, int *at):
-        cdef Tree child
         if self.kind is None:
             at[0] += 1
             return leaves[at[0] - 1]
         if self.kind is NoneType:
             return None
         cdef list parts = []
-        for child in self.children:
-            parts.append(child.put(leaves, at))
+        for part in self.children:
+            parts.append((<Tree>part).put(leaves, at))
         if self.kind is list:
             return parts
         if self.kind is tuple:
@@ -1444,7 +1446,7 @@ cdef class Replay:
             return NotImplemented
         if wg_current != NULL and (<Tape>wg_current).abstract:
             return NotImplemented
-        if not self.tree.match((args, kwargs) if self.keywords else args, leaves):
+        if not Tree.match(self.tree, (args, kwargs) if self.keywords else args, leaves):
             return NotImplemented
         for k, static in self.statics:
             if not static.holds(leaves[k]):
@@ -1452,16 +1454,16 @@ cdef class Replay:
         for k in self.donated:
             if getattr(leaves[k], "base", None) is not None:  # a view is looked at more closely
                 return NotImplemented
-        if not self.guards.hold():
+        if not Guards.hold(self.guards):
             return NotImplemented
         if out is not None:
             targets = []
-            if self.donated or not self.structure.match(out, targets):
+            if self.donated or not Tree.match(self.structure, out, targets):
                 return NotImplemented
             for k, _ in reversed(self.constants):
                 del targets[k]
-        cdef list outputs = self.plan.run(self.operands(leaves), targets)
-        return NotImplemented if outputs is None else self.assemble(outputs)
+        cdef list outputs = self.plan.replay(Replay.operands(self, leaves), targets, -1, (), None)
+        return NotImplemented if outputs is None else Replay.assemble(self, outputs)
 
     cpdef list operands(self, list leaves):
         """One object per input slot: the traced arguments, then what the function captured."""
@@ -1473,7 +1475,7 @@ cdef class Replay:
         """The function's result from its outputs."""
         for k, leaf in self.constants:
             outputs.insert(k, leaf)
-        return self.structure.build(outputs)
+        return Tree.build(self.structure, outputs)
 
 
 cdef class Caller:
@@ -1493,12 +1495,11 @@ cdef class Caller:
 
     cdef object answer(self, tuple args, dict kwargs, object out):
         cdef tuple recent = self.recent  # another thread may set it meanwhile
-        cdef object result
-        cdef Replay replay
+        cdef object result, replay
         if self.statics:
             args = self.wrap(args)
         for replay in recent:
-            result = replay.serve(args, kwargs, out)
+            result = Replay.serve(<Replay>replay, args, kwargs, out)
             if result is not NotImplemented:
                 if replay is not recent[0]:
                     self.recent = (replay, *[other for other in recent if other is not replay])
