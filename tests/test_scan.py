@@ -225,3 +225,55 @@ def test_cond():
         wg.compile(lambda x: wg.cond(x > 0, lambda x: x, lambda x: (x, x), x))(1.0)
     with pytest.raises(ValueError, match=r"expected \(\)"):
         wg.compile(lambda x: wg.cond(x > 0, np.sin, np.cos, x))(np.ones(2))
+
+
+# ---- fewer carries kept -------------------------------------------------------------------------------
+
+
+def rnn(checkpoint, reverse=False):
+    def f(W, h, X):
+        def step(h, x):
+            h = np.tanh(h @ W + x)
+            return h, np.sum(h * h)
+
+        h, ys = wg.scan(step, h, X, reverse=reverse, checkpoint=checkpoint)
+        return np.sum(h**3) + ys @ np.arange(len(X))
+
+    return f
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("steps", [0, 1, 8, 9, 17, 64, 100, 137])
+def test_a_checkpointed_scan_is_the_stored_one_bit_for_bit(steps, reverse):
+    xs = np.cos(np.arange(steps * 12.0)).reshape(steps, 3, 4)
+    for checkpoint in ("sqrt", "log"):
+        for make in (lambda f: f, lambda f: wg.grad(f, (1, 2))):
+            stored, saved = (wg.compile(make(rnn(c, reverse)))(W, H, xs) for c in (None, checkpoint))
+            wg.tree_map(assert_array_equal, saved, stored)
+        stored, saved = (wg.grad(rnn(c, reverse))(W, H, xs) for c in (None, checkpoint))
+        # the sums for the weights are taken block by block
+        assert_allclose(saved, stored, rtol=1e-11, atol=1e-11 * np.abs(stored).max(initial=0))
+    assert_allclose(
+        wg.hessian(rnn("log"), 1)(W, H, xs), wg.hessian(rnn(None), 1)(W, H, xs), rtol=1e-10, atol=1e-10
+    )
+
+
+def test_a_checkpointed_scan_keeps_few_carries():
+    def memory(checkpoint, steps):
+        def last(h):
+            step = lambda h, _: (np.sin(h) * 1.01, None)  # noqa: E731
+            return np.sum(wg.scan(step, h, length=steps, checkpoint=checkpoint)[0])
+
+        f = wg.compile(wg.grad(last))
+        info = f.program(np.ones(256)).info
+        return (info["arena_bytes"] + info["scratch_bytes"]) / (256 * 8)  # in carries
+
+    stored = memory(None, 20000)
+    assert stored >= 20000
+    assert memory("sqrt", 20000) < 4 * 20000**0.5 + 50
+    assert memory("log", 100_000) < 100_000 / 1000
+
+
+def test_an_unknown_strategy():
+    with pytest.raises(ValueError, match="expected None, 'sqrt' or 'log'"):
+        wg.scan(lambda c, x: (c, x), 1.0, np.ones(3), checkpoint="all")

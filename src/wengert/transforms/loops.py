@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from .. import numpy as wnp
 from .._core import Var, innermost
-from ..pytree import leaf_names, tree_flatten, tree_unflatten
+from ..pytree import leaf_names, tree_flatten, tree_map, tree_unflatten
 from ..tape import Tape
 from .call import Recording, decorates
 from .child import Child
@@ -22,6 +23,7 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
+    checkpoint: str | None = None,
 ) -> tuple:
     """A loop over the first axis of arrays that carries values along, as JAX's `lax.scan`.
 
@@ -41,6 +43,9 @@ def scan(
         The number of steps; needed where there is no `xs`.
     reverse : bool
         Go from the last entry to the first; what is stacked stands where its entry stood.
+    checkpoint : "sqrt" or "log", optional
+        How a reverse sweep over N steps saves memory: it keeps about 2 sqrt(N) carries and takes the steps
+        once more, or about 8 log8(N) carries and takes them log8(N) times more.  By default it keeps all.
 
     Returns
     -------
@@ -63,6 +68,11 @@ def scan(
     carries, carry_tree = tree_flatten(init)
     entries, entry_tree = tree_flatten(xs)
     steps = _length(entries, leaf_names(entry_tree, "xs"), length)
+    if checkpoint not in _INNER:
+        raise ValueError(f"scan: checkpoint={checkpoint!r}; expected None, 'sqrt' or 'log'")
+    inner = _INNER[checkpoint](steps)
+    if inner > 1:
+        return _in_blocks(f, init, xs, steps, reverse, checkpoint, inner)
     with Recording(carries + entries) as recording:
         tape = recording.tape
         moving = [tape.as_var(x) for x in entries]
@@ -72,6 +82,38 @@ def scan(
         carry = tree_unflatten(carry_tree, [recording.result(v) for v in results[: len(carried)]])
         ys = tree_unflatten(body.structure, [recording.result(v) for v in results[len(carried) :]])
         return carry, ys
+
+
+# The steps that an iteration of the outer loop takes as a loop of its own, of whose carries nothing is kept.
+_BASE = 8
+_INNER: dict[str | None, Callable[[int], int]] = {
+    None: lambda steps: 1,
+    "sqrt": lambda steps: math.isqrt(steps) if steps > _BASE else 1,
+    "log": lambda steps: _BASE ** int(math.log(steps, _BASE) - 1e-9) if steps > _BASE else 1,
+}
+
+
+def _in_blocks(
+    f: Callable, init: Any, xs: Any, steps: int, reverse: bool, checkpoint: str | None, inner: int
+) -> tuple:
+    """A loop over blocks of `inner` steps, each a loop, then the steps that are left over."""
+    whole = steps // inner * inner
+    start = steps - whole if reverse else 0  # of the blocks; the steps that come last are left over
+    within = checkpoint if checkpoint == "log" else None
+
+    def block(carry: Any, entries: Any) -> tuple:
+        return scan(f, carry, entries, inner, reverse, within)
+
+    def stacked(x: Any) -> Any:
+        return wnp.reshape(x[start : start + whole], (whole // inner, inner, *np.shape(x)[1:]))
+
+    carry, ys = scan(block, init, tree_map(stacked, xs), whole // inner, reverse)
+    ys = tree_map(lambda y: wnp.reshape(y, (whole, *np.shape(y)[2:])), ys)
+    if whole == steps:
+        return carry, ys
+    rest = tree_map(lambda x: x[:start] if reverse else x[whole:], xs)
+    carry, more = scan(f, carry, rest, steps - whole, reverse, checkpoint)
+    return carry, tree_map(lambda a, b: wnp.concatenate([b, a] if reverse else [a, b]), ys, more)
 
 
 def _record_body(
