@@ -9,13 +9,12 @@ static wg_status execute_copy(const wg_kernels *k, wg_step *step) { /* any view 
     (void)k;
     const wg_array *x = &step->in[0], *out = &step->out;
     int64_t offset, strides[WG_MAX_NDIM];
-    wg_array view = *out; /* the operand as the result's shape sees it */
     if (wg_view_op(step->op, step->attrs, x->ndim, x->shape, x->strides, out->ndim, out->shape, &offset, strides)) {
-        view.data = x->data + offset * (int64_t)wg_itemsize(x->dtype);
-        view.strides = strides;
-        wg_gather(out->data, &view, 0, wg_array_size(out));
-    } else {
-        wg_gather(out->data, x, 0, wg_array_size(out)); /* reshape: the same elements in C order */
+        wg_array view = {x->data + offset * (int64_t)wg_itemsize(x->dtype), out->shape, strides, out->ndim, x->dtype};
+        wg_move(out, &view); /* the operand as the result's shape sees it */
+    } else {                 /* reshape: the same elements in C order */
+        wg_contiguous_strides(x->ndim, x->shape, strides);
+        wg_move(&(wg_array){out->data, x->shape, strides, x->ndim, x->dtype}, x);
     }
     return WG_OK;
 }
@@ -36,17 +35,12 @@ static wg_status execute_cast(const wg_kernels *k, wg_step *step) {
 
 static wg_status execute_concatenate(const wg_kernels *k, wg_step *step) {
     (void)k;
-    int64_t axis = step->attrs[0], outer = 1, done = 0;
-    size_t itemsize = wg_itemsize(step->out.dtype);
-    for (int i = 0; i < axis; i++) outer *= step->out.shape[i];
-    int64_t out_run = outer ? wg_array_size(&step->out) / outer : 0;
-    for (int j = 0; j < step->n_in && outer; j++) {
-        int64_t run = wg_array_size(&step->in[j]) / outer;
-        for (int64_t i = 0; i < outer; i++) {
-            char *to = step->out.data + (size_t)(i * out_run + done) * itemsize;
-            if (to != step->in[j].data || i) wg_gather(to, &step->in[j], i * run, run); /* else it was made there */
-        }
-        done += run;
+    int64_t axis = step->attrs[0], itemsize = (int64_t)wg_itemsize(step->out.dtype);
+    wg_array part = step->out;
+    for (int j = 0; j < step->n_in; j++) {
+        part.shape = step->in[j].shape;
+        if (part.data != step->in[j].data) wg_move(&part, &step->in[j]); /* else it was made there */
+        part.data += part.shape[axis] * part.strides[axis] * itemsize;
     }
     return WG_OK;
 }

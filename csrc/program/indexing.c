@@ -19,11 +19,16 @@ static int64_t index_at(const wg_indices *x, int64_t i) {
     return x->array->dtype == WG_I32 ? ((const int32_t *)x->array->data)[i] : ((const int64_t *)x->array->data)[i];
 }
 
-/* Row number of index element i, counted from the end if negative; -1 if out of range. */
-static int64_t row_of(const wg_indices *x, int64_t i) {
-    int64_t row = index_at(x, i);
-    if (row < 0) row += x->extent;
-    return row >= 0 && row < x->extent ? row : -1;
+/* Row numbers of the n index elements from `start` on, counted from the end if negative.  Returns how many there are
+ * before the first that is out of range. */
+static int64_t rows_of(const wg_indices *x, int64_t start, int64_t n, int64_t *rows) {
+    for (int64_t i = 0; i < n; i++) {
+        int64_t row = index_at(x, start + i);
+        if (row < 0) row += x->extent;
+        if (row < 0 || row >= x->extent) return i;
+        rows[i] = row;
+    }
+    return n;
 }
 
 static wg_status out_of_range(wg_step *step, const wg_indices *x, int64_t i, int axis) {
@@ -37,23 +42,43 @@ static wg_array rows_view(const wg_array *x, int n) { /* one row of x: its axes 
     return (wg_array){x->data, x->shape + n, x->strides + n, x->ndim - n, x->dtype};
 }
 
+#define PICK(type)                                                                                                     \
+    for (int64_t i = 0; i < n; i++) ((type *)dst)[i] = ((const type *)x->data)[rows[i] * x->strides[0]]
+
+static void pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t n, int64_t width) {
+    int64_t itemsize = (int64_t)wg_itemsize(x->dtype), bytes = width * itemsize, strides[WG_MAX_NDIM];
+    wg_array row = rows_view(x, 1), to = row;
+    if (bytes == 4 && width == 1) {
+        PICK(uint32_t);
+        return;
+    }
+    if (bytes == 8 && width == 1) {
+        PICK(uint64_t);
+        return;
+    }
+    bool whole = wg_array_contiguous(&row);
+    wg_contiguous_strides(row.ndim, row.shape, strides);
+    to.strides = strides;
+    for (int64_t i = 0; i < n; i++) {
+        to.data = dst + i * bytes;
+        row.data = x->data + rows[i] * x->strides[0] * itemsize;
+        if (whole)
+            memcpy(to.data, row.data, (size_t)bytes);
+        else
+            wg_move(&to, &row);
+    }
+}
+
 wg_status wg_execute_gather(const wg_kernels *k, wg_step *step) {
     (void)k;
-    const wg_array *x = &step->in[0];
-    wg_array row = rows_view(x, 1);
+    const wg_array *x = &step->in[0], row = rows_view(x, 1);
     wg_indices index = indices_of(&step->in[1], x->shape[0]);
-    int64_t n = wg_array_size(index.array), width = wg_array_size(&row);
-    int64_t itemsize = (int64_t)wg_itemsize(x->dtype);
-    bool whole = wg_array_contiguous(&row);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at = row_of(&index, i);
-        if (at < 0) return out_of_range(step, &index, i, 0);
-        char *dst = step->out.data + i * width * itemsize;
-        row.data = x->data + at * x->strides[0] * itemsize;
-        if (whole)
-            memcpy(dst, row.data, (size_t)(width * itemsize));
-        else
-            wg_gather(dst, &row, 0, width);
+    int64_t size = wg_array_size(index.array), width = wg_array_size(&row), rows[WG_TILE];
+    for (int64_t start = 0, n; start < size; start += n) {
+        n = size - start < WG_TILE ? size - start : WG_TILE;
+        int64_t good = rows_of(&index, start, n, rows);
+        if (good < n) return out_of_range(step, &index, start + good, 0);
+        pick_rows(step->out.data + start * width * (int64_t)wg_itemsize(x->dtype), x, rows, n, width);
     }
     return WG_OK;
 }
@@ -68,38 +93,28 @@ wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step) {
         const wg_array *x = &step->in[axis];
         wg_view_op(WG_broadcast, NULL, x->ndim, x->shape, x->strides, out->ndim, out->shape, &offset, strides);
         wg_array seen = {x->data, out->shape, strides, out->ndim, x->dtype};
-        int64_t tile[WG_TILE], extent = step->attrs[axis];
+        int64_t tile[WG_TILE], rows[WG_TILE], extent = step->attrs[axis];
         for (int64_t start = 0, n; start < size; start += n) {
             n = size - start < WG_TILE ? size - start : WG_TILE;
             wg_array part = {(char *)(uintptr_t)wg_fetch(tile, &seen, start, n), &n, &(int64_t){1}, 1, x->dtype};
             wg_indices index = {&part, true, extent};
-            for (int64_t i = 0; i < n; i++) {
-                int64_t at = row_of(&index, i);
-                if (at < 0) return out_of_range(step, &index, i, axis);
-                row[start + i] = row[start + i] * extent + at;
-            }
+            int64_t good = rows_of(&index, 0, n, rows);
+            if (good < n) return out_of_range(step, &index, good, axis);
+            for (int64_t i = 0; i < n; i++) row[start + i] = row[start + i] * extent + rows[i];
         }
     }
     return WG_OK;
 }
 
 /* ---- changing a part --------------------------------------------------------------------------------------- */
-/* dst[...] = b[...], or dst[...] += b[...] where add is given; dst strided. */
-static void change(wg_map_fn add, const wg_array *dst, const wg_array *b) {
+/* dst[...] += b[...], dst strided. */
+static void add_to(wg_map_fn add, const wg_array *dst, const wg_array *b) {
     _Alignas(64) char now[WG_TILE * 16], more[WG_TILE * 16];
     int64_t size = wg_array_size(dst), n;
     int64_t row = dst->ndim && dst->shape[dst->ndim - 1] >= 64 ? dst->shape[dst->ndim - 1] : INT64_MAX;
-    bool whole = wg_array_contiguous(dst);
     for (int64_t start = 0; start < size; start += n) {
         n = size - start < WG_TILE ? size - start : WG_TILE;
         if (row != INT64_MAX && n > row - start % row) n = row - start % row;
-        if (!add) {
-            if (whole)
-                wg_gather(dst->data + start * (int64_t)wg_itemsize(dst->dtype), b, start, n);
-            else
-                wg_scatter(dst, start, n, wg_fetch(more, b, start, n));
-            continue;
-        }
         const void *in[2] = {wg_fetch(now, dst, start, n), wg_fetch(more, b, start, n)};
         bool direct = in[0] != now;
         add(direct ? (void *)(uintptr_t)in[0] : now, in, n, NULL);
@@ -107,37 +122,71 @@ static void change(wg_map_fn add, const wg_array *dst, const wg_array *b) {
     }
 }
 
+static void change(wg_map_fn add, const wg_array *dst, const wg_array *b) {
+    if (add)
+        add_to(add, dst, b);
+    else
+        wg_move(dst, b);
+}
+
 static wg_map_fn change_of(const wg_kernels *k, const wg_step *step) {
     return step->op == WG_slice_add || step->op == WG_index_add ? k->map[WG_add][step->out.dtype] : NULL;
 }
 
 static void copy_base(wg_step *step) {
-    if (step->out.data != step->in[0].data) wg_gather(step->out.data, &step->in[0], 0, wg_array_size(&step->out));
+    if (step->out.data != step->in[0].data) wg_move(&step->out, &step->in[0]);
 }
 
-wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step) {
-    const wg_array *b = &step->in[2];
-    wg_indices index = indices_of(&step->in[1], step->out.shape[0]);
-    int64_t n = wg_array_size(index.array);
-    for (int64_t i = 0; i < n; i++)
-        if (row_of(&index, i) < 0) return out_of_range(step, &index, i, 0); /* before anything is changed */
-    copy_base(step);
-    wg_map_fn add = change_of(k, step);
-    wg_array row = rows_view(&step->out, 1), more = rows_view(b, index.array->ndim);
-    wg_array lead = {b->data, b->shape, b->strides, index.array->ndim, b->dtype}; /* b's index axes */
+#define PUT(type, assign)                                                                                              \
+    for (int64_t i = 0; i < n; i++) ((type *)out->data)[rows[i]] assign((const type *)b)[i]
+
+/* Rows of one element, b contiguous.  False: this dtype has no such loop. */
+static bool put_elements(bool add, const wg_array *out, const int64_t *rows, int64_t n, const char *b) {
+    size_t itemsize = wg_itemsize(out->dtype);
+    if (!add && itemsize == 4)
+        PUT(uint32_t, =);
+    else if (!add && itemsize == 8)
+        PUT(uint64_t, =);
+    else if (add && out->dtype == WG_F32)
+        PUT(float, +=);
+    else if (add && out->dtype == WG_F64)
+        PUT(double, +=);
+    else
+        return false;
+    return true;
+}
+
+static void put_rows(const wg_step *step, wg_map_fn add, const int64_t *rows, int64_t start, int64_t n) {
+    const wg_array *b = &step->in[2], *index = &step->in[1];
+    wg_array row = rows_view(&step->out, 1), more = rows_view(b, index->ndim);
+    wg_array lead = {b->data, b->shape, b->strides, index->ndim, b->dtype}; /* b's index axes */
     int64_t itemsize = (int64_t)wg_itemsize(b->dtype), width = wg_array_size(&row);
     bool whole = wg_array_contiguous(b);
+    if (whole && width == 1 && put_elements(add, &step->out, rows, n, b->data + start * itemsize)) return;
     for (int64_t i = 0; i < n; i++) {
-        int64_t target = row_of(&index, i);
-        if (target < 0) return out_of_range(step, &index, i, 0); /* another thread of the caller's changed them */
-        more.data = b->data + (whole ? i * width : wg_place_of(&lead, i)) * itemsize;
-        row.data = step->out.data + target * width * itemsize;
+        more.data = b->data + (whole ? (start + i) * width : wg_place_of(&lead, start + i)) * itemsize;
+        row.data = step->out.data + rows[i] * width * itemsize;
         if (add && whole)
             add(row.data, (const void *[]){row.data, more.data}, width, NULL);
         else if (whole)
             memcpy(row.data, more.data, (size_t)(width * itemsize));
         else
             change(add, &row, &more);
+    }
+}
+
+wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step) {
+    wg_indices index = indices_of(&step->in[1], step->out.shape[0]);
+    wg_map_fn add = change_of(k, step);
+    int64_t size = wg_array_size(index.array), rows[WG_TILE];
+    for (int change = 0; change < 2; change++) { /* all are looked at before anything is changed */
+        if (change) copy_base(step);
+        for (int64_t start = 0, n; start < size; start += n) {
+            n = size - start < WG_TILE ? size - start : WG_TILE;
+            int64_t good = rows_of(&index, start, n, rows);
+            if (good < n) return out_of_range(step, &index, start + good, 0);
+            if (change) put_rows(step, add, rows, start, n);
+        }
     }
     return WG_OK;
 }

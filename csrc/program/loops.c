@@ -71,35 +71,6 @@ static void walk_on(wg_walk *w, int64_t n) {
     }
 }
 
-typedef struct {
-    uint64_t half[2];
-} wg_wide;
-
-#define COPY_RUN(type)                                                                                                 \
-    do {                                                                                                               \
-        type *d = (type *)dst;                                                                                         \
-        const type *s = (const type *)src;                                                                             \
-        if (s_step == 0 && d_step == 1) { /* repeated: a loop of its own, which vectors can take */                    \
-            const type value = *s;                                                                                     \
-            for (int64_t i = 0; i < n; i++) d[i] = value;                                                              \
-        } else {                                                                                                       \
-            for (int64_t i = 0; i < n; i++) d[i * d_step] = s[i * s_step];                                             \
-        }                                                                                                              \
-    } while (0)
-
-static void copy_run(char *dst, int64_t d_step, const char *src, int64_t s_step, int64_t n, size_t itemsize) {
-    if (d_step == 1 && s_step == 1) {
-        memcpy(dst, src, (size_t)n * itemsize);
-        return;
-    }
-    switch (itemsize) {
-    case 1: COPY_RUN(uint8_t); break;
-    case 4: COPY_RUN(uint32_t); break;
-    case 8: COPY_RUN(uint64_t); break;
-    default: COPY_RUN(wg_wide); break;
-    }
-}
-
 void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
     size_t itemsize = wg_itemsize(x->dtype);
     if (n <= 0) return; /* an empty array has no element to start from */
@@ -109,7 +80,7 @@ void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
     for (char *out = dst; n > 0;) {
         int64_t run = w.shape[last] - w.at[last];
         if (run > n) run = n;
-        copy_run(out, 1, x->data + w.place * (int64_t)itemsize, w.stride[last], run, itemsize);
+        wg_copy_run(out, 1, x->data + w.place * (int64_t)itemsize, w.stride[last], run, itemsize);
         out += (size_t)run * itemsize;
         n -= run;
         walk_on(&w, run);
@@ -125,7 +96,7 @@ void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src) {
     for (const char *in = src; n > 0;) {
         int64_t run = w.shape[last] - w.at[last];
         if (run > n) run = n;
-        copy_run(x->data + w.place * (int64_t)itemsize, w.stride[last], in, 1, run, itemsize);
+        wg_copy_run(x->data + w.place * (int64_t)itemsize, w.stride[last], in, 1, run, itemsize);
         in += (size_t)run * itemsize;
         n -= run;
         walk_on(&w, run);

@@ -41,6 +41,12 @@ typedef struct {
 bool wg_stops(wg_watch *watch);
 const void *wg_this_thread(void); /* another address on every thread */
 
+/* ---- move.c ------------------------------------------------------------------------------------------------ */
+/* dst[...] = src[...] for two layouts of one shape and dtype that do not overlap. */
+void wg_move(const wg_array *dst, const wg_array *src);
+void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, int64_t s_step, int64_t n,
+                 size_t itemsize);
+
 /* ---- execute.c: one op on arrays --------------------------------------------------------------------------- */
 typedef struct {
     int op, n_in, n_attr;
@@ -70,7 +76,7 @@ int wg_parts(double nanoseconds, int most);
 double wg_nanoseconds(const wg_step *step);
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step); /* elementwise.c */
 wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step);      /* reduce.c */
-wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step);   /* reduce.c */
+wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step);   /* argreduce.c */
 wg_status wg_execute_random(const wg_kernels *k, wg_step *step);      /* random.c */
 wg_status wg_execute_recurrence(const wg_kernels *k, wg_step *step);  /* recurrence.c */
 wg_status wg_execute_argsort(const wg_kernels *k, wg_step *step);     /* sort.c */

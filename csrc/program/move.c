@@ -1,0 +1,107 @@
+/* Copying arrays between any two layouts. */
+#include <string.h>
+
+#include "program.h"
+
+typedef struct {
+    uint64_t half[2];
+} wg_wide;
+
+/* One element repeated, and elements turned around, are loops that a compiler makes vectors of. */
+#define COPY_RUN(type)                                                                                                 \
+    do {                                                                                                               \
+        type *d = (type *)dst;                                                                                         \
+        const type *s = (const type *)src;                                                                             \
+        if (d_step == 1 && s_step == 0)                                                                                \
+            for (int64_t i = 0; i < n; i++) d[i] = s[0];                                                               \
+        else if (d_step == 1 && s_step == -1)                                                                          \
+            for (int64_t i = 0; i < n; i++) d[i] = s[-i];                                                              \
+        else                                                                                                           \
+            for (int64_t i = 0; i < n; i++) d[i * d_step] = s[i * s_step];                                             \
+    } while (0)
+
+void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, int64_t s_step, int64_t n,
+                 size_t itemsize) {
+    if (d_step == 1 && s_step == 1) {
+        memcpy(dst, src, (size_t)n * itemsize);
+        return;
+    }
+    switch (itemsize) {
+    case 1: COPY_RUN(uint8_t); break;
+    case 4: COPY_RUN(uint32_t); break;
+    case 8: COPY_RUN(uint64_t); break;
+    default: COPY_RUN(wg_wide); break;
+    }
+}
+
+typedef struct {
+    int64_t n, d, s; /* extent; strides of destination and source, elements */
+} wg_axis;
+
+/* The axes that both have, neighbours merged where both allow it, in the destination's order. */
+static int merge_axes(const wg_array *dst, const wg_array *src, wg_axis *axes) {
+    int n = 0;
+    for (int i = 0; i < dst->ndim; i++) {
+        wg_axis a = {dst->shape[i], dst->strides[i], src->strides[i]};
+        if (a.n == 1) continue;
+        wg_axis *last = &axes[n - 1];
+        if (n && last->d == a.d * a.n && last->s == a.s * a.n)
+            *last = (wg_axis){last->n * a.n, a.d, a.s};
+        else
+            axes[n++] = a;
+    }
+    while (n < 2) axes[n++] = (wg_axis){1, 0, 0};
+    return n;
+}
+
+static int64_t distance(int64_t stride) { return stride < 0 ? -stride : stride; }
+
+/* Exchanges two axes: the order of a copy's loops is free. */
+static void swap_axes(wg_axis *a, wg_axis *b) {
+    wg_axis kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+enum {
+    SHORT_RUN = 8, /* a run takes some nanoseconds to start */
+    BLOCK = 16     /* a turned matrix is copied in squares: each line of memory that is read serves a whole one */
+};
+
+static void copy_plane(char *dst, const char *src, const wg_axis *rows, const wg_axis *columns, size_t itemsize) {
+    bool turned = distance(rows->s) == 1 && columns->d == 1 && distance(columns->s) > 1;
+    int64_t size = (int64_t)itemsize, width = turned ? BLOCK : columns->n, height = turned ? BLOCK : rows->n;
+    for (int64_t top = 0; top < rows->n; top += height)
+        for (int64_t left = 0; left < columns->n; left += width)
+            for (int64_t i = top; i < rows->n && i < top + height; i++)
+                wg_copy_run(dst + (i * rows->d + left * columns->d) * size, columns->d,
+                            src + (i * rows->s + left * columns->s) * size, columns->s,
+                            columns->n - left < width ? columns->n - left : width, itemsize);
+}
+
+void wg_move(const wg_array *dst, const wg_array *src) {
+    wg_axis axes[WG_MAX_NDIM + 2];
+    int64_t at[WG_MAX_NDIM] = {0}, itemsize = (int64_t)wg_itemsize(dst->dtype);
+    if (wg_array_size(dst) == 0) return;
+    int n = merge_axes(dst, src, axes), dense = n - 1;
+    for (int i = n - 2; i >= 0; i--)
+        if (axes[i].n > 1 && axes[i].s && distance(axes[i].s) < distance(axes[dense].s)) dense = i;
+    if (dense != n - 1) swap_axes(&axes[dense], &axes[n - 2]); /* the source's own rows are the inner plane's */
+    wg_axis *rows = &axes[n - 2], *columns = &axes[n - 1];
+    if (columns->n < SHORT_RUN && rows->n > columns->n) swap_axes(rows, columns);
+    char *to = dst->data;
+    const char *from = src->data;
+    for (;;) {
+        copy_plane(to, from, rows, columns, (size_t)itemsize);
+        int i = n - 3;
+        for (; i >= 0; i--) {
+            to += axes[i].d * itemsize;
+            from += axes[i].s * itemsize;
+            if (++at[i] < axes[i].n) break;
+            to -= axes[i].d * axes[i].n * itemsize;
+            from -= axes[i].s * axes[i].n * itemsize;
+            at[i] = 0;
+        }
+        if (i < 0) return;
+    }
+}
