@@ -57,14 +57,15 @@ def test_every_room_is_on_the_map():
 LAYERS = [
     ["_core", "_version", "machine", "threads", "extras"],
     ["protocols", "numpy", "tape", "pytree", "drawing", "random"],
-    ["transforms", "program", "recording", "guards"],
+    ["transforms", "program", "recording", "guards", "hosted", "scipy", "extend"],
     ["optim", "losses", "activations", "architecture", "parameters", "checks", "io", "testing"],
     ["nn"],
     ["training", "plot"],
     ["cli", "runs", "progress", "targets"],
     ["__main__"],
 ]
-DOORS = {("nn", "training")}  # MLP.fit: a method that opens the layer above at its first call
+# Names that open the layer above when first used: MLP.fit; functions that NumPy and SciPy compute.
+DOORS = {("nn", "training"), ("protocols", "hosted"), ("protocols", "scipy"), ("numpy", "hosted")}
 LAYER = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 
 

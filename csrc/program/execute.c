@@ -149,6 +149,7 @@ size_t wg_prepare(const wg_kernels *k, wg_step *step) {
     step->max_parts = wg_most_threads();
     if (step->region) return wg_region_scratch(step->region);
     if (step->op == WG_argsort) return wg_argsort_scratch(step);
+    if (step->op == WG_host) return wg_host_scratch(step);
     if (step->op != WG_matmul) return 0;
     const wg_array *a = &step->in[0], *out = &step->out;
     wg_gemm_scratch_fn need = k->gemm_scratch[out->dtype];
@@ -191,6 +192,7 @@ wg_status wg_execute(const wg_kernels *k, wg_step *step) {
     case WG_index_set: return wg_execute_index_change(k, step);
     case WG_slice_add:
     case WG_slice_set: return wg_execute_slice_change(k, step);
+    case WG_host: return wg_execute_host(step);
     case WG_ravel_index: return wg_execute_ravel_index(k, step);
     case WG_random: return wg_execute_random(k, step);
     case WG_recurrence: return wg_execute_recurrence(k, step);

@@ -85,6 +85,8 @@ wg_status wg_execute_gather(const wg_kernels *k, wg_step *step); /* indexing.c, 
 wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step);
+wg_status wg_execute_host(wg_step *step); /* host.c */
+size_t wg_host_scratch(const wg_step *step);
 
 /* Where d_<op>_<k> and the other elementwise kernels expect their operands; returns their number. */
 int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4]);

@@ -27,6 +27,8 @@ typedef struct { /* a node of `from` that reads something batched */
 
 typedef wg_status (*wg_batch_rule)(wg_batching *w, wg_batchee *x, wg_id *out);
 
+static wg_status loop(wg_batching *w, wg_batchee *x, wg_id *out);
+
 /* ---- what rules are written with --------------------------------------------------------------------------- */
 static wg_status append(wg_batching *w, const wg_batchee *x, wg_id *out) {
     return wg_append_flagged(w->t, x->op, x->n, x->in, x->attrs.n, x->attrs.x, 0, out);
@@ -170,6 +172,26 @@ static wg_status batch_matmul(wg_batching *w, wg_batchee *x, wg_id *out) {
     return to_axes(w, WG_reshape, *out, w->size, ndim, ndim, wg_shape(from, x->node), out);
 }
 
+/* A function that takes stacks gets one, of operands that have as many axes as one another (numbers are shared). */
+static wg_status batch_host(wg_batching *w, wg_batchee *x, wg_id *out) {
+    int ndim = -1;
+    for (int k = 0; k < x->n; k++) {
+        int n = wg_ndim(w->from, x->from[k]);
+        if (n == 0 && !w->batched[x->from[k]]) continue;
+        if (!x->attrs.x[WG_HOST_STACKS] || (ndim >= 0 && n != ndim)) return loop(w, x, out);
+        ndim = n;
+    }
+    for (int k = 0; k < x->n; k++)
+        if (wg_ndim(w->from, x->from[k]) || w->batched[x->from[k]]) WG_TRY(spread(w, x->from[k], &x->in[k]));
+    int64_t fixed[WG_HOST_SHAPE];
+    memcpy(fixed, x->attrs.x, sizeof fixed);
+    x->attrs.x[WG_HOST_SHAPE - 1] =
+        w->size; /* in front of the shape, and what stood there one place further in front */
+    WG_TRY(prepend(w, x, 1, fixed));
+    memcpy(x->attrs.x, fixed, sizeof fixed);
+    return append(w, x, out);
+}
+
 static const wg_batch_rule batch_rules[WG_INFER_COUNT] = {
     [WG_INFER_elementwise] = batch_elementwise,
     [WG_INFER_compare] = batch_elementwise,
@@ -186,11 +208,12 @@ static const wg_batch_rule batch_rules[WG_INFER_COUNT] = {
     [WG_INFER_index_add] = batch_index_add,
     [WG_INFER_ravel_index] = batch_elementwise,
     [WG_INFER_reduce] = batch_reduce,
-    [WG_INFER_recurrence] = batch_axis,
     [WG_INFER_argreduce] = batch_axis,
     [WG_INFER_argsort] = batch_axis,
     [WG_INFER_random] = batch_same, /* an array for each key */
+    [WG_INFER_recurrence] = batch_axis,
     [WG_INFER_matmul] = batch_matmul,
+    [WG_INFER_host] = batch_host,
 };
 
 /* ---- without a rule ---------------------------------------------------------------------------------------- */

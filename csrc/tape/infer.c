@@ -283,6 +283,11 @@ wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, co
     case WG_INFER_concatenate: return concatenate(&q, *dtype, shape);
     case WG_INFER_gather: return gather(&q, *dtype, shape);
     case WG_INFER_index_add: return index_add(&q, *dtype, shape);
+    case WG_INFER_host:
+        if (n_attr < WG_HOST_SHAPE || attrs[WG_HOST_DTYPE] < 0 || attrs[WG_HOST_DTYPE] >= WG_DTYPE_COUNT)
+            return wg_fail(t, WG_VALUE_ERROR, "host takes a function, a context, a dtype, stacks and a shape");
+        *dtype = (wg_dtype)attrs[WG_HOST_DTYPE];
+        return wg_make_shape(t, *dtype, n_attr - WG_HOST_SHAPE, attrs + WG_HOST_SHAPE, shape);
     case WG_INFER_ravel_index: return ravel_index(&q, dtype, shape);
     case WG_INFER_random: return random(&q, dtype, shape);
     case WG_INFER_recurrence: return recurrence(&q);

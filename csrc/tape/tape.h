@@ -207,6 +207,7 @@ enum wg_infer_rule {
     WG_INFER_gather,
     WG_INFER_index_add,
     WG_INFER_ravel_index,
+    WG_INFER_host,
     WG_INFER_reduce,
     WG_INFER_recurrence,
     WG_INFER_random,

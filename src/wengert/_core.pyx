@@ -8,6 +8,7 @@ in between.
 """
 import os
 import operator
+from _thread import get_ident
 from collections import namedtuple
 from math import prod
 from threading import get_ident, main_thread
@@ -72,6 +73,8 @@ cdef dict UFUNCS = {}
 cdef object ARRAY_UFUNC = None
 cdef object ARRAY_FUNCTION = None
 
+raised = {}  # by thread: by Python code that the C core called, until the core has returned
+
 Node = namedtuple("Node", "op dtype weak shape inputs attrs has_value")
 Op = namedtuple("Op", "code name numpy doc derivative lo hi kind class_ arity n_params base operand")
 
@@ -90,9 +93,8 @@ cdef int check(Tape tape, wg_status status) except -1:
 
 
 cdef int raise_status(wg_status status, const char *text) except -1:
-    global raised
-    if raised is not None:
-        error, raised = raised, None
+    error = raised.pop(get_ident(), None)
+    if error is not None:
         raise error
     raise EXCEPTIONS.get(status, RuntimeError)(text.decode("utf-8", "replace") if text != NULL else "")
 
@@ -470,12 +472,8 @@ cdef class Tape:
         return [ids[k] for k in range(wg_tape_n_outputs(self.handle))]
 
 
-cdef object raised = None  # by Python code that the C core called, until the core has returned
-
-
 cdef wg_status derive_in_python(wg_tape *t, void *context, wg_mode mode, const c_bool *given,
                                 const c_bool *asked, wg_tape **out) noexcept with gil:
-    global raised
     cdef uint32_t k, n_in = wg_tape_n_inputs(t), n_out = wg_tape_n_outputs(t)
     cdef bint reverse = mode == WG_REVERSE
     try:
@@ -485,7 +483,7 @@ cdef wg_status derive_in_python(wg_tape *t, void *context, wg_mode mode, const c
         out[0] = wg_tape_retain((<Tape>derived).handle)
         return WG_OK
     except BaseException as error:
-        raised = error
+        raised[get_ident()] = error
         return WG_RUNTIME_ERROR
 
 
@@ -781,11 +779,6 @@ def frozen(Var v):
     cdef Var handle = new_var(v.tape, v.tape.node_of(v))
     handle.writes = FROZEN
     return handle
-
-
-def thawed(Var v):
-    """A handle to the same node that follows what is written in place."""
-    return new_var(v.tape, v.tape.node_of(v))
 
 
 cdef wg_node_info describe(Var v) except *:

@@ -16,6 +16,7 @@ Examples
 np.float64(2.0)
 """
 
+from importlib import import_module
 from typing import Any
 
 import numpy as _numpy
@@ -26,6 +27,8 @@ globals().update(_NAMESPACE)
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("linalg", "fft"):
+        return import_module(f"{__name__}.{name}")
     return getattr(_numpy, name)
 
 

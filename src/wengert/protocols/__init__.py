@@ -38,6 +38,10 @@ def array_function(function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
     """Answers `__array_function__`."""
     implementation = FUNCTIONS.get(function)
     if implementation is None:
+        from ..hosted import linalg  # noqa: F401  files what NumPy computes, and is loaded when first asked for
+
+        implementation = FUNCTIONS.get(function)
+    if implementation is None:
         module = getattr(function, "__module__", "numpy") or "numpy"
         raise TypeError(f"{module}.{function.__name__} is not supported on a Var; {WAY_OUT}")
     return implementation(*args, **kwargs)

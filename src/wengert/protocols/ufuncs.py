@@ -63,6 +63,12 @@ def _plain(ufunc: Any, inputs: tuple) -> Any:
     if implementation is not None:
         return implementation(*inputs)
     code = elementwise.UFUNCS.get(ufunc)
+    if code is None and not hasattr(np, ufunc.__name__):
+        from ..scipy import special  # noqa: F401  files scipy.special's, and is loaded when one is asked for
+
+        implementation = FUNCTIONS.get(ufunc)
+        if implementation is not None:
+            return implementation(*inputs)
     if code is None:  # scipy.special's ufuncs bear the names of the table
         code = elementwise.BY_NAME.get(ufunc.__name__)
         if code is None or len(inputs) != ufunc.nin:

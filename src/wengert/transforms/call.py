@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, overload
 import numpy as np
 
 from .. import numpy as wnp
-from .._core import Var, frozen, innermost, set_current, thawed
+from .._core import Var, frozen, innermost, set_current
 from ..protocols.registry import append
 from ..pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_unflatten
 from ..tape import Tape
@@ -67,7 +67,7 @@ class Recording:
         """What the caller gets for a Var: from the outermost transform its value, else itself."""
         if not isinstance(v, Var):
             return v
-        return v.value if self.outermost else thawed(v)
+        return v.value if self.outermost else v.tape.at(v.index)  # follows writes, as any other
 
     def derivative(self, v: Var | None, like: Var) -> Any:
         """As `result`; zeros of the shape and dtype of `like` where a sweep gave nothing."""

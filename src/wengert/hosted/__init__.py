@@ -1,0 +1,109 @@
+"""Functions that NumPy and SciPy compute: linear algebra, Fourier transforms.
+
+Each is a host op, which calls Python at every replay, with a derivative written in differentiable code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+
+from .. import transforms
+from .._core import DTYPES, Var, dtype_code, raised
+from ..protocols.registry import append, is_recorded, recorded
+
+__all__ = ["LINALG", "call", "files"]
+
+custom_jvp: Any = transforms.custom_jvp
+custom_vjp: Any = transforms.custom_vjp
+LINALG: dict[str, Callable] = {}  # name in wengert.numpy.linalg -> function for Vars and plain arrays alike
+FFT: dict[str, Callable] = {}
+
+
+class _Array(ctypes.Structure):
+    """`wg_host_array` of csrc/wengert.h."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("ndim", ctypes.c_int),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("dtype", ctypes.c_int),
+    )
+
+    def view(self) -> np.ndarray:
+        """The elements, where they are."""
+        shape, dtype = tuple(self.shape[: self.ndim]), DTYPES[self.dtype]
+        size = int(np.prod(shape)) * dtype.itemsize
+        if not size:
+            return np.zeros(shape, dtype)
+        return np.frombuffer((ctypes.c_char * size).from_address(self.data), dtype).reshape(shape)
+
+
+_CALLED: list[Callable] = []  # for good: any tape may refer to one, by its place here
+_PLACES: dict[int, int] = {}  # id of a function -> its place
+
+
+@ctypes.CFUNCTYPE(
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Array), ctypes.POINTER(_Array)
+)
+def _call(context: int | None, n: int, operands: Any, out: Any) -> bool:
+    """`wg_host_fn`: calls a function with copies of the operands and writes its result to `out`."""
+    try:
+        function, target = _CALLED[context or 0], out[0].view()
+        result = np.asarray(function(*(operands[k].view().copy() for k in range(n))))
+        if result.shape != target.shape:
+            raise ValueError(
+                f"{function}: the result has shape {result.shape}, not {target.shape} as declared"
+            )
+        target[...] = result
+        return True
+    except BaseException as error:
+        raised[get_ident()] = error
+        return False
+
+
+_ADDRESS = ctypes.cast(_call, ctypes.c_void_p).value
+
+
+def call(function: Callable, *operands: Any, shape: tuple[int, ...], dtype: Any, stacks: bool = True) -> Var:
+    """One host op: `function` of ndarrays with a result of a shape and dtype; a constant to derivatives.
+
+    Functions that take no stacks of operands are called once for each element by `vmap`.
+    """
+    place = _PLACES.setdefault(id(function), len(_CALLED))
+    if place == len(_CALLED):
+        _CALLED.append(function)
+    return append("host", *operands, attrs=(_ADDRESS, place, dtype_code(dtype), stacks, *shape))
+
+
+def files(table: dict[str, Callable], functions: dict[Any, Callable], *numpy_functions: Any) -> Callable:
+    """Files an implementation under functions of NumPy's and under their names in a namespace."""
+
+    def file(implementation: Callable) -> Callable:
+        def public(*args: Any, **kwargs: Any) -> Any:
+            if is_recorded(args) or (kwargs and is_recorded(kwargs.values())):
+                return implementation(*args, **kwargs)
+            return numpy_functions[0](*args, **kwargs)
+
+        public.__name__, public.__doc__ = numpy_functions[0].__name__, implementation.__doc__
+        for function in numpy_functions:
+            functions[function] = implementation
+            table[function.__name__] = public
+        return public
+
+    return file
+
+
+def floating(a: Any) -> Any:
+    """An array or a Var as one of floating point."""
+    a = recorded(a)
+    return a if a.dtype.kind in "fc" else a * 1.0
+
+
+def dagger(a: Any) -> Any:
+    """The last two axes exchanged."""
+    return np.swapaxes(a, -1, -2)

@@ -1,0 +1,106 @@
+"""scipy.linalg: functions of matrices and triangular systems; all of numpy.linalg's names too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.linalg as _linalg
+
+from .. import numpy as wnp
+from ..hosted import LINALG, call, custom_vjp, dagger
+from ..hosted.linalg import _broadcast_solve, _matrix
+from ..protocols.registry import is_recorded, refuse_options
+
+globals().update(LINALG)
+
+
+def _of_matrix(function: Callable) -> Callable:
+    """An analytic function of a square matrix.
+
+    The derivative of f at A in direction E is the upper right block of f([[A, E], [0, A]]) (Higham, Functions
+    of Matrices, 2008, section 3.2), and its transpose in direction G is that at A.T.
+    """
+    name = function.__name__
+
+    @custom_vjp
+    def primitive(a):
+        return call(function, a, shape=a.shape, dtype=a.dtype, stacks=False)
+
+    def forward(a):
+        return primitive(a), a
+
+    def backward(a, g):
+        n, t = a.shape[-1], dagger(a)
+        block = wnp.concatenate([wnp.concatenate([t, g], 1), wnp.concatenate([g * 0.0, t], 1)], 0)
+        return (primitive(block)[:n, n:],)
+
+    primitive.defvjp(forward, backward)
+
+    def public(a: Any) -> Any:
+        if not is_recorded((a,)):
+            return function(a)
+        a = _matrix(name, a, True)
+        if a.ndim > 2:
+            return wnp.stack([public(a[k]) for k in range(a.shape[0])])
+        return primitive(a)
+
+    public.__name__ = name
+    public.__doc__ = f"As `scipy.linalg.{name}`; takes Vars and arrays."
+    return public
+
+
+expm, logm, sqrtm = (_of_matrix(f) for f in (_linalg.expm, _linalg.logm, _linalg.sqrtm))
+
+
+def _triangular(lower: bool, unit: bool) -> Callable:
+    def solve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return _linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit)
+
+    @custom_vjp
+    def primitive(a, b, mask):
+        return call(solve, a, b, shape=b.shape, dtype=b.dtype, stacks=False)
+
+    def forward(a, b, mask):
+        x = primitive(a, b, mask)
+        return x, (a, x, mask)
+
+    def backward(residuals, g):
+        a, x, mask = residuals
+        u = _TRIANGULAR[not lower, unit](dagger(a), g, dagger(mask))
+        return -(u @ dagger(x)) * mask, u, None
+
+    primitive.defvjp(forward, backward)
+    return primitive
+
+
+_TRIANGULAR = {(lower, unit): _triangular(lower, unit) for lower in (False, True) for unit in (False, True)}
+
+
+def solve_triangular(
+    a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False, **options: Any
+) -> Any:
+    """As `scipy.linalg.solve_triangular`; takes Vars and arrays."""
+    if not is_recorded((a, b)):
+        return _linalg.solve_triangular(a, b, trans, lower, unit_diagonal, **options)
+    refuse_options("solve_triangular", **options)
+    a = _matrix("solve_triangular", a, True)
+    if trans in (1, "T", 2, "C"):
+        a, lower = dagger(a), not lower
+    ones = np.ones(a.shape[-2:], a.dtype)
+    mask = np.tril(ones, -int(unit_diagonal)) if lower else np.triu(ones, int(unit_diagonal))
+    solver = _TRIANGULAR[bool(lower), bool(unit_diagonal)]
+    b = b if is_recorded((b,)) else np.asarray(b, a.dtype)
+    return _broadcast_solve(lambda a, b: solver(a, b, mask), a, wnp.asarray(b))
+
+
+def cholesky(a: Any, lower: bool = False, **options: Any) -> Any:
+    """As `scipy.linalg.cholesky`: upper triangular unless `lower`."""
+    if not is_recorded((a,)):
+        return _linalg.cholesky(a, lower, **options)
+    return LINALG["cholesky"](a, upper=not lower)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_linalg, name)

@@ -1,0 +1,207 @@
+"""scipy.stats: densities and distribution functions of the distributions of HIPS autograd, in NumPy code.
+
+Plain `scipy.stats` cannot be differentiated, for it does not ask its arguments.  Every other name is SciPy's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.stats as _stats
+
+from .. import numpy as wnp
+from ..protocols.registry import recorded
+from . import special
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class _Plain:
+    """Wraps a distribution of SciPy's, whose other names it has."""
+
+    def __init__(self, plain: Any):
+        self._plain = plain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+
+class _Distribution(_Plain):
+    """A distribution with a location and a scale; subclasses give the standard one."""
+
+    def _log(self, z: Any, *shapes: Any) -> Any:
+        raise NotImplementedError
+
+    def _cumulative(self, z: Any, *shapes: Any) -> Any:
+        raise NotImplementedError
+
+    def _inside(self, z: Any) -> Any:
+        return None  # the whole line
+
+    @staticmethod
+    def _split(shapes: tuple, n: int, loc: Any, scale: Any) -> tuple[tuple, Any, Any]:
+        """Shape parameters, location and scale, which may follow them by position."""
+        rest = list(shapes[n:])
+        loc = rest[0] if rest else loc
+        return shapes[:n], loc, rest[1] if len(rest) > 1 else scale
+
+    n_shapes = 0
+
+    def logpdf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        shapes, loc, scale = self._split(shapes, self.n_shapes, loc, scale)
+        z = (recorded(x) - loc) / scale
+        inside = self._inside(z)
+        if inside is None:
+            return self._log(z, *shapes) - wnp.log(scale)
+        density = self._log(wnp.where(inside, z, 0.5), *shapes) - wnp.log(scale)
+        return wnp.where(inside, density, -np.inf)
+
+    def pdf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        return wnp.exp(self.logpdf(x, *shapes, loc=loc, scale=scale))
+
+    def cdf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        shapes, loc, scale = self._split(shapes, self.n_shapes, loc, scale)
+        z = (recorded(x) - loc) / scale
+        inside = self._inside(z)
+        if inside is None:
+            return self._cumulative(z, *shapes)
+        below = self._cumulative(wnp.where(inside, z, 0.5), *shapes)
+        return wnp.where(inside, below, wnp.where(z > 0, 1.0, 0.0))
+
+    def sf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        return 1.0 - self.cdf(x, *shapes, loc=loc, scale=scale)
+
+    def logcdf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        return wnp.log(self.cdf(x, *shapes, loc=loc, scale=scale))
+
+    def logsf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        return wnp.log(self.sf(x, *shapes, loc=loc, scale=scale))
+
+
+class _Norm(_Distribution):
+    def _log(self, z):
+        return -0.5 * (z * z + LOG_2PI)
+
+    def _cumulative(self, z):
+        return special.ndtr(z)
+
+    def _tails(self, x: Any, loc: Any, scale: Any, given: tuple) -> Any:
+        _, loc, scale = self._split(given, 0, loc, scale)
+        return (recorded(x) - loc) / scale
+
+    def sf(self, x: Any, *given: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        return special.ndtr(-self._tails(x, loc, scale, given))
+
+    def logcdf(self, x: Any, *given: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        return special.log_ndtr(self._tails(x, loc, scale, given))
+
+    def logsf(self, x: Any, *given: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
+        return special.log_ndtr(-self._tails(x, loc, scale, given))
+
+
+class _T(_Distribution):
+    n_shapes = 1
+
+    def _log(self, z, df):
+        constant = special.gammaln((df + 1.0) / 2.0) - special.gammaln(df / 2.0) - 0.5 * wnp.log(df * math.pi)
+        return constant - (df + 1.0) / 2.0 * wnp.log1p(z * z / df)
+
+    def _cumulative(self, z, df):
+        tail = 0.5 * special.betainc(df / 2.0, 0.5, df / (df + z * z))
+        return wnp.where(z > 0, 1.0 - tail, tail)
+
+
+class _Positive(_Distribution):
+    def _inside(self, z):
+        return z >= 0
+
+
+class _Gamma(_Positive):
+    n_shapes = 1
+
+    def _log(self, z, a):
+        return special.xlogy(a - 1.0, z) - z - special.gammaln(a)
+
+    def _cumulative(self, z, a):
+        return special.gammainc(a, z)
+
+
+class _Chi2(_Positive):
+    n_shapes = 1
+
+    def _log(self, z, df):
+        return (
+            special.xlogy(df / 2.0 - 1.0, z) - z / 2.0 - special.gammaln(df / 2.0) - df / 2.0 * math.log(2.0)
+        )
+
+    def _cumulative(self, z, df):
+        return special.gammainc(df / 2.0, z / 2.0)
+
+
+class _Expon(_Positive):
+    def _log(self, z):
+        return -z
+
+    def _cumulative(self, z):
+        return -wnp.expm1(-z)
+
+
+class _Beta(_Distribution):
+    n_shapes = 2
+
+    def _inside(self, z):
+        return wnp.logical_and(z >= 0, z <= 1)
+
+    def _log(self, z, a, b):
+        return special.xlogy(a - 1.0, z) + special.xlog1py(b - 1.0, -z) - special.betaln(a, b)
+
+    def _cumulative(self, z, a, b):
+        return special.betainc(a, b, z)
+
+
+class _Poisson(_Plain):
+    def logpmf(self, k: Any, mu: Any, loc: Any = 0) -> Any:
+        k = recorded(k) - loc
+        return special.xlogy(k, mu) - mu - special.gammaln(k + 1.0)
+
+    def pmf(self, k: Any, mu: Any, loc: Any = 0) -> Any:
+        return wnp.exp(self.logpmf(k, mu, loc))
+
+
+class _MultivariateNormal(_Plain):
+    def logpdf(self, x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False) -> Any:
+        x = recorded(x)
+        n = x.shape[-1] if x.ndim else 1
+        mean = np.zeros(n) if mean is None else mean
+        cov = recorded(cov)
+        cov = cov * np.eye(n) if cov.ndim < 2 else cov
+        factor = wnp.linalg.cholesky(cov)
+        z = wnp.linalg.solve(factor, wnp.reshape(wnp.transpose(wnp.reshape(x - mean, (-1, n))), (n, -1)))
+        total = wnp.sum(z * z, 0) + 2.0 * wnp.sum(wnp.log(wnp.diagonal(factor))) + n * LOG_2PI
+        return wnp.reshape(-0.5 * total, x.shape[:-1])
+
+    def pdf(self, x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False) -> Any:
+        return wnp.exp(self.logpdf(x, mean, cov))
+
+
+class _Dirichlet(_Plain):
+    def logpdf(self, x: Any, alpha: Any) -> Any:
+        x, alpha = recorded(x), recorded(alpha)
+        weights = wnp.reshape(alpha - 1.0, (-1,) + (1,) * (x.ndim - 1))
+        constant = special.gammaln(wnp.sum(alpha)) - wnp.sum(special.gammaln(alpha))
+        return constant + wnp.sum(special.xlogy(weights, x), 0)
+
+    def pdf(self, x: Any, alpha: Any) -> Any:
+        return wnp.exp(self.logpdf(x, alpha))
+
+
+norm, t, gamma, chi2 = _Norm(_stats.norm), _T(_stats.t), _Gamma(_stats.gamma), _Chi2(_stats.chi2)
+expon, beta, poisson = _Expon(_stats.expon), _Beta(_stats.beta), _Poisson(_stats.poisson)
+multivariate_normal = _MultivariateNormal(_stats.multivariate_normal)
+dirichlet = _Dirichlet(_stats.dirichlet)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_stats, name)

@@ -1,0 +1,126 @@
+"""numpy.linalg on Vars: NumPy's values, derivatives against differences and against HIPS autograd."""
+
+import autograd
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import wengert as wg
+import wengert.numpy as wnp
+
+RNG = np.random.default_rng(5)
+A = RNG.normal(size=(4, 4)) + 3 * np.eye(4)
+B = RNG.normal(size=(4, 3))
+STACK = RNG.normal(size=(2, 3, 3)) + 2 * np.eye(3)
+
+
+def positive(np, a):
+    return np.matmul(a, np.swapaxes(a, -1, -2)) + np.eye(a.shape[-1])
+
+
+def symmetric(np, a):
+    return a + np.swapaxes(a, -1, -2)
+
+
+# name -> function of (np, arrays), arrays; compared with HIPS where the name does not end in "*"
+CASES = {
+    "inv": (lambda np, a: np.linalg.inv(a), (A,)),
+    "inv stack": (lambda np, a: np.linalg.inv(a), (STACK,)),
+    "solve": (lambda np, a, b: np.linalg.solve(a, b), (A, B)),
+    "solve vector": (lambda np, a, b: np.linalg.solve(a, b), (A, B[:, 0])),
+    "solve stack *": (lambda np, a, b: np.linalg.solve(a, b), (STACK, B[:3])),
+    "pinv": (lambda np, a: np.linalg.pinv(a), (B,)),
+    "det": (lambda np, a: np.linalg.det(a), (A,)),
+    "det stack": (lambda np, a: np.linalg.det(a), (STACK,)),
+    "slogdet": (lambda np, a: np.linalg.slogdet(a)[1], (STACK,)),
+    "cholesky": (lambda np, a: np.linalg.cholesky(positive(np, a)), (A,)),
+    "cholesky upper *": (lambda np, a: np.linalg.cholesky(positive(np, a), upper=True), (STACK,)),
+    "qr *": (lambda np, a: np.linalg.qr(a)[0] @ np.linalg.qr(a)[1].T, (B,)),
+    "qr wide *": (lambda np, a: np.linalg.qr(a, "r"), (B.T,)),
+    "eigh": (lambda np, a: np.linalg.eigh(symmetric(np, a))[1] ** 2, (A,)),
+    "eigh values": (lambda np, a: np.linalg.eigh(symmetric(np, a))[0], (STACK,)),
+    "eigvalsh *": (lambda np, a: np.linalg.eigvalsh(symmetric(np, a), "U"), (A,)),
+    "svd": (lambda np, a: np.linalg.svd(a, full_matrices=False)[0] ** 2, (B,)),
+    "svd wide": (lambda np, a: np.linalg.svd(a, full_matrices=False)[2] ** 2, (B.T,)),
+    "svd values": (lambda np, a: np.linalg.svd(a, compute_uv=False), (STACK,)),
+    "svdvals *": (lambda np, a: np.linalg.svdvals(a), (B,)),
+    "lstsq *": (lambda np, a, b: np.linalg.lstsq(a, b)[0], (B[:, :2], A)),
+    "lstsq residuals *": (lambda np, a, b: np.linalg.lstsq(a, b)[1], (B[:, :2], A[0])),
+    "matrix_power *": (lambda np, a: np.linalg.matrix_power(a, 3), (STACK,)),
+    "matrix_power -2 *": (lambda np, a: np.linalg.matrix_power(a, -2), (A,)),
+    "matrix_power 0 *": (lambda np, a: np.linalg.matrix_power(a, 0), (A,)),
+    "norm": (lambda np, a: np.linalg.norm(a), (A,)),
+    "norm nuc": (lambda np, a: np.linalg.norm(a, "nuc"), (A,)),
+    "norm axis": (lambda np, a: np.linalg.norm(a, 3, axis=1), (A,)),
+    "vector_norm *": (lambda np, a: np.linalg.vector_norm(a, axis=0, ord=1, keepdims=True), (A,)),
+    "matrix_norm *": (lambda np, a: np.linalg.matrix_norm(a, ord=2), (STACK,)),
+    "cond *": (lambda np, a: np.linalg.cond(a) + np.linalg.cond(a, 1), (A,)),
+    "tensorsolve *": (lambda np, a, b: np.linalg.tensorsolve(a.reshape(2, 2, 4), b), (A, A[:2, :2])),
+    "tensorinv *": (lambda np, a: np.linalg.tensorinv(a.reshape(4, 2, 2), ind=1), (A,)),
+    "outer *": (lambda np, a: np.linalg.outer(a[0], a[1]) @ np.linalg.matmul(a, a), (A,)),
+}  # fmt: skip
+for _order in (1, -1, 2, -2, np.inf, -np.inf, "fro"):
+    CASES[f"norm {_order} *"] = (lambda np, a, o=_order: np.linalg.norm(a, o, keepdims=True), (A,))
+for _order in (0, 1, 2, 3, np.inf, -np.inf):
+    CASES[f"vector norm {_order} *"] = (lambda np, a, o=_order: np.linalg.norm(a[:, 0], o), (A,))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_derivatives(name, tape):
+    f, args = CASES[name]
+    expected = f(np, *args)
+    found = f(np, *map(tape.leaf, args))
+    assert found.shape == np.shape(expected)
+    assert_allclose(found.value, expected, rtol=1e-11, atol=1e-12)
+    assert_allclose(f(wnp, *map(tape.leaf, args)).value, expected, rtol=1e-11, atol=1e-12)
+    assert_allclose(f(wnp, *args), expected, rtol=1e-12)
+    compiled = wg.compile(lambda *args: f(np, *args))
+    assert_allclose(compiled(*args), expected, rtol=1e-11, atol=1e-12)
+    wg.testing.check_grads(lambda *args: f(np, *args), args, order=2, scale=10)
+    gradient = wg.jacobian(lambda *args: f(np, *args), argnums=tuple(range(len(args))))
+    for eager, replayed in zip(gradient(*args), wg.compile(gradient)(*args), strict=True):
+        assert_allclose(replayed, eager, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.endswith("*")])
+def test_gradients_are_hips_autograds(name):
+    f, args = CASES[name]
+    argnums = tuple(range(len(args)))
+    theirs = autograd.grad(lambda *args: anp.sum(f(anp, *args) ** 2), argnums)(*args)
+    ours = wg.grad(lambda *args: np.sum(f(np, *args) ** 2), argnums)(*args)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert_allclose(mine, other, rtol=1e-9, atol=1e-10)
+
+
+def test_a_failure_raises_numpys_error_and_leaves_the_tape(tape):
+    v = tape.leaf(np.zeros((2, 2)))
+    length = len(tape)
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        np.linalg.inv(v)
+    assert len(tape) == length
+    tape.verify()
+    compiled = wg.compile(np.linalg.inv)
+    assert_allclose(compiled(2 * np.eye(2)), np.eye(2) / 2)
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        compiled(np.zeros((2, 2)))
+    assert_allclose(compiled(np.eye(2)), np.eye(2))
+
+
+def test_norms_at_zero_have_derivative_zero():
+    assert_allclose(wg.grad(np.linalg.norm)(np.zeros(3)), 0)
+
+
+def test_what_is_not_supported_is_named(tape):
+    v = tape.leaf(B)
+    with pytest.raises(TypeError, match="full_matrices=False"):
+        np.linalg.svd(v)
+    with pytest.raises(np.linalg.LinAlgError, match="square"):
+        np.linalg.det(v)
+    with pytest.raises(TypeError, match=r"linalg\.eig is not supported"):
+        np.linalg.eig(tape.leaf(A))
+
+
+def test_vmap_of_a_solution():
+    solved = wg.vmap(np.linalg.solve, in_axes=(None, 1), out_axes=1)(A, B)
+    assert_allclose(solved, np.linalg.solve(A, B), rtol=1e-12)

@@ -1,0 +1,149 @@
+"""wengert.scipy and wengert.extend: SciPy's values, derivatives to order two, HIPS autograd as an oracle."""
+
+import autograd
+import autograd.numpy as anp
+import autograd.scipy as ascipy
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.signal
+import scipy.special
+import scipy.stats
+from numpy.testing import assert_allclose
+
+import wengert as wg
+import wengert.numpy as wnp
+import wengert.scipy as wscipy
+from wengert.extend import defvjp, primitive
+
+X, P = np.array([0.3, 1.2, 2.7]), np.array([0.5, 1.5, 3.0])
+A = np.random.default_rng(0).normal(size=(3, 3)) * 0.4
+EYE = np.eye(3)
+
+SPECIAL = {
+    "digamma": (X,), "psi": (X,), "gammaln": (X,), "gamma": (X,), "beta": (X, P), "betaln": (X, P),
+    "erfinv": (X / 4,), "erfcinv": (X / 4,), "ndtr": (X,), "log_ndtr": (X,), "ndtri": (X / 4,),
+    "logit": (X / 4,),
+    "xlogy": (X, P), "xlog1py": (X, P), "entr": (X,), "rel_entr": (X, P), "j0": (X,), "j1": (X,), "y0": (X,),
+    "y1": (X,), "i0": (X,), "i1": (X,), "expit": (X,), "erf": (X,), "erfc": (X,), "log_expit": (X,),
+}  # fmt: skip
+# name -> function of a module like scipy, arguments
+CASES = {
+    name: (lambda s, *args, f=name: getattr(s.special, f)(*args), args) for name, args in SPECIAL.items()
+}
+CASES |= {
+    "gammainc": (lambda s, x: s.special.gammainc(P, x) + s.special.gammaincc(2.0, x), (X,)),
+    "betainc": (lambda s, x: s.special.betainc(P, 2.0, x), (X / 4,)),
+    "polygamma": (lambda s, x: s.special.polygamma(0, x) + s.special.polygamma(2, x), (X,)),
+    "multigammaln": (lambda s, x: s.special.multigammaln(x, 3), (X[2] + 2,)),
+    "jv": (lambda s, x: s.special.jv(1.5, x) + s.special.yv(2, x), (X,)),
+    "iv": (lambda s, x: s.special.iv(P, x), (X,)),
+    "logsumexp": (lambda s, x, b: s.special.logsumexp(x, b=b, keepdims=True), (X, P)),
+    "logsumexp axis": (lambda s, x: s.special.logsumexp(x, axis=1), (A,)),
+    "expm": (lambda s, a: s.linalg.expm(a), (A,)),
+    "logm": (lambda s, a: s.linalg.logm(a @ a.T + EYE), (A,)),
+    "sqrtm": (lambda s, a: s.linalg.sqrtm(a @ a.T + EYE), (A,)),
+    "solve_triangular": (lambda s, a, b: s.linalg.solve_triangular(a + EYE, b, lower=True), (A, X)),
+    "solve_triangular T": (lambda s, a, b: s.linalg.solve_triangular(a, b, "T", unit_diagonal=True), (A, A)),
+    "cholesky": (lambda s, a: s.linalg.cholesky(a @ a.T + EYE), (A,)),
+    "solve": (lambda s, a, b: s.linalg.solve(a + EYE, b) * s.linalg.det(a + EYE), (A, X)),
+    "convolve": (lambda s, a, b: s.signal.convolve(a, b), (A, A[:2, :2] + 1)),
+    "convolve same": (lambda s, a, b: s.signal.convolve(a, b, "same"), (A, A[:2, :2] + 1)),
+    "convolve valid": (lambda s, a, b: s.signal.convolve(a, b, "valid"), (A[:2, :2] + 1, A)),
+    "norm": (lambda s, x, m, d: s.stats.norm.logpdf(x, m, d) + s.stats.norm.pdf(x, loc=m), (X, P[0], P)),
+    "norm cdf": (lambda s, x, m, d: s.stats.norm.cdf(x, m, d) + s.stats.norm.logcdf(x, m, d), (X, P[0], P)),
+    "norm sf": (lambda s, x, m, d: s.stats.norm.sf(x, m, d) + s.stats.norm.logsf(x, m, d), (X, P[0], P)),
+    "t": (lambda s, x, df: s.stats.t.logpdf(x, df, loc=0.2, scale=2.0), (X, P)),
+    "t cdf": (lambda s, x: s.stats.t.cdf(x - 1, P), (X,)),
+    "gamma pdf": (lambda s, x, k: s.stats.gamma.logpdf(x, k), (X, P)),
+    "gamma cdf": (lambda s, x: s.stats.gamma.logcdf(x, P) + s.stats.gamma.logsf(x, P), (X,)),
+    "chi2": (lambda s, x, k: s.stats.chi2.logpdf(x, k), (X, P)),
+    "chi2 cdf": (lambda s, x: s.stats.chi2.cdf(x, P), (X,)),
+    "expon": (lambda s, x: s.stats.expon.pdf(x, 0.0, 2.0) + s.stats.expon.cdf(x - 1), (X,)),
+    "beta pdf": (lambda s, x, a: s.stats.beta.logpdf(x, a, 2.0), (X / 4, P)),
+    "beta cdf": (lambda s, x: s.stats.beta.cdf(x, P, 2.0), (X / 4,)),
+    "poisson": (lambda s, m: s.stats.poisson.logpmf(np.arange(3), m) + s.stats.poisson.pmf(1, m), (P,)),
+    "multivariate_normal": (
+        lambda s, x, m, c: s.stats.multivariate_normal.logpdf(x, m, c @ c.T + EYE), (A, X, A),
+    ),
+    "dirichlet": (lambda s, a: s.stats.dirichlet.logpdf(np.array([0.2, 0.3, 0.5]), a), (P,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_derivatives(name):
+    f, args = CASES[name]
+    expected = f(scipy, *args)
+    assert_allclose(f(wscipy, *args), expected, rtol=1e-10)
+    assert_allclose(wg.vjp(lambda *args: f(wscipy, *args), *args)[0], expected, rtol=1e-10)
+    wg.testing.check_grads(lambda *args: f(wscipy, *args), args, order=2, scale=10)
+    compiled = wg.compile(lambda *args: f(wscipy, *args))
+    assert_allclose(compiled(*args), expected, rtol=1e-10)
+    wg.testing.check_grads(compiled, args, order=1)
+
+
+HIPS = [
+    "digamma", "gammaln", "gamma", "beta", "betaln", "j0", "j1", "y0", "y1", "erf", "erfc", "erfinv", "logit",
+    "expit", "multigammaln", "logsumexp axis", "norm", "norm cdf", "t", "gamma pdf", "beta pdf",
+    "multivariate_normal", "dirichlet",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HIPS)
+def test_gradients_are_hips_autograds(name):
+    f, args = CASES[name]
+    argnums = tuple(range(len(args)))
+    if name in ("t", "norm"):  # theirs has fewer arguments by name
+        f = {
+            "t": lambda s, x, df: s.stats.t.logpdf(x, df),
+            "norm": lambda s, x, m, d: s.stats.norm.logpdf(x, m, d) + s.stats.norm.pdf(x, m, d),
+        }[name]
+    theirs = autograd.grad(lambda *args: anp.sum(f(ascipy, *args)), argnums)(*args)
+    ours = wg.grad(lambda *args: wnp.sum(f(wscipy, *args)), argnums)(*args)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert_allclose(mine, other, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [*SPECIAL, "i0 of numpy"])
+def test_plain_ufuncs_ask_the_var(name, tape):
+    f, args = (np.i0, (X,)) if name == "i0 of numpy" else (getattr(scipy.special, name), SPECIAL[name])
+    assert_allclose(f(*map(tape.leaf, args)).value, f(*args), rtol=1e-12)
+
+
+def test_convolutions_along_axes_are_hips_autograds():
+    a, b = np.arange(40.0).reshape(2, 4, 5) / 7, np.cos(np.arange(24.0)).reshape(3, 2, 4)
+    for options in (
+        {"axes": ([2], [2]), "dot_axes": ([0], [1])},
+        {"axes": ([1, 2], [0, 1]), "mode": "valid", "dot_axes": ([], [])},
+    ):
+        theirs = ascipy.signal.convolve(a, b, **options)
+        assert_allclose(wscipy.signal.convolve(a, b, **options), theirs, rtol=1e-12)
+        wg.testing.check_grads(lambda a, b, o=options: wscipy.signal.convolve(a, b, **o), (a, b), order=1)
+
+
+def test_what_has_no_derivative_is_named(tape):
+    with pytest.raises(TypeError, match="gammainc: there is no derivative by argument 0"):
+        scipy.special.gammainc(tape.leaf(P), X)
+    with pytest.raises(TypeError, match="fresnel is not supported"):
+        scipy.special.fresnel(tape.leaf(X))
+
+
+# ---- wengert.extend -------------------------------------------------------------------------------------
+
+
+@primitive
+def scaled(x, factor, power=2):
+    return factor * np.asarray(x) ** power
+
+
+defvjp(scaled, lambda ans, x, factor, power=2: lambda g: g * factor * power * x ** (power - 1))
+
+
+def test_primitives_have_the_derivatives_that_they_were_given(tape):
+    assert_allclose(scaled(X, 3.0), 3 * X**2)
+    assert_allclose(wg.elementwise_grad(lambda x: scaled(x, 3.0))(X), 6 * X)
+    assert_allclose(wg.elementwise_grad(wg.elementwise_grad(lambda x: scaled(x, 3.0, power=3)))(X), 18 * X)
+    assert_allclose(wg.compile(wg.elementwise_grad(lambda x: scaled(x, 3.0)))(X), 6 * X)
+    wg.testing.check_grads(lambda x: scaled(np.sin(x), 2.0), (X,))
+    with pytest.raises(TypeError, match="no derivative was defined by argument 1"):
+        wg.grad(lambda v: np.sum(scaled(X, v)))(2.0)
