@@ -154,7 +154,7 @@ void wg_tape_set_rule(wg_tape *t, wg_derive_fn derive, void (*release)(void *), 
  * themselves; the caller frees that array. */
 wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs, wg_tape **out,
                      wg_id **operands);
-/* *out: the abstract tape t with its calls, but for loops, replaced by what they call. */
+/* *out: the abstract tape t with its calls replaced by what they call; loops and what has a rule of its own stay. */
 wg_status wg_inline(wg_tape *t, wg_tape **out);
 /* Batching: *out is a new tape that does for `size` sets of inputs at once what the abstract tape t does for one.
  * batched[i]: input slot i gets a first axis of this extent, else it is shared.  out_batched[k]: output k is to have

@@ -97,6 +97,27 @@ def test_without_a_tape_the_function_itself_runs():
     assert wg.grad(f)(3.0) == 1.0  # the rule's answer, not the truth
 
 
+@pytest.mark.parametrize("inside", [lambda f: f, wg.compile, wg.checkpoint])
+def test_every_transform_follows_the_rule_and_not_the_function(inside):
+    """A rule that says 7 x where the derivative is 2: who looks behind the call is found out."""
+
+    @wg.custom_jvp
+    def f(x):
+        return 2 * x
+
+    f.defjvp(lambda primals, tangents: (f(*primals), 7 * primals[0] * tangents[0]))
+    g = inside(lambda x: f(x))
+    for h in (lambda t: t, wg.compile):
+        assert h(wg.grad(g))(3.0) == 21.0
+        assert h(wg.jacfwd(g))(3.0) == 21.0
+        assert h(wg.jacrev(lambda x: g(x) * np.ones(2)))(3.0).tolist() == [21.0, 21.0]
+        assert h(wg.hessian(g))(3.0) == 7.0
+        assert h(wg.laplacian(g))(3.0) == 7.0
+        assert h(wg.hessian_diagonal(g))(3.0) == 7.0
+        assert h(wg.vmap(wg.jacfwd(g)))(x).tolist() == [7 * v for v in x]
+        assert h(wg.grad(lambda c: wg.scan(lambda c, _: (g(c), None), c, length=2)[0]))(3.0) == 7 * 6 * 7 * 3
+
+
 def test_arguments_that_are_not_differentiated():
     @functools.partial(wg.custom_vjp, nondiff_argnums=(0, 2))
     def apply(f, x, power):

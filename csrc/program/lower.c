@@ -14,7 +14,13 @@ typedef struct {
     wg_tape *flat;
     wg_frame *frames; /* a stack: calls within calls */
     uint32_t depth, cap;
+    bool rules; /* calls of tapes with a rule of their own stay calls */
 } wg_inliner;
+
+/* Loops stay as they are. */
+static bool stays(const wg_inliner *w, const wg_tape *tape, wg_id call, wg_loop_info *l) {
+    return wg_loop_of(tape, call, l) || (w->rules && l->body->derive);
+}
 
 static bool push_frame(wg_inliner *w, const wg_tape *tape, wg_id call) {
     if (!wg_grow(&w->frames, &w->cap, (uint64_t)w->depth + 1, sizeof *w->frames)) return false;
@@ -40,9 +46,9 @@ static wg_status copy_next(wg_inliner *w) {
     const wg_tape *tape = top->tape;
     wg_id id = top->next++;
     const wg_node_rec *node = &tape->nodes[id];
-    wg_loop_info l;                                                                /* loops stay as they are */
-    if (node->op == WG_result && !wg_loop_of(tape, node->in[0], &l)) return WG_OK; /* renamed when its frame ended */
-    if (node->op == WG_call && !wg_loop_of(tape, id, &l))
+    wg_loop_info l;
+    if (node->op == WG_result && !stays(w, tape, node->in[0], &l)) return WG_OK; /* renamed when its frame ended */
+    if (node->op == WG_call && !stays(w, tape, id, &l))
         return push_frame(w, l.body, id) ? WG_OK : wg_no_memory(w->flat);
     if (node->op == WG_input && w->depth > 1) {
         const wg_frame *below = &w->frames[w->depth - 2];
@@ -76,8 +82,8 @@ static wg_status inline_all(wg_inliner *w, const wg_tape *t) {
     }
 }
 
-wg_tape *wg_flatten(wg_tape *t) {
-    wg_inliner w = {.flat = wg_tape_create(NULL)};
+static wg_tape *flatten(wg_tape *t, bool rules) {
+    wg_inliner w = {.flat = wg_tape_create(NULL), .rules = rules};
     if (!w.flat) return wg_no_memory(t), NULL;
     wg_status status = inline_all(&w, t);
     while (w.depth) free(w.frames[--w.depth].map);
@@ -88,7 +94,8 @@ wg_tape *wg_flatten(wg_tape *t) {
     return NULL;
 }
 
-wg_status wg_inline(wg_tape *t, wg_tape **out) { return (*out = wg_flatten(t)) ? WG_OK : WG_MEMORY_ERROR; }
+wg_tape *wg_flatten(wg_tape *t) { return flatten(t, false); }
+wg_status wg_inline(wg_tape *t, wg_tape **out) { return (*out = flatten(t, true)) ? WG_OK : WG_MEMORY_ERROR; }
 
 void wg_mark_live(const wg_tape *flat, bool *live) {
     for (wg_id id = 0; id < flat->len; id++) live[id] = false;

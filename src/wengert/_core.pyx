@@ -386,7 +386,7 @@ cdef class Tape:
         Py_XINCREF(<PyObject *>derive)
 
     def extract(self, inputs, outputs):
-        """The part that leads from inputs to outputs, as an abstract tape without calls other than loops.
+        """The part that leads from inputs to outputs, as an abstract tape on which plain calls are inlined.
 
         Returns
         -------

@@ -73,7 +73,7 @@ def _laplacians(tape: Any, inputs: list[Var], x: Var, outputs: list[Var]) -> lis
     source, ends = nodes[part.inputs[[v.index for v in inputs].index(x.index)]], part.outputs
     tangent = part.input(x.dtype, x.shape)
     first = part.jvp([source], [tangent], nodes)
-    if any(part.node(v.index).op == "call" for v in nodes):  # a loop: every direction by itself
+    if any(part.node(v.index).op == "call" for v in nodes):  # a loop or a rule: by directions
         once = [nodes[k] if first[k] is None else first[k] for k in ends]
         curved = dict(zip(ends, part.jvp([source], [tangent], once), strict=True))
         nodes = []
