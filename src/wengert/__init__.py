@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         hessian,
         hessian_diagonal,
         hvp,
+        implicit_root,
         jacfwd,
         jacobian,
         jacrev,
@@ -57,8 +58,8 @@ _NAMES = {
     "training": ("History",),
     "transforms": (
         "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
-        "hessian", "hessian_diagonal", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "laplacian",
-        "scan", "stop_gradient", "value_and_grad", "vjp", "vmap",
+        "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev", "jvp",
+        "laplacian", "scan", "stop_gradient", "value_and_grad", "vjp", "vmap",
     ),
 }  # fmt: skip
 _MODULES = ("io", "losses", "numpy", "optim", "plot", "random", "testing")
@@ -67,9 +68,10 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile",
     "cond", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "gauss_newton",
-    "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "io", "jacfwd", "jacobian", "jacrev",
-    "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random", "register_pytree_node", "scan",
-    "set_num_threads", "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap",
+    "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "io", "jacfwd",
+    "jacobian", "jacrev", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
+    "register_pytree_node", "scan", "set_num_threads", "stop_gradient", "testing", "tree_map",
+    "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

@@ -9,12 +9,13 @@ results into fresh arrays and pops its nodes.
 from .batching import vmap
 from .custom import custom_jvp, custom_vjp
 from .first import elementwise_grad, grad, jvp, stop_gradient, value_and_grad, vjp
+from .implicit import implicit_root
 from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from .loops import checkpoint, cond, scan
 from .second import gauss_newton, hessian_diagonal, laplacian
 
 __all__ = [
     "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
-    "hessian", "hessian_diagonal", "hvp", "jacfwd", "jacobian", "jacrev", "jvp", "laplacian", "scan",
-    "stop_gradient", "value_and_grad", "vjp", "vmap",
+    "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev", "jvp",
+    "laplacian", "scan", "stop_gradient", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
