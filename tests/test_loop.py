@@ -107,6 +107,10 @@ def test_mistakes_are_named():
     base = np.zeros(4)
     with pytest.raises(ValueError, match="it is a view of another array"):
         f.loop(base[:2], np.ones((3, 2)), 1.0, each=1)
+    with pytest.raises(ValueError, match="each names argument 3, the call has 3 arguments"):
+        f.loop(a, np.ones((3, 2)), 1.0, each=(1, 3))
+    with pytest.raises(ValueError, match="argument 2 is in each and has no axis to go along"):
+        f.loop(a, np.ones((3, 2)), 1.0, each=(1, 2))
     with pytest.raises(ValueError, match="each=-1"):
         f.loop(a, np.ones((3, 2)), 1.0, each=-1)
     with pytest.raises(TypeError, match=r"within a transform use wg\.scan"):
@@ -114,6 +118,24 @@ def test_mistakes_are_named():
     with pytest.raises(TypeError, match=r"within a transform use wg\.scan"):
         wg.grad(lambda x: np.sum(f.loop(x, np.ones((3, 2)), 1.0, each=1)[0]))(a)
     assert_array_equal(a, [0.0, 0.0])
+
+
+def test_the_short_way_is_left_where_it_does_not_serve():
+    """Loops over other arguments, lengths and dtypes, other names and views, one after the other."""
+    scale = 1.0
+    f = wg.compile(lambda total, x: (total + scale * np.sum(x), x), donate_argnums=0)
+    x = np.arange(6.0).reshape(3, 2)
+    for _ in range(2):
+        assert f.loop(np.zeros(()), x, each=1)[0] == 15.0
+        assert f.loop(np.zeros(()), x[:2], each=1)[0] == 6.0
+        assert f.loop(np.zeros(()), x.astype("f4"), each=1)[1].dtype == np.float32
+        assert f.loop(np.zeros(()), x.T, each=1)[0] == 15.0
+        assert f(np.zeros(()), x)[0] == 15.0
+    base = np.zeros(1)
+    with pytest.raises(ValueError, match="it is a view of another array"):
+        f.loop(base.reshape(()), x, each=1)
+    scale = 2.0
+    assert f.loop(np.zeros(()), x, each=1)[0] == 30.0
 
 
 def test_an_error_leaves_the_last_whole_call():

@@ -198,8 +198,10 @@ cdef class Replay:
     cdef public bint keywords
     cdef public list statics, traced, donated, hidden, constants
     cdef public Guards guards
+    cdef public dict slots
 
-    cpdef object serve(self, tuple args, dict kwargs, object out)
+    cpdef object serve(self, tuple args, dict kwargs, object out, int64_t times=*, object each=*,
+                       object watch=*)
     cpdef list operands(self, list leaves)
     cpdef object assemble(self, list outputs)
 

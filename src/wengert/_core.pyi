@@ -244,7 +244,16 @@ class Replay:
     hidden: list[Any]
     constants: list[tuple[int, Any]]
     guards: Any
-    def serve(self, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any: ...
+    slots: dict[tuple[int, ...], set[int]]
+    def serve(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        out: Any,
+        times: int = -1,
+        each: Collection[int] = (),
+        watch: Callable[[int], object] | None = None,
+    ) -> Any: ...
     def operands(self, leaves: list[Any]) -> list[Any]: ...
     def assemble(self, outputs: list[Any]) -> Any: ...
 

@@ -1152,7 +1152,7 @@ cdef class Program:
                 if frame.overlaps(n + k, 0, n):  # written elsewhere, then copied
                     results[k] = frame.make(n + k, &self.slots[n + k], self.shapes[k])
         repeat.times, repeat.moves = 1 if frame.times < 0 else frame.times, frame.moves
-        repeat.ask, repeat.context = ask_python, <void *>frame
+        repeat.ask, repeat.context, frame.repeat = ask_python, <void *>frame, &repeat
         with nogil:
             status = wg_program_repeat(self.handle, frame.pointers, frame.pointers + n, &repeat, message,
                                        sizeof(message))
@@ -1175,7 +1175,7 @@ cdef wg_answer ask_python(wg_repeat *repeat) noexcept with gil:
     try:
         PyErr_CheckSignals()
         if frame.watch is not None:
-            frame.watch(repeat.done)
+            frame.watch(frame.repeat.done)
         elif get_ident() != main_thread().ident:  # Python's signals are the main thread's
             return WG_NEVER_ASK
     except BaseException as error:
@@ -1205,6 +1205,7 @@ cdef class _Frame:
     cdef int64_t *moves     # bytes by which a slot moves on with each replay
     cdef int64_t times      # replays; -1: one, whose outputs have no axis for that
     cdef object watch, error
+    cdef wg_repeat *repeat  # of the whole program; within a loop of it another one asks
 
     def __cinit__(self, int n_in, int n_out):
         cdef char *block
@@ -1430,10 +1431,16 @@ cdef class Replay:
         Captured arrays: the inputs behind the traced ones.
     constants : list of (int, object)
         The leaves of the result that are no outputs.
+    slots : dict
+        By arguments over which `Compiled.loop` has gone: their input slots.
     """
 
-    cpdef object serve(self, tuple args, dict kwargs, object out):
-        """The answer to a call; NotImplemented where this recording does not serve it just as it is."""
+    cpdef object serve(self, tuple args, dict kwargs, object out, int64_t times=-1, object each=(),
+                       object watch=None):
+        """The answer to a call; NotImplemented where this recording does not serve it just as it is.
+
+        With `times` the answer to so many calls, as `Program.repeat` gives it.
+        """
         cdef list leaves = [], targets = None
         if self.plan is None or self.keywords != (len(kwargs) > 0):
             return NotImplemented
@@ -1455,7 +1462,7 @@ cdef class Replay:
                 return NotImplemented
             for k, _ in reversed(self.constants):
                 del targets[k]
-        cdef list outputs = self.plan.replay(Replay.operands(self, leaves), targets, -1, (), None)
+        cdef list outputs = self.plan.replay(Replay.operands(self, leaves), targets, times, each, watch)
         return NotImplemented if outputs is None else Replay.assemble(self, outputs)
 
     cpdef list operands(self, list leaves):

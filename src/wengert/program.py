@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, overload
 import numpy as np
 
 from ._core import Caller, Var, current, innermost, supported
-from .pytree import Structure, leaf_names, tree_flatten, tree_map
+from .pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_map
 from .recording import Program, Static, Trace, count, describe
 from .tape import Tape
 
@@ -101,13 +101,16 @@ class Compiled(Caller):
         each = _places("each", each)
         if set(each) & set(self._donate):
             raise ValueError("loop: an argument in each cannot be donated")
+        times = _entries(args, each)
+        for trace in self.recent:  # the short way, as in a call
+            if each in trace.slots:
+                answer = trace.serve(self.wrap(args), {}, None, times, trace.slots[each], watch)
+                if answer is not NotImplemented:
+                    return answer
         first = [tree_map(lambda x: x[0], arg) if k in each else arg for k, arg in enumerate(args)]
         _, samples, tree = self._flatten(tuple(first), {})
         _, leaves, _ = self._flatten(args, {})
         positions = self._leaves_of(each, False, tree)
-        lengths = {len(leaves[k]) for k in positions}
-        if len(lengths) != 1:
-            raise ValueError(f"loop: the arguments in each have {sorted(lengths)} entries, not one length")
         trace = self._trace(False, tree, samples)
         if _is_abstract() or not trace.cacheable or any(isinstance(leaf, Var) for leaf in leaves):
             raise TypeError("loop: it takes and returns arrays; within a transform use wg.scan")
@@ -120,8 +123,8 @@ class Compiled(Caller):
             )
 
         def run(trace: Trace, operands: list) -> list | None:
-            slots = {slot for slot, leaf in enumerate(trace.traced) if leaf in positions}
-            return trace.program.repeat(operands, max(lengths), slots, watch)
+            slots = trace.slots[each] = {slot for slot, leaf in enumerate(trace.traced) if leaf in positions}
+            return trace.program.repeat(operands, times, slots, watch)
 
         return self._replay(trace, False, tree, leaves, samples, run)
 
@@ -250,6 +253,21 @@ def _places(name: str, argnums: Any) -> tuple[int, ...]:
     if any(not isinstance(k, int) or k < 0 for k in places):
         raise ValueError(f"compile: {name}={argnums!r}; expected positions of arguments: integers from 0 on")
     return places
+
+
+def _entries(args: tuple, each: tuple[int, ...]) -> int:
+    """The common length of the arguments over which a loop goes."""
+    lengths = set()
+    for k in each:
+        if k >= len(args):
+            raise ValueError(f"loop: each names argument {k}, the call has {count(len(args), 'argument')}")
+        for leaf in tree_leaves(args[k]):
+            if np.ndim(leaf) == 0:
+                raise ValueError(f"loop: argument {k} is in each and has no axis to go along")
+            lengths.add(len(leaf))
+    if len(lengths) != 1:
+        raise ValueError(f"loop: the arguments in each have {sorted(lengths)} entries, expected one length")
+    return lengths.pop()
 
 
 def refuse_donation(x: Any, label: str) -> None:

@@ -123,7 +123,7 @@ class Trace(_core.Replay):
         self.keywords, self.tree = keywords, tree
         self.statics = [(k, d) for k, d in enumerate(described) if isinstance(d, Static)]
         self.traced = [k for k, d in enumerate(described) if isinstance(d, Traced)]
-        self.guards = Guards(f)
+        self.guards, self.slots = Guards(f), {}
         self.key: Any = None  # by which `compile` keeps this recording
         self.tape = tape = Tape(abstract=True, parent=innermost(leaves))
         before = set_current(tape)
