@@ -241,4 +241,17 @@ typedef struct {
 } wg_program_info;
 void wg_program_describe(const wg_program *p, wg_program_info *info);
 
+typedef struct {
+    const uint16_t *ops; /* that the step runs, in order */
+    uint32_t n_ops;
+    int64_t rows, block; /* of a region: its rows, and how many run together; 0: the step is one op */
+    int groups;          /* of rows, each with sums of its own */
+    size_t tile_bytes;   /* of a block's values */
+    double flops, bytes; /* arithmetic operations; arrays read and written, each counted once */
+    const char *reason;  /* why it is no region; NULL for one */
+} wg_step_info;
+void wg_program_step(const wg_program *p, uint32_t step, wg_step_info *info);
+/* From now on every replay adds the nanoseconds of each step to clock[step]; NULL: no more. */
+void wg_program_clock(wg_program *p, double *clock);
+
 #endif

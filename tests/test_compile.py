@@ -380,17 +380,6 @@ def test_what_cannot_be_donated():
 # ---- programs and threads -------------------------------------------------------------------------------
 
 
-def test_the_program_explains_itself():
-    g = wg.compile(lambda x: np.sum(np.sin(x) * np.cos(x)))
-    program = g.program(np.ones(100))
-    assert isinstance(program, wg.Program)
-    assert program.info["nodes"] >= program.info["steps"] >= 1
-    text = program.explain()
-    assert text.startswith("1 input, 1 output\n")
-    assert f"{program.info['arena_bytes']:,} bytes" in text
-    assert "1 recording" in repr(g)
-
-
 def test_one_program_from_two_threads():
     g = wg.compile(lambda x: np.sum(np.sin(x)) + x)
     wrong = []

@@ -57,7 +57,7 @@ def test_every_room_is_on_the_map():
 LAYERS = [
     ["_core", "_version", "machine", "threads", "extras"],
     ["protocols", "numpy", "tape", "pytree", "drawing", "random"],
-    ["transforms", "program", "recording", "guards", "hosted", "scipy", "extend"],
+    ["transforms", "program", "recording", "plans", "guards", "hosted", "scipy", "extend"],
     ["optim", "losses", "activations", "architecture", "parameters", "checks", "io", "testing"],
     ["nn"],
     ["training", "plot"],

@@ -93,6 +93,67 @@ static uint32_t group_for(const wg_fuser *f, wg_id id, int64_t rows, uint64_t *w
     return *waits = alike_waits, alike;
 }
 
+/* ---- merging ----------------------------------------------------------------------------------------------- */
+static void set_members(wg_fuser *f, wg_id head, uint32_t group) {
+    for (wg_id id = head; id != WG_NONE; id = f->next[id]) f->group[id] = group;
+}
+
+/* What the members wait for as members of their group of now; false: they cannot be. */
+static bool waits_of_members(const wg_fuser *f, wg_id head, uint32_t group, uint64_t *waits) {
+    for (wg_id id = head; id != WG_NONE; id = f->next[id]) {
+        uint64_t w;
+        bool reads;
+        if (f->windows[id].root != id) continue;
+        if (!waits_of(f, id, group, &w, &reads)) return false;
+        *waits |= w;
+    }
+    return true;
+}
+
+static wg_id merged(wg_fuser *f, wg_id a, wg_id b) { /* two lists of nodes in order, as one */
+    wg_id head = WG_NONE, *end = &head;
+    while (a != WG_NONE || b != WG_NONE) {
+        wg_id *first = b == WG_NONE || (a != WG_NONE && a < b) ? &a : &b;
+        *end = *first;
+        end = &f->next[*first];
+        *first = *end;
+    }
+    return head;
+}
+
+/* Makes two groups one, if neither waits for the other by way of anything else. */
+static void try_merge(wg_fuser *f, uint32_t into, uint32_t from) {
+    wg_group *a = &f->groups[into], *b = &f->groups[from];
+    uint64_t waits = 0;
+    if (a->rows != b->rows || a->n_steps + b->n_steps > MAX_MEMBERS) return;
+    set_members(f, b->head, into);
+    const bool fits = waits_of_members(f, a->head, into, &waits) && waits_of_members(f, b->head, into, &waits) &&
+                      !(closure(f, waits) & (bit(f, into) | bit(f, from)));
+    if (!fits) {
+        set_members(f, b->head, from);
+        return;
+    }
+    a->tail = a->tail > b->tail ? a->tail : b->tail;
+    a->head = merged(f, a->head, b->head);
+    a->waits = waits;
+    a->n_steps += b->n_steps;
+    *b = (wg_group){.head = WG_NONE}; /* rows 0: nobody joins it */
+    for (wg_id id = 0; id < f->t->len; id++)
+        if (f->waits[id] & bit(f, from)) f->waits[id] = (f->waits[id] & ~bit(f, from)) | bit(f, into);
+    for (uint32_t g = f->first_open; g < f->n_groups; g++)
+        if (f->groups[g].waits & bit(f, from)) f->groups[g].waits = (f->groups[g].waits & ~bit(f, from)) | bit(f, into);
+}
+
+/* The groups whose values the node of `group` reads, and that walk the same rows, become one with it. */
+static void merge_operands(wg_fuser *f, wg_id id, uint32_t group) {
+    const wg_id *in;
+    const int n = wg_operands(f->t, id, &in);
+    for (int k = 0; k < n; k++) {
+        const uint32_t from = f->group[f->windows[in[k]].root];
+        if (from != group && bit(f, from)) try_merge(f, group, from);
+    }
+}
+
 static wg_status place_node(wg_fuser *f, wg_id id) {
     wg_tape *t = f->t;
     const wg_id root = f->windows[id].root;
@@ -128,6 +189,7 @@ static wg_status place_node(wg_fuser *f, wg_id id) {
     add_member(f, id, group);
     f->groups[group].waits |= waits;
     f->groups[group].n_steps++;
+    merge_operands(f, id, group);
     return WG_OK;
 }
 

@@ -39,6 +39,7 @@ typedef struct {
 } wg_watch;
 /* To be asked by long work every few milliseconds, on any thread: whether the replay is to end.  NULL never stops. */
 bool wg_stops(wg_watch *watch);
+int64_t wg_now(void);             /* nanoseconds of a clock that only goes forward */
 const void *wg_this_thread(void); /* another address on every thread */
 
 /* ---- move.c ------------------------------------------------------------------------------------------------ */
@@ -49,11 +50,12 @@ void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, i
 
 /* ---- execute.c: one op on arrays --------------------------------------------------------------------------- */
 typedef struct {
-    int op, n_in, n_attr;
+    uint16_t op;
+    int n_in, n_attr;
     const wg_array *in;
     wg_array out; /* C-contiguous; for ops that change a part of in[0] its data may be in[0]'s */
     const int64_t *attrs;
-    const struct wg_region *region; /* a region's step; its n_out results stand behind its operands */
+    const struct wg_region *region; /* what it runs instead of op; its n_out results stand behind its operands */
     int n_out;
     void *scratch;         /* wg_prepare's bytes, 64-byte aligned */
     int max_parts;         /* that scratch was sized for */
@@ -169,12 +171,12 @@ typedef struct {                  /* what a micro-op knows beside its slots, by 
     double params[WG_MAX_PARAMS]; /* MAP */
     wg_gemm gemm;                 /* PRODUCT, OUTER, COLUMNS: all but pointers and rows */
     wg_reading reading;           /* gathers */
-    int op;                       /* FOLD, TOTAL */
     wg_dtype dtype;               /* of the operands */
     int64_t extent;               /* FOLD: elements that make one result */
 } wg_detail;
 
 typedef struct { /* one node, for a block of rows */
+    uint16_t op;
     uint8_t role;
     bool gathers;     /* instead of computing: brings an operand into the order in which the next micro-op wants it */
     uint8_t moves[4]; /* MAP: bytes by which the operands move on with each element, 0 for fills */
@@ -202,12 +204,14 @@ struct wg_region {
     wg_slot *slots;
     wg_reading *fills;
     wg_sum *sums;
+    uint16_t *ops; /* of its nodes */
+    uint32_t n_ops, cap_ops;
     uint32_t n_code, n_details, n_slots, n_fills, n_sums;
     uint32_t cap_code, cap_details, cap_slots, cap_fills, cap_sums;
     int64_t rows, block; /* rows in all, and at most in a block */
     int groups;          /* of rows, each with sums of its own, added in a fixed tree */
     size_t fill_bytes, tile_bytes, gemm_bytes, sum_bytes; /* fills for all; for each group: the rest */
-    double cost;                                          /* nanoseconds on one thread, about */
+    double cost, flops;                                   /* nanoseconds on one thread, about; operations */
 };
 typedef struct wg_region wg_region;
 
@@ -253,6 +257,7 @@ struct wg_program {
     int64_t *constants; /* 8 bytes each */
     uint32_t n_constants, cap_constants;
     size_t arena_size, scratch_size, value_size;
+    double *clock;                /* by step, or NULL */
     uint32_t first_write;         /* the first step that overwrites a donated input: from there on nothing stops it */
     atomic_uint owner;            /* 0: free; else the fork generation of the caller that replays */
     _Atomic(const void *) thread; /* that caller's thread */
@@ -269,6 +274,7 @@ void wg_mark_live(const wg_tape *flat, bool *live);
 wg_status wg_simplify(wg_program *p);
 /* fuse.c: writes p->flat anew, without dead nodes, the nodes of each region side by side, and fills p->ranges. */
 wg_status wg_fuse(wg_program *p);
+double wg_flops(const wg_tape *t, wg_id id); /* describe.c: arithmetic operations of a node */
 /* plan.c: steps, places and sizes of p->flat. */
 wg_status wg_plan(wg_program *p, const int32_t *alias);
 

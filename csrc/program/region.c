@@ -6,11 +6,12 @@
 #include "program.h"
 
 enum {
-    CHUNK = 1024,         /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
-    TILE_BYTES = 1 << 16, /* of one block's tiles, about: they share the caches with weights and fills */
-    LEAST_ROWS = 6,       /* in a block of products: the rows of the register tile */
-    ALIGNED_ROWS = 64,    /* tiles of rows of one element start at cache lines */
-    GROUP_NS = 25000,     /* what a group of rows should be worth: waking a thread takes up to 10 us */
+    CHUNK = 1024,                 /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
+    TILE_BYTES = 1 << 16,         /* of one block's tiles, about, so that they stay in the first caches */
+    PRODUCT_TILE_BYTES = 1 << 18, /* with products more: each block reads and writes whole matrices besides */
+    LEAST_ROWS = 6,               /* in a block of products: the rows of the register tile */
+    ALIGNED_ROWS = 64,            /* tiles of rows of one element start at cache lines */
+    GROUP_NS = 25000,             /* what a group of rows should be worth: waking a thread takes up to 10 us */
     MAX_GROUPS = 16,
     MAX_SUMS = 1 << 18, /* bytes of all groups' sums: adding them up must stay cheap beside the work */
     FEW = 8
@@ -264,7 +265,7 @@ static wg_status make_map(wg_maker *m, wg_id id) {
     wg_tape *t = m->t;
     const int op = t->nodes[id].op;
     const int64_t width = width_of(m, id), chunk = chunk_of(m, width);
-    wg_micro micro = {.role = WG_ROLE_MAP, .width = width, .out_size = (uint8_t)itemsize_of(m, id)};
+    wg_micro micro = {.op = (uint16_t)op, .role = WG_ROLE_MAP, .width = width, .out_size = (uint8_t)itemsize_of(m, id)};
     wg_argument arguments[4] = {{0}};
     int n = wg_operands(t, id, &(const wg_id *){NULL});
     for (int k = 0; k < n; k++) {
@@ -280,7 +281,7 @@ static wg_status make_map(wg_maker *m, wg_id id) {
         micro.moves[k] = argument->moves;
     }
     micro.map = wg_map_of(wg_kernels_table(), t, id);
-    wg_detail detail = {.op = op};
+    wg_detail detail = {.dtype = (wg_dtype)t->nodes[id].dtype};
     const int64_t *attrs;
     const int n_attr = op == WG_cast ? 0 : wg_attrs(t, id, &attrs);
     for (int i = 0; i < n_attr && i < WG_MAX_PARAMS; i++) detail.params[i] = wg_bits_double(attrs[i]);
@@ -291,13 +292,15 @@ static wg_status make_map(wg_maker *m, wg_id id) {
 
 static wg_status make_reduction(wg_maker *m, wg_id id, wg_role role) {
     const wg_id x = m->t->nodes[id].in[0];
-    wg_detail detail = {.op = m->t->nodes[id].op, .dtype = (wg_dtype)m->t->nodes[x].dtype};
-    wg_micro micro = {.role = (uint8_t)role, .width = role == WG_ROLE_FOLD ? width_of(m, id) : width_of(m, x)};
+    const int op = m->t->nodes[id].op;
+    wg_detail detail = {.dtype = (wg_dtype)m->t->nodes[x].dtype};
+    wg_micro micro = {
+        .op = (uint16_t)op, .role = (uint8_t)role, .width = role == WG_ROLE_FOLD ? width_of(m, id) : width_of(m, x)};
     detail.extent = wg_size(m->t, x) / wg_size(m->t, id);
     WG_TRY(row_operand(m, x, &micro.in[0]));
-    if (detail.op == WG_logsumexp) WG_TRY(spare_tile(m, width_of(m, x) * itemsize_of(m, x), &micro.in[1]));
+    if (op == WG_logsumexp) WG_TRY(spare_tile(m, width_of(m, x) * itemsize_of(m, x), &micro.in[1]));
     WG_TRY(role == WG_ROLE_FOLD ? result_slot(m, id, &micro.out) : sum_slot(m, id, &micro.out));
-    m->r->cost += (double)wg_size(m->t, x) * (detail.op == WG_logsumexp ? 1.0 : 0.1);
+    m->r->cost += (double)wg_size(m->t, x) * (op == WG_logsumexp ? 1.0 : 0.1);
     if (role == WG_ROLE_FOLD) m->r->cost += 10.0 * (double)wg_size(m->t, id);
     return add_micro(m, micro, &detail);
 }
@@ -327,7 +330,7 @@ static wg_status make_product(wg_maker *m, wg_id id, wg_role role) {
     const wg_id a = t->nodes[id].in[0], b = t->nodes[id].in[1];
     wg_detail detail = {.dtype = (wg_dtype)t->nodes[id].dtype};
     wg_gemm *g = &detail.gemm;
-    wg_micro micro = {.role = (uint8_t)role};
+    wg_micro micro = {.op = WG_matmul, .role = (uint8_t)role};
     g->n = wg_shape(t, id)[1];
     g->m = wg_shape(t, a)[0], g->k = wg_shape(t, a)[1]; /* one of them the rows, set for each block */
     g->c_row = micro.width = g->n;
@@ -355,6 +358,10 @@ static wg_status make_product(wg_maker *m, wg_id id, wg_role role) {
 static wg_status make_node(wg_maker *m, wg_id id) {
     int64_t rows;
     const wg_role role = wg_role_of(m->t, m->windows, id, &rows);
+    wg_region *r = m->r;
+    if (!wg_grow(&r->ops, &r->cap_ops, (uint64_t)r->n_ops + 1, sizeof *r->ops)) return wg_no_memory(m->t);
+    r->ops[r->n_ops++] = m->t->nodes[id].op;
+    r->flops += wg_flops(m->t, id);
     m->n_spare = 0;
     switch (role) {
     case WG_ROLE_NONE:
@@ -405,7 +412,7 @@ static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static void choose_blocks(wg_maker *m) {
     wg_region *r = m->r;
     const int64_t tile = m->tiles.size ? (int64_t)m->tiles.size : 8;
-    int64_t block = TILE_BYTES / tile, least = m->multiplies ? LEAST_ROWS : 1;
+    int64_t block = (m->multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = m->multiplies ? LEAST_ROWS : 1;
     if (block < least) block = least;
     if (m->flat && block > 4 * CHUNK) block = 4 * CHUNK;
     int64_t groups = (int64_t)(r->cost / GROUP_NS), most = divide_up(r->rows, block);
@@ -489,5 +496,6 @@ void wg_region_free(wg_region *r) {
     free(r->slots);
     free(r->fills);
     free(r->sums);
+    free(r->ops);
     free(r);
 }

@@ -78,7 +78,9 @@ static wg_status run_steps(wg_program *p, wg_watch *watch, char *message, size_t
         if (step->looks && wg_stops(may_stop)) return WG_INTERRUPTED;
         step->watch = step->slow ? may_stop : NULL;
         step->out.data = step->in[step->n_in].data; /* the results are the arrays behind the operands */
+        const int64_t start = p->clock ? wg_now() : 0;
         wg_status status = wg_execute(k, step);
+        if (p->clock) p->clock[i] += (double)(wg_now() - start);
         if (status == WG_OK) continue;
         if (status != WG_INTERRUPTED) wg_explain(step, status, message, message_size);
         return status;
@@ -134,12 +136,4 @@ wg_status wg_program_repeat(wg_program *p, void *const *inputs, void *const *out
 
 wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs, char *message, size_t message_size) {
     return wg_program_repeat(p, inputs, outputs, &(wg_repeat){.times = 1}, message, message_size);
-}
-
-void wg_program_describe(const wg_program *p, wg_program_info *info) {
-    *info = (wg_program_info){.nodes = p->nodes,
-                              .steps = p->n_steps,
-                              .arena_bytes = p->arena_size,
-                              .scratch_bytes = p->scratch_size,
-                              .value_bytes = p->value_size};
 }

@@ -121,13 +121,13 @@ static void run_fold(const wg_block_run *b, const wg_micro *micro) {
     const wg_detail *detail = &b->run->r->details[micro->detail];
     const int64_t n = b->rows * micro->width, item = (int64_t)wg_itemsize(detail->dtype), extent = detail->extent;
     char *out = b->at[micro->out], *x = b->at[micro->in[0]];
-    if (detail->op == WG_logsumexp) {
+    if (micro->op == WG_logsumexp) {
         for (int64_t i = 0; i < n; i += RESULTS)
             log_sum_exp(k, detail->dtype, out + i * item, x + i * extent * item,
                         b->at[micro->in[1]] + i * extent * item, n - i < RESULTS ? n - i : RESULTS, extent);
         return;
     }
-    const int fold = detail->op == WG_max ? WG_FOLD_MAX : detail->op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;
+    const int fold = micro->op == WG_max ? WG_FOLD_MAX : micro->op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;
     for (int64_t i = 0; i < n; i++) k->fold[fold][detail->dtype](out + i * item, x + i * extent * item, extent);
 }
 

@@ -121,6 +121,16 @@ cdef extern from "wengert.h" nogil:
     wg_status wg_program_repeat(wg_program *p, void **inputs, void **outputs, wg_repeat *repeat,
                                 char *message, size_t message_size)
     void wg_program_describe(const wg_program *p, wg_program_info *info)
+    ctypedef struct wg_step_info:
+        const uint16_t *ops
+        uint32_t n_ops
+        int64_t rows, block
+        int groups
+        size_t tile_bytes
+        double flops, bytes
+        const char *reason
+    void wg_program_step(const wg_program *p, uint32_t step, wg_step_info *info)
+    void wg_program_clock(wg_program *p, double *clock)
 
 
 cdef union Scalar:
@@ -151,7 +161,7 @@ cdef class Tape:
 cdef class Var:
     cdef readonly Tape tape
     cdef wg_id node
-    cdef uint32_t writes        # of the tape when `node` was right; FROZEN: never to move
+    cdef uint32_t writes        # of the tape when `node` was right; FROZEN: written in place, it is another's
 
 
 cdef struct Slot:

@@ -18,6 +18,16 @@ class Node(NamedTuple):
     attrs: tuple[int, ...]
     has_value: bool
 
+class Step(NamedTuple):
+    ops: tuple[str, ...]
+    rows: int
+    block: int
+    groups: int
+    tile_bytes: int
+    flops: float
+    bytes: float
+    reason: str | None
+
 class Op(NamedTuple):
     code: int
     name: str
@@ -192,6 +202,10 @@ class Program:
     def n_outputs(self) -> int: ...
     @property
     def info(self) -> dict[str, int]: ...
+    def weak(self, slot: int) -> type | None: ...
+    def input_types(self) -> list[tuple[np.dtype, tuple[int, ...]]]: ...
+    def steps(self) -> list[Step]: ...
+    def clock(self, inputs: list[Any], times: int) -> list[list[float]]: ...
     def run(self, inputs: list[Any], out: list[Any] | None = None) -> list[Any] | None: ...
     def repeat(
         self,

@@ -76,6 +76,7 @@ cdef object ARRAY_FUNCTION = None
 raised = {}  # by thread: by Python code that the C core called, until the core has returned
 
 Node = namedtuple("Node", "op dtype weak shape inputs attrs has_value")
+Step = namedtuple("Step", "ops rows block groups tile_bytes flops bytes reason")
 Op = namedtuple("Op", "code name numpy doc derivative lo hi kind class_ arity n_params base operand")
 
 
@@ -1072,6 +1073,51 @@ cdef class Program:
             wg_program_describe(self.handle, &info)
         return {"nodes": info.nodes, "steps": info.steps, "arena_bytes": info.arena_bytes,
                 "scratch_bytes": info.scratch_bytes, "value_bytes": info.value_bytes}
+
+    def weak(self, int slot):
+        """float or int where the input is a Python number, else None."""
+        if not 0 <= slot < self.n_inputs or not self.slots[slot].weak:
+            return None
+        return float if self.slots[slot].dtype == WG_F64 else int
+
+    def input_types(self):
+        """Dtype and shape of each input slot."""
+        cdef int k, j
+        cdef list found = []
+        for k in range(self.n_inputs):
+            shape = tuple([self.slots[k].shape[j] for j in range(self.slots[k].ndim)])
+            found.append((DTYPES[<int>self.slots[k].dtype], shape))
+        return found
+
+    def steps(self):
+        """What a replay runs, one `Step` after the other."""
+        cdef wg_step_info info
+        cdef list found = []
+        for k in range(self.info["steps"]):
+            wg_program_step(self.handle, k, &info)
+            names = tuple([text(wg_op(info.ops[j]).name) for j in range(info.n_ops)])
+            found.append(Step(names, info.rows, info.block, info.groups, info.tile_bytes, info.flops,
+                              info.bytes, text(info.reason)))
+        return found
+
+    def clock(self, list inputs, int times):
+        """Seconds that each step takes, one list for each of so many replays."""
+        cdef uint32_t k, n = self.info["steps"]
+        cdef double *clock = <double *>PyMem_Malloc((n + 1) * sizeof(double))
+        cdef list found = []
+        if clock == NULL:
+            raise MemoryError()
+        try:
+            wg_program_clock(self.handle, clock)
+            for _ in range(times):
+                memset(clock, 0, n * sizeof(double))
+                if self.run(inputs) is None:
+                    raise ValueError("clock: the arguments are not of the recorded shapes and dtypes")
+                found.append([clock[k] * 1e-9 for k in range(n)])
+        finally:
+            wg_program_clock(self.handle, NULL)
+            PyMem_Free(clock)
+        return found
 
     def run(self, list inputs, list out=None):
         """Replays on one object per input slot.

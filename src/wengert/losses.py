@@ -72,8 +72,10 @@ def cross_entropy(logits, labels):
     log_total = wnp.logsumexp(logits, axis=1)
     if labels.shape == (rows, n_out):
         return np.mean(log_total - np.sum(labels * logits, axis=1))
-    places = np.arange(rows) * n_out + _look_up(np.arange(n_out), labels.reshape(rows))
-    return np.mean(log_total - logits.reshape(rows * n_out)[places])
+    classes = np.arange(n_out)
+    chosen = _look_up(classes, labels.reshape(rows)).reshape(rows, 1) == classes
+    # a sum of one term and zeros: compiled, it is part of the loop over the rows that makes the logits
+    return np.mean(log_total - np.sum(wnp.where(chosen, logits, 0), axis=1))
 
 
 def as_shape_of(output, target, where):

@@ -10,46 +10,11 @@ import numpy as np
 from . import _core
 from ._core import Var, innermost, set_current, supported
 from .guards import Guards
+from .plans import Program, count
 from .pytree import Structure, leaf_names, tree_flatten, tree_unflatten
 from .tape import Tape
 
 __all__ = ["Program", "Static", "Trace", "Traced", "count", "describe", "refuse_rewritten"]
-
-
-class Program(_core.Program):
-    """A recorded function, lowered to C: what `compile(f).program(*args)` returns.
-
-    Attributes
-    ----------
-    info : dict
-        `nodes` recorded, `steps` that a replay runs, `arena_bytes` and `scratch_bytes` planned, `value_bytes`
-        that the intermediates would take without reuse of memory.
-    """
-
-    def explain(self) -> str:
-        """The plan in words.
-
-        Examples
-        --------
-        >>> import numpy as np, wengert as wg
-        >>> print(wg.compile(lambda x: np.sin(x) * 2).program(np.ones(4)).explain().splitlines()[0])
-        1 input, 1 output
-        """
-        info = self.info
-        saved = 1 - info["arena_bytes"] / info["value_bytes"] if info["value_bytes"] else 0.0
-        rows = [
-            ("nodes recorded", f"{info['nodes']:,}"),
-            ("steps of a replay", f"{info['steps']:,}"),
-            ("arena", f"{info['arena_bytes']:,} bytes"),
-            ("intermediates", f"{info['value_bytes']:,} bytes, {saved:.0%} of them saved by reuse"),
-            ("packing scratch", f"{info['scratch_bytes']:,} bytes"),
-        ]
-        head = f"{count(self.n_inputs, 'input')}, {count(self.n_outputs, 'output')}"
-        return "\n".join([head, *(f"  {label:<20}{text}" for label, text in rows)])
-
-
-def count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 class Traced(NamedTuple):

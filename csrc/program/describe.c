@@ -1,0 +1,59 @@
+/* What a program is made of, in numbers: for explain() and profile(). */
+#include "program.h"
+
+/* An addition, a multiplication or a function of one element counts as one operation.  inner: the first operand's last
+ * extent. */
+static double flops(int op, double out, double in, double inner) {
+    const wg_op_info *info = wg_row(op);
+    if (op == WG_matmul) return 2 * out * inner;
+    if (wg_is_elementwise(info->kind)) return out;
+    return info->infer == WG_INFER_reduce ? in : 0;
+}
+
+double wg_flops(const wg_tape *t, wg_id id) {
+    const wg_node_rec *node = &t->nodes[id];
+    const wg_id *in;
+    const int n = wg_operands(t, id, &in), ndim = n ? wg_ndim(t, in[0]) : 0;
+    return flops(node->op, (double)wg_size(t, id), n ? (double)wg_size(t, in[0]) : 0,
+                 ndim ? (double)wg_shape(t, in[0])[ndim - 1] : 1);
+}
+
+void wg_program_describe(const wg_program *p, wg_program_info *info) {
+    *info = (wg_program_info){.nodes = p->nodes,
+                              .steps = p->n_steps,
+                              .arena_bytes = p->arena_size,
+                              .scratch_bytes = p->scratch_size,
+                              .value_bytes = p->value_size};
+}
+
+/* Why a step is not part of a region. */
+static const char *reason_of(const wg_step *step) {
+    if (step->op == WG_matmul) return "a matrix too large to stay in the cache: threads share its tiles";
+    if (step->op == WG_copy) return "a result that could not be computed in its place";
+    if (wg_is_elementwise(wg_row(step->op)->kind)) return "nothing else walks its rows at that time";
+    return "not done row by row";
+}
+
+void wg_program_step(const wg_program *p, uint32_t i, wg_step_info *info) {
+    const wg_step *step = &p->steps[i];
+    const wg_region *r = step->region;
+    *info = (wg_step_info){.ops = &step->op, .n_ops = 1};
+    if (r)
+        *info = (wg_step_info){.ops = r->ops,
+                               .n_ops = r->n_ops,
+                               .rows = r->rows,
+                               .block = r->block,
+                               .groups = r->groups,
+                               .tile_bytes = r->tile_bytes};
+    const wg_array *a = &step->in[0];
+    info->reason = r ? NULL : reason_of(step);
+    info->flops = r ? r->flops
+                    : flops(step->op, (double)wg_array_size(&step->out), (double)wg_array_size(a),
+                            a->ndim ? (double)a->shape[a->ndim - 1] : 1);
+    for (int k = 0; k < step->n_in + step->n_out; k++) {
+        const wg_array *x = &step->in[k];
+        info->bytes += (double)wg_array_size(x) * (double)wg_itemsize(x->dtype);
+    }
+}
+
+void wg_program_clock(wg_program *p, double *clock) { p->clock = clock; }
