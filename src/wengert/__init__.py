@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         jvp,
         laplacian,
         scan,
+        sparse_hessian,
+        sparse_jacobian,
+        sparsity,
         stop_gradient,
         value_and_grad,
         vjp,
@@ -59,7 +62,8 @@ _NAMES = {
     "transforms": (
         "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
         "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev", "jvp",
-        "laplacian", "scan", "stop_gradient", "value_and_grad", "vjp", "vmap",
+        "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
+        "value_and_grad", "vjp", "vmap",
     ),
 }  # fmt: skip
 _MODULES = ("io", "losses", "numpy", "optim", "plot", "random", "testing")
@@ -70,8 +74,8 @@ __all__ = [
     "cond", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "gauss_newton",
     "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "io", "jacfwd",
     "jacobian", "jacrev", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
-    "register_pytree_node", "scan", "set_num_threads", "stop_gradient", "testing", "tree_map",
-    "value_and_grad", "vjp", "vmap",
+    "register_pytree_node", "scan", "set_num_threads", "sparse_hessian", "sparse_jacobian", "sparsity",
+    "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip
 
 

@@ -13,9 +13,11 @@ from .implicit import implicit_root
 from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from .loops import checkpoint, cond, scan
 from .second import gauss_newton, hessian_diagonal, laplacian
+from .sparse import sparse_hessian, sparse_jacobian, sparsity
 
 __all__ = [
     "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
     "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev", "jvp",
-    "laplacian", "scan", "stop_gradient", "value_and_grad", "vjp", "vmap",
+    "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
+    "value_and_grad", "vjp", "vmap",
 ]  # fmt: skip

@@ -1,0 +1,86 @@
+"""Sparse derivatives against dense ones, and patterns that hold every element that is not zero."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import wengert as wg
+
+rng = np.random.default_rng(5)
+A = np.where(rng.uniform(size=(6, 8)) < 0.3, rng.normal(size=(6, 8)), 0.0)
+
+
+def laplace(x):
+    """The five-point stencil on a square grid, with a nonlinear source."""
+    u = np.reshape(x, (4, 4))
+    padded = wg.numpy.pad(u, 1)
+    neighbours = padded[2:, 1:-1] + padded[:-2, 1:-1] + padded[1:-1, 2:] + padded[1:-1, :-2]
+    return np.reshape(neighbours - 4 * u + np.exp(u), -1)
+
+
+FUNCTIONS = {
+    "elementwise": (lambda x: np.sin(x) * x, 5),
+    "difference": (lambda x: np.diff(x) ** 2, 6),
+    "stencil": (laplace, 16),
+    "product": (lambda x: A @ np.tanh(x), 8),
+    "reductions": (lambda x: np.sum(np.reshape(x, (2, 4)) ** 2, axis=1) * np.max(x[2:6]), 8),
+    "joined": (lambda x: np.concatenate([np.flip(x[::2]), x[:2] * x[-1]]), 7),
+    "outer": (lambda x: np.outer(x[:2], x[2:]) @ np.ones((3, 2)), 5),
+    "chosen": (lambda x: np.where(np.arange(6) % 2, x, np.roll(x, 1)), 6),
+    "gathered": (lambda x: wg.numpy.take(x, np.array([0, 0, 3])) ** 2, 4),
+    "constant": (lambda x: np.ones(3) + 0 * wg.stop_gradient(x[0]), 4),
+    "a call": (lambda x: wg.compile(lambda y: np.cumsum(y * x[0]))(x), 4),
+    "one number": (lambda x: np.prod(x), 4),
+    "a rule": (lambda x: np.linalg.solve(np.diag(x) + 2, x), 4),
+    "a loop": (lambda x: wg.scan(lambda c, a: (c * a, c), x[0], x)[1], 4),
+    "a batch": (lambda x: wg.vmap(lambda a: a**3)(x), 4),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_against_the_dense_jacobian(name):
+    f, n = FUNCTIONS[name]
+    jacobian = wg.sparse_jacobian(f)
+    for x in (rng.normal(size=n), rng.normal(size=n)):
+        dense = wg.jacobian(f)(x).reshape(-1, n)
+        found = jacobian(x)
+        assert found.shape == dense.shape
+        assert_allclose(found.toarray(), dense, rtol=1e-12, atol=1e-14)
+        pattern = wg.sparsity(f, x).toarray()
+        assert not np.any(dense[~pattern])
+
+
+def test_patterns_are_tight_where_they_can_be():
+    assert wg.sparsity(laplace, np.ones(16)).nnz == 16 * 5 - 4 * 4
+    assert wg.sparsity(lambda x: x[1:] * x[:-1], np.ones(9)).nnz == 16
+    assert wg.sparsity(lambda x: np.reshape(x, (2, 3)) @ np.ones((3, 2)), np.ones(6)).nnz == 12
+
+
+def rosenbrock(x):
+    return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def test_a_banded_hessian_of_many_variables():
+    x = rng.normal(size=50)
+    hessian = wg.sparse_hessian(rosenbrock)
+    assert_allclose(hessian(x).toarray(), wg.hessian(rosenbrock)(x), rtol=1e-12, atol=1e-12)
+    big = rng.normal(size=10**5)
+    found = hessian(big)
+    assert found.nnz == 3 * 10**5 - 2
+    v = rng.normal(size=10**5)
+    assert_allclose(found @ v, wg.hvp(rosenbrock, big, v), rtol=1e-10, atol=1e-8)
+
+
+def test_an_arrow_has_no_cheap_colors_and_is_right_all_the_same():
+    def arrow(x):
+        return np.sum(x**4) + x[0] * np.sum(x)
+
+    x = rng.normal(size=12)
+    assert_allclose(wg.sparse_hessian(arrow)(x).toarray(), wg.hessian(arrow)(x), rtol=1e-12)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="expected one array"):
+        wg.sparse_jacobian(lambda x: (x, x))(np.ones(3))
+    with pytest.raises(ValueError, match="too big"):
+        wg.sparsity(np.cumprod, np.ones(30000))
