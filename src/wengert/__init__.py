@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .transforms import (
         checkpoint,
         cond,
+        cost,
         custom_jvp,
         custom_vjp,
         elementwise_grad,
@@ -60,9 +61,9 @@ _NAMES = {
     "tape": ("Gradient", "Tape"),
     "training": ("History",),
     "transforms": (
-        "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
-        "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev", "jvp",
-        "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
+        "checkpoint", "cond", "cost", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton",
+        "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev",
+        "jvp", "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
         "value_and_grad", "vjp", "vmap",
     ),
 }  # fmt: skip
@@ -71,7 +72,7 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile",
-    "cond", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "gauss_newton",
+    "cond", "cost", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "gauss_newton",
     "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "io", "jacfwd",
     "jacobian", "jacrev", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
     "register_pytree_node", "scan", "set_num_threads", "sparse_hessian", "sparse_jacobian", "sparsity",

@@ -7,6 +7,7 @@ results into fresh arrays and pops its nodes.
 """
 
 from .batching import vmap
+from .costs import cost
 from .custom import custom_jvp, custom_vjp
 from .first import elementwise_grad, grad, jvp, stop_gradient, value_and_grad, vjp
 from .implicit import implicit_root
@@ -16,7 +17,7 @@ from .second import gauss_newton, hessian_diagonal, laplacian
 from .sparse import sparse_hessian, sparse_jacobian, sparsity
 
 __all__ = [
-    "checkpoint", "cond", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
+    "checkpoint", "cond", "cost", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
     "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev", "jvp",
     "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
     "value_and_grad", "vjp", "vmap",
