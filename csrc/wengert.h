@@ -60,7 +60,14 @@ typedef enum { /* which macro of ops.def the row stands in */
                WG_KIND_BITWISE
 } wg_kind;
 
-typedef enum { WG_CLASS_FLOAT, WG_CLASS_NUMBER, WG_CLASS_ANY, WG_CLASS_INTEGER } wg_class;
+typedef enum {
+    WG_CLASS_FLOAT,
+    WG_CLASS_NUMBER,
+    WG_CLASS_ANY,
+    WG_CLASS_INTEGER,
+    WG_CLASS_FIELD,
+    WG_CLASS_RING
+} wg_class;
 
 typedef struct {
     const char *name, *numpy, *doc;

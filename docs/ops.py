@@ -11,7 +11,7 @@ from wengert import _core
 
 DOCS = Path(__file__).resolve().parent
 KINDS = "LEAF UNARY BINARY ZERO COMPARE LINEAR BILINEAR RULE FLAT DERIVATIVE BITWISE".split()  # enum wg_kind
-CLASSES = ("FLOAT", "NUMBER", "ANY", "INTEGER")  # enum wg_class
+CLASSES = ("FLOAT", "NUMBER", "ANY", "INTEGER", "FIELD", "RING")  # enum wg_class
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "greater": ">", "less": "<", "equal": "=="}
 STRENGTH = {"==": 1, "<": 1, ">": 1, "+": 2, "-": 2, "*": 3, "/": 3}
 FLOATS = ("float32", "float64")
@@ -23,7 +23,8 @@ Written by `make ops` from [`csrc/ops.def`](../csrc/ops.def) and [accuracy.md](a
 A derivative is an expression over the operands `a` and `b`, the result `y` and the parameter `p`; names in it
 are ops of this page. *Kinks* says what it is where there are several answers or none, in the row's own words.
 *Classes*: FLOAT takes float32 and float64 (integers are cast), NUMBER also integers, ANY also bool,
-INTEGER only these two. `NAN` for a derivative: none is known, and asking for it is an error.
+INTEGER only these two; FIELD and RING are FLOAT and NUMBER with complex numbers. `NAN` for a derivative: none
+is known, and asking for it is an error.
 """
 ELEMENTWISE = """
 ## Elementwise

@@ -190,7 +190,8 @@ static wg_status run_node(wg_tape *t, wg_id id) {
         if (status != WG_OK || done) return status;
     }
     const wg_kernels *k = wg_kernels_table();
-    bool scalar = wg_ndim(t, id) == 0 && (wg_is_elementwise(wg_row(op)->kind) || op == WG_where);
+    bool scalar = wg_ndim(t, id) == 0 && (wg_is_elementwise(wg_row(op)->kind) || op == WG_where) &&
+                  wg_itemsize((wg_dtype)t->nodes[id].dtype) <= sizeof(wg_scalar);
     return scalar ? run_scalar(t, id, k) : run_arrays(t, id, k);
 }
 

@@ -54,7 +54,7 @@ typedef struct {
 
 static void run_range(const wg_loop *loop, int64_t start, int64_t end) {
     const wg_step *step = loop->step;
-    _Alignas(64) char tiles[3][WG_TILE * sizeof(double)];
+    _Alignas(64) char tiles[3][WG_TILE * 16];
     for (int j = 0; j < step->n_in; j++)
         if (loop->operands[j].single && !loop->operands[j].direct)
             wg_gather(tiles[j], &loop->operands[j].array, 0, loop->size < WG_TILE ? loop->size : WG_TILE);

@@ -39,9 +39,17 @@ static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id
     return bytes_of(t, b) <= SMALL_MATRIX ? WG_ROLE_PRODUCT : WG_ROLE_NONE;
 }
 
+/* Complex numbers stay outside: no tile or sum of a region is 16 bytes wide. */
+static bool touches_complex(const wg_tape *t, wg_id id) {
+    const wg_id *in;
+    bool touches = wg_is_complex(t->nodes[id].dtype);
+    for (int k = 0, n = wg_operands(t, id, &in); k < n; k++) touches |= wg_is_complex(t->nodes[in[k]].dtype);
+    return touches;
+}
+
 wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
     const wg_node_rec *node = &t->nodes[id];
-    if (!wg_computes(t, windows, id) || wg_size(t, id) == 0) return WG_ROLE_NONE;
+    if (!wg_computes(t, windows, id) || wg_size(t, id) == 0 || touches_complex(t, id)) return WG_ROLE_NONE;
     if (wg_map_of(wg_kernels_table(), t, id)) return *rows = first_extent(t, id), WG_ROLE_MAP;
     switch (node->op) {
     case WG_sum:

@@ -24,8 +24,42 @@ wg_status wg_vjp_copy(wg_sweep *s, wg_id node, wg_id g) { return wg_contribute(s
 wg_status wg_vjp_cast(wg_sweep *s, wg_id node, wg_id g) {
     wg_id x = operand(s, node, 0);
     if (!wg_wants(s, x)) return WG_OK;
+    if (wg_is_complex(s->t->nodes[g].dtype) && !wg_is_complex(s->t->nodes[x].dtype))
+        WG_TRY(wg_emit1(s->t, WG_real, g, &g));
     WG_TRY(wg_append_flagged(s->t, WG_cast, 1, &g, 1, &(int64_t){s->t->nodes[x].dtype}, 0, &g));
     return wg_contribute(s, x, g);
+}
+
+/* Complex numbers as HIPS autograd has them: the cotangent of x + iy is that of x less i times that of y, so that a
+ * function of a complex variable multiplies it by its derivative, and of reals it is real. */
+wg_status wg_vjp_real(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id x = operand(s, node, 0);
+    WG_TRY(wg_append_flagged(s->t, WG_cast, 1, &g, 1, &(int64_t){s->t->nodes[x].dtype}, 0, &g));
+    return wg_contribute(s, x, g);
+}
+
+wg_status wg_vjp_imag(wg_sweep *s, wg_id node, wg_id g) {
+    wg_id zero;
+    WG_TRY(wg_number(s->t, (wg_dtype)s->t->nodes[g].dtype, 0, false, &zero));
+    WG_TRY(wg_emit1(s->t, WG_neg, g, &g));
+    WG_TRY(wg_emit2(s->t, WG_to_complex, zero, g, &g));
+    return wg_contribute(s, operand(s, node, 0), g);
+}
+
+wg_status wg_vjp_conj(wg_sweep *s, wg_id node, wg_id g) {
+    WG_TRY(wg_emit1(s->t, WG_conj, g, &g));
+    return wg_contribute(s, operand(s, node, 0), g);
+}
+
+wg_status wg_vjp_to_complex(wg_sweep *s, wg_id node, wg_id g) {
+    for (int k = 0; k < 2; k++) {
+        wg_id x = operand(s, node, k), part;
+        if (!wg_wants(s, x)) continue;
+        WG_TRY(wg_emit1(s->t, k ? WG_imag : WG_real, g, &part));
+        if (k) WG_TRY(wg_emit1(s->t, WG_neg, part, &part));
+        WG_TRY(wg_contribute_sum(s, x, part));
+    }
+    return WG_OK;
 }
 
 wg_status wg_vjp_reshape(wg_sweep *s, wg_id node, wg_id g) {

@@ -28,6 +28,10 @@ wg_status wg_constant(wg_tape *t, wg_dtype dtype, const void *value, bool weak, 
 
 wg_status wg_number(wg_tape *t, wg_dtype dtype, double value, bool weak, wg_id *out) {
     wg_scalar u = {.i64 = 0};
+    if (dtype == WG_C128) { /* too wide for a constant: a cast one */
+        WG_TRY(wg_number(t, WG_F64, value, weak, out));
+        return wg_append_flagged(t, WG_cast, 1, out, 1, &(int64_t){dtype}, 0, out);
+    }
     switch (dtype) {
     case WG_BOOL: u.b = value != 0; break;
     case WG_I32: u.i32 = (int32_t)value; break;
@@ -119,7 +123,8 @@ static int kind_of(int dtype) { return dtype == WG_BOOL ? 0 : dtype < WG_F32 ? 1
 /* A weak scalar takes the strong dtype unless its kind is higher (NEP 50). */
 static wg_dtype promote_weak(int strong, int weak) {
     if (kind_of(weak) <= kind_of(strong)) return (wg_dtype)strong;
-    return kind_of(weak) == 1 ? WG_I64 : WG_F64; /* constants are at most 8 bytes: no weak complex */
+    if (kind_of(weak) == 3) return strong == WG_F32 ? WG_C64 : WG_C128;
+    return kind_of(weak) == 1 ? WG_I64 : WG_F64;
 }
 
 static wg_status coerce(wg_tape *t, wg_id *id, wg_dtype dtype) {
@@ -153,7 +158,7 @@ static wg_status promote(wg_tape *t, const wg_op_info *info, int first, int step
     }
     *weak = strong < 0;
     int dtype = strong < 0 ? soft : soft < 0 ? strong : (int)promote_weak(strong, soft);
-    if (info->class_ == WG_CLASS_FLOAT && dtype < WG_F32) dtype = WG_F64;
+    if ((info->class_ == WG_CLASS_FLOAT || info->class_ == WG_CLASS_FIELD) && dtype < WG_F32) dtype = WG_F64;
     int op = (int)(info - wg_op_table);
     if (info->class_ == WG_CLASS_INTEGER && dtype >= WG_F32)
         return wg_fail(t, WG_TYPE_ERROR, "%s takes integers and bools, got %s", info->name,
@@ -168,6 +173,7 @@ static wg_status promote_operands(wg_tape *t, const wg_op_info *info, int n_in, 
     *weak = false;
     switch ((enum wg_infer_rule)info->infer) {
     case WG_INFER_elementwise:
+    case WG_INFER_to_complex:
     case WG_INFER_matmul:
     case WG_INFER_reduce:
     case WG_INFER_recurrence:
@@ -182,7 +188,17 @@ static wg_status promote_operands(wg_tape *t, const wg_op_info *info, int n_in, 
 }
 
 /* ---- append ------------------------------------------------------------------------------------------------ */
-static bool is_complex(int dtype) { return dtype >= WG_C64; }
+static bool takes_complex(const wg_op_info *info) {
+    return info->class_ == WG_CLASS_ANY || info->class_ == WG_CLASS_FIELD || info->class_ == WG_CLASS_RING;
+}
+
+/* |a| of a complex a, in terms of its parts. */
+static wg_status absolute(wg_tape *t, wg_id a, wg_id *out) {
+    wg_id parts[2];
+    WG_TRY(wg_append_flagged(t, WG_real, 1, &a, 0, NULL, 0, &parts[0]));
+    WG_TRY(wg_append_flagged(t, WG_imag, 1, &a, 0, NULL, 0, &parts[1]));
+    return wg_append_flagged(t, WG_hypot, 2, parts, 0, NULL, 0, out);
+}
 
 static wg_status append(wg_tape *t, int op, int n_in, wg_id *in, int n_attr, const int64_t *attrs, int flags,
                         wg_id *out) {
@@ -193,7 +209,8 @@ static wg_status append(wg_tape *t, int op, int n_in, wg_id *in, int n_attr, con
     wg_dtype dtype = WG_BOOL;
     WG_TRY(wg_infer(t, op, n_in, in, n_attr, attrs, &dtype, &node.shape));
     node.dtype = (uint8_t)dtype;
-    if (is_complex(t->nodes[in[0]].dtype) && info->class_ != WG_CLASS_ANY)
+    if (wg_is_complex(t->nodes[in[0]].dtype) && op == WG_abs) return absolute(t, in[0], out);
+    if (wg_is_complex(t->nodes[in[0]].dtype) && !takes_complex(info))
         return wg_fail(t, WG_TYPE_ERROR, "%s does not take %s arrays; take real and imaginary parts", info->name,
                        wg_dtype_name((wg_dtype)t->nodes[in[0]].dtype));
     if (info->arity < 0)

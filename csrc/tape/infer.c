@@ -289,6 +289,12 @@ wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, co
         *dtype = (wg_dtype)attrs[WG_HOST_DTYPE];
         return wg_make_shape(t, *dtype, n_attr - WG_HOST_SHAPE, attrs + WG_HOST_SHAPE, shape);
     case WG_INFER_ravel_index: return ravel_index(&q, dtype, shape);
+    case WG_INFER_part:
+        if (!wg_is_complex(*dtype))
+            return wg_fail(t, WG_TYPE_ERROR, "%s takes complex numbers, got %s", info->name, wg_dtype_name(*dtype));
+        *dtype = *dtype == WG_C64 ? WG_F32 : WG_F64;
+        return WG_OK;
+    case WG_INFER_to_complex: *dtype = *dtype == WG_F32 ? WG_C64 : WG_C128; return elementwise(&q, 0, shape);
     case WG_INFER_random: return random(&q, dtype, shape);
     case WG_INFER_recurrence: return recurrence(&q);
     case WG_INFER_reduce: return reduce(&q, dtype, shape);

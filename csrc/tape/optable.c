@@ -49,7 +49,7 @@ enum {
                             .numpy = "",                                                                               \
                             .doc = "g times the partial derivative of " #name_ " by operand " #k,                      \
                             .kind = WG_KIND_DERIVATIVE,                                                                \
-                            .class_ = WG_CLASS_FLOAT,                                                                  \
+                            .class_ = WG_CLASS_FIELD,                                                                  \
                             .infer = WG_INFER_elementwise,                                                             \
                             .arity = 1 + BITS(READS_##name_##_##k),                                                    \
                             .base = WG_##name_,                                                                        \

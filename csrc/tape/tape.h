@@ -211,6 +211,8 @@ enum wg_infer_rule {
     WG_INFER_reduce,
     WG_INFER_recurrence,
     WG_INFER_random,
+    WG_INFER_part,
+    WG_INFER_to_complex,
     WG_INFER_argreduce,
     WG_INFER_argsort,
     WG_INFER_matmul,
@@ -224,6 +226,7 @@ wg_status wg_infer(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, co
 
 /* ---- append.c ---------------------------------------------------------------------------------------------- */
 static inline bool wg_is_float(int dtype) { return dtype == WG_F32 || dtype == WG_F64; }
+static inline bool wg_is_complex(int dtype) { return dtype >= WG_C64; }
 static inline bool wg_has_adjoint(int dtype) { return dtype >= WG_F32; }
 static inline bool wg_is_elementwise(int kind) {
     return kind == WG_KIND_UNARY || kind == WG_KIND_BINARY || kind == WG_KIND_ZERO || kind == WG_KIND_COMPARE ||

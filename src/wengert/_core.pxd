@@ -23,6 +23,7 @@ cdef extern from "wengert.h" nogil:
         WG_neg, WG_abs, WG_reciprocal, WG_square, WG_sqrt, WG_copy, WG_broadcast
         WG_add, WG_sub, WG_mul, WG_div, WG_pow, WG_matmul
         WG_bitwise_and, WG_bitwise_or, WG_bitwise_xor, WG_invert, WG_left_shift, WG_right_shift
+        WG_cast, WG_to_complex
         WG_equal, WG_not_equal, WG_less, WG_less_equal, WG_greater, WG_greater_equal
 
     ctypedef struct wg_op_info:
@@ -154,6 +155,7 @@ cdef class Tape:
 
     cdef int take(self, wg_tape *handle) except -1
     cdef wg_id node_of(self, object x) except? 0xFFFFFFFF
+    cdef wg_id joined(self, double re, double im) except? 0xFFFFFFFF
     cdef wg_id hidden(self, object key, object source, wg_dtype dtype, int ndim, const int64_t *shape,
                       bint weak) except? 0xFFFFFFFF
 

@@ -270,6 +270,8 @@ cdef class Tape:
             pack(&value, code, x)
             check(self, wg_constant(self.handle, <wg_dtype>code, &value, True, &out))
             return out
+        if type(x) is complex:  # weak as a float is: its parts are
+            return self.joined(x.real, x.imag)
         if type(x) is bool or isinstance(x, Generic):
             code = WG_BOOL if type(x) is bool else CODES.get(x.dtype, -1)
         if 0 <= code < WG_C64:  # complex numbers are too wide for a constant
@@ -283,6 +285,15 @@ cdef class Tape:
         source = x if isinstance(x, Array) else array
         cdef _Shape dims = shape_array(array.shape)
         return self.hidden(id(source), source, CODES[array.dtype], dims.ndim, dims.data, False)
+
+    cdef wg_id joined(self, double re, double im) except? 0xFFFFFFFF:
+        """The node of a complex constant."""
+        cdef wg_id parts[2]
+        cdef wg_id out = 0
+        check(self, wg_constant(self.handle, WG_F64, &re, True, &parts[0]))
+        check(self, wg_constant(self.handle, WG_F64, &im, True, &parts[1]))
+        check(self, wg_append(self.handle, WG_to_complex, 2, parts, 0, NULL, &out))
+        return out
 
     cdef wg_id hidden(self, object key, object source, wg_dtype dtype, int ndim, const int64_t *shape,
                       bint weak) except? 0xFFFFFFFF:
@@ -322,8 +333,13 @@ cdef class Tape:
         cdef wg_id out = 0, node = 0
         cdef int code = CODES[np.dtype(dtype)]
         cdef _Shape dims
-        pack(&element, code, value)
-        check(self, wg_constant(self.handle, <wg_dtype>code, &element, False, &node))
+        cdef int64_t attr = code
+        if code < WG_C64:
+            pack(&element, code, value)
+            check(self, wg_constant(self.handle, <wg_dtype>code, &element, False, &node))
+        else:
+            node = self.node_of(complex(value))
+            check(self, wg_append(self.handle, WG_cast, 1, &node, 1, &attr, &node))
         if len(shape) == 0:
             return new_var(self, node)
         dims = shape_array(shape)
@@ -829,6 +845,9 @@ cdef class Var:
     def weak(self):
         """Whether the dtype gives way to the other operand's, as a Python number's does (NEP 50)."""
         return describe(self).weak
+
+    real = property(delegate("real"))
+    imag = property(delegate("imag"))
 
     @property
     def T(self):

@@ -82,7 +82,7 @@ class Tape(_core.Tape):
         if isinstance(x, Var):
             raise TypeError("var: x is a Var already; a variable is made from a number or an array")
         array = np.asarray(float(x) if type(x) is int else x)
-        if array.dtype.kind != "f":
+        if array.dtype.kind not in "fc":
             raise TypeError(f"var: x has dtype {array.dtype}; a variable needs floats: pass x.astype(float)")
         v = self.input(array.dtype, array.shape) if self.abstract else self.leaf(array)
         self._variables.append(v.index)
@@ -122,7 +122,7 @@ class Tape(_core.Tape):
             raise ValueError(
                 f"gradient: z has shape {z.shape}; expected one number: sum it, or use wg.jacobian"
             )
-        if z.dtype.kind != "f":
+        if z.dtype.kind not in "fc":
             raise TypeError(f"gradient: z has dtype {z.dtype}; a derivative needs a float")
         return Gradient(self, z, create_graph)
 
@@ -276,7 +276,7 @@ class Gradient:
 
     def _of(self, found: dict[int, Any], x: Var) -> Any:
         self._tape._own("gradient", x)
-        if x.dtype.kind != "f":
+        if x.dtype.kind not in "fc":
             raise TypeError(f"gradient: %{x.index} has dtype {x.dtype}, by which there is no derivative")
         if x.index not in found:
             self._sweep([x.index])

@@ -92,9 +92,31 @@ def positive(x: Any) -> Var:
 @method("conj", "conjugate")
 def conjugate(x: Any) -> Any:
     """The complex conjugate, which of real numbers is they themselves."""
-    if operand(x).dtype.kind == "c":
-        raise TypeError("np.conjugate of a complex Var is not supported")
-    return x
+    x = operand(x)
+    return append("conj", x) if x.dtype.kind == "c" else x
+
+
+@implements(np.real)
+@method("real")
+def real(val: Any) -> Any:
+    """The real part."""
+    val = operand(val)
+    return append("real", val) if val.dtype.kind == "c" else val
+
+
+@implements(np.imag)
+@method("imag")
+def imag(val: Any) -> Any:
+    """The imaginary part, which of real numbers is 0."""
+    val = operand(val)
+    return append("imag", val) if val.dtype.kind == "c" else NAMESPACE["zeros_like"](val)
+
+
+@implements(np.angle)
+def angle(z: Any, deg: bool = False) -> Var:
+    """The angle of a complex number in the plane; of 0 it is 0, and so is the derivative there."""
+    turned = append("atan2", imag(z), real(z))
+    return append("mul", turned, 180 / np.pi) if deg else turned
 
 
 @implements(np.where)

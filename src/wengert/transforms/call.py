@@ -16,7 +16,7 @@ from ..tape import Tape
 
 P = ParamSpec("P")
 Argnums = int | tuple[int, ...]
-DIFFERENTIABLE = frozenset(map(np.dtype, ("f4", "f8")))
+DIFFERENTIABLE = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
 
 
 class Transform(Protocol):
@@ -121,10 +121,10 @@ class Bound:
 
 
 def is_differentiable(x: Any) -> bool:
-    """Whether there is a derivative by `x`: a real floating-point number or array, or a Python integer."""
+    """Whether there is a derivative by `x`: floating-point or complex numbers, or a Python integer."""
     if isinstance(x, (np.ndarray, np.generic, Var)):
         return x.dtype in DIFFERENTIABLE or x.dtype.newbyteorder("=") in DIFFERENTIABLE
-    return type(x) is float or type(x) is int
+    return type(x) in (float, int, complex)
 
 
 def _why_not(x: Any) -> str:
@@ -142,7 +142,7 @@ def bind(tape: Any, x: Any) -> Var:
 
 def seed(name: str, tape: Any, x: Any, like: Var, label: str) -> Var:
     """A tangent or cotangent on the tape, of the shape and dtype of what it belongs to."""
-    if not isinstance(x, (int, float, np.ndarray, np.generic, Var)):
+    if not isinstance(x, (int, float, complex, np.ndarray, np.generic, Var)):
         raise TypeError(f"{name}: {label} is a {type(x).__name__}; expected an array of shape {like.shape}")
     if np.shape(x) != like.shape:
         raise ValueError(f"{name}: {label} has shape {np.shape(x)}, expected {like.shape}")
@@ -166,7 +166,7 @@ def split_aux(name: str, y: Any, has_aux: bool) -> tuple[Any, Any]:
 
 def scalar_output(name: str, tape: Any, y: Any) -> Var:
     """The one number that a function returned, on the tape."""
-    if not isinstance(y, (Var, int, float, np.ndarray, np.generic)):
+    if not isinstance(y, (Var, int, float, complex, np.ndarray, np.generic)):
         raise TypeError(f"{name}: the function returned a {type(y).__name__}; it must return one number")
     if np.size(y) != 1:
         raise ValueError(
@@ -175,7 +175,8 @@ def scalar_output(name: str, tape: Any, y: Any) -> Var:
             f"vmap for one gradient per row"
         )
     if not isinstance(y, Var):  # a constant: its gradient is zero whatever its dtype
-        return tape.as_var(float(np.asarray(y).reshape(())))
+        number = np.asarray(y).item()
+        return tape.as_var(number if type(number) is complex else float(number))
     refuse_integers(name, [y])
     return tape.as_var(y)
 
