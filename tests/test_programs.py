@@ -30,7 +30,7 @@ UNARY = (
     "stop_gradient",
 )
 BINARY = ("add", "sub", "mul", "maximum", "minimum")
-REDUCTIONS = ("sum", "max", "min", "logsumexp")
+REDUCTIONS = ("sum", "prod", "max", "min", "logsumexp")
 SHAPES = ((), (1,), (3,), (2, 3), (3, 2), (3, 1), (2, 1, 3))
 ORDERS = ((), ("rev",), ("fwd",), ("rev", "rev"), ("rev", "fwd"), ("fwd", "rev"))
 INDEX = np.array([1, 0, 1, 1])  # operand 0 of every program: rows to gather and to add to
@@ -85,7 +85,8 @@ def draw_step(draw, values):
         "call",
     ]
     kinds += ["transpose", "slice"] if shape else []
-    kinds += ["gather", "index_add"] if shape and shape[0] >= 2 else []
+    kinds += ["recurrence", "slice_set"] if shape else []
+    kinds += ["gather", "index_add", "index_set"] if shape and shape[0] >= 2 else []
     kinds += ["matmul"] if len(shape) >= 2 else []
     kind = draw(st.sampled_from(kinds))
     if kind == "unary":
@@ -129,9 +130,15 @@ def draw_step(draw, values):
         return [("slice", (a,), tuple(number for n in shape for number in draw(windows(n))))]
     if kind == "gather":
         return [("gather", (a, 0), ())]
-    if kind == "index_add":
+    if kind in ("index_add", "index_set"):
         n = len(values)
-        return [("gather", (a, 0), ()), ("sin", (n,), ()), ("index_add", (a, 0, n + 1), ())]
+        return [("gather", (a, 0), ()), ("sin", (n,), ()), (kind, (a, 0, n + 1), ())]
+    if kind == "slice_set":
+        n, window = len(values), tuple(number for extent in shape for number in draw(windows(extent)))
+        return [("slice", (a,), window), ("sin", (n,), ()), ("slice_set", (a, n + 1), window)]
+    if kind == "recurrence":
+        b = draw(st.sampled_from(floats(values, lambda s: s == shape)))
+        return [("recurrence", (a, b), (draw(st.integers(0, len(shape) - 1)), draw(st.integers(0, 1))))]
     b = draw(st.sampled_from(floats(values, lambda s: len(s) >= 2 and s[-2] == shape[-1]) or [None]))
     if b is None:
         n, turned = len(values), (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)

@@ -38,13 +38,13 @@ static void random_op(writer *w) {
     static const int unary[] = {WG_tanh,   WG_sin,     WG_exp,  WG_neg, WG_relu,
                                 WG_square, WG_sigmoid, WG_copy, WG_abs, WG_gelu};
     static const int binary[] = {WG_add, WG_sub, WG_mul, WG_maximum, WG_zmul, WG_matmul};
-    static const int folds[] = {WG_sum, WG_max, WG_logsumexp};
-    switch (pick(9)) {
+    static const int folds[] = {WG_sum, WG_prod, WG_max, WG_logsumexp};
+    switch (pick(12)) {
     case 0:
     case 1: (void)wg_append(w->t, unary[pick(10)], 1, &a, 0, NULL, &out); break;
     case 2:
     case 3: (void)wg_append(w->t, binary[pick(6)], 2, (wg_id[]){a, b}, 0, NULL, &out); break;
-    case 4: (void)wg_append(w->t, folds[pick(3)], 1, &a, 2, (int64_t[]){pick(1 << ndim), pick(2)}, &out); break;
+    case 4: (void)wg_append(w->t, folds[pick(4)], 1, &a, 2, (int64_t[]){pick(1 << ndim), pick(2)}, &out); break;
     case 5:
         if (ndim == 2)
             (void)wg_append(w->t, WG_transpose, 1, &a, 2, (int64_t[]){1, 0}, &out);
@@ -58,6 +58,24 @@ static void random_op(writer *w) {
         if (ndim != 2 || !shape[0] || !shape[1]) break;
         (void)wg_append(w->t, WG_slice, 1, &a, 6, (int64_t[]){shape[0] - 1, -1, shape[0], pick((int)shape[1]), 1, 1},
                         &out);
+        break;
+    case 8:
+        if (ndim) (void)wg_append(w->t, WG_recurrence, 2, (wg_id[]){a, b}, 2, (int64_t[]){pick(ndim), pick(2)}, &out);
+        break;
+    case 9: /* sorted along the first axis: rows by the order of the first column */
+        if (ndim < 1 || !shape[0] || (ndim == 2 && !shape[1])) break;
+        if (wg_append(w->t, WG_argsort, 1, &a, 2, (int64_t[]){0, pick(2)}, &index) != WG_OK) break;
+        if (ndim == 2 && wg_append(w->t, WG_slice, 1, &index, 6, (int64_t[]){0, 1, shape[0], 0, 1, 1}, &index) != WG_OK)
+            break;
+        if (wg_append(w->t, WG_reshape, 1, &index, 1, shape, &index) != WG_OK) break;
+        (void)wg_append(w->t, WG_gather, 2, (wg_id[]){a, index}, 0, NULL, &out);
+        break;
+    case 10: /* rows of b at places that the order of its elements names, several at one place */
+        if (ndim != 2 || shape[0] < 2 || !shape[1]) break;
+        if (wg_node(w->t, b, &info) != WG_OK || info.ndim != 2 || memcmp(info.shape, shape, 16) != 0) break;
+        if (wg_append(w->t, WG_argmin, 1, &a, 1, (int64_t[]){0}, &index) != WG_OK) break;
+        if (wg_append(w->t, WG_gather, 2, (wg_id[]){a, index}, 0, NULL, &out) != WG_OK) break;
+        (void)wg_append(w->t, WG_index_set, 3, (wg_id[]){b, index, out}, 0, NULL, &out);
         break;
     default:
         if (ndim < 1 || !shape[0]) break;
