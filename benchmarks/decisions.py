@@ -1,6 +1,6 @@
 """The measurements that the pages in docs/adr quote.
 
-    python -m benchmarks.decisions [chain] [derivative] [program] [isa]
+    python -m benchmarks.decisions [chain] [derivative] [program] [isa] [running]
 
 Medians of rounds in which the alternatives take turns.  Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 to
 compare programs on one thread, as the page does.
@@ -153,7 +153,27 @@ def isa(names: tuple[str, str] = ("avx2", "avx512"), rounds: int = 9) -> None:
             worker.close()
 
 
-MEASUREMENTS = {"chain": chain, "derivative": derivative, "program": program, "isa": isa}
+def running(rounds: int = 9) -> None:
+    """ADR 13: running sums and products, products and orders beside NumPy's."""
+    rng = np.random.default_rng(0)
+    line, square = rng.standard_normal(100_000), rng.standard_normal((1000, 1000))
+    functions = {
+        "cumsum of a line": (np.cumsum, line),
+        "cumsum across lines": (lambda x: np.cumsum(x, axis=0), square),
+        "cumprod of a line": (np.cumprod, 1 + line / 1e4),
+        "prod of a square": (np.prod, 1 + square / 1e4),
+        "sort of a line": (np.sort, line),
+        "argsort of a line": (np.argsort, line),
+        "sort of rows of ten": (lambda x: np.sort(x, axis=1), line.reshape(-1, 10)),
+        "argmin along lines": (lambda x: np.argmin(x, axis=1), square),
+    }
+    for name, (function, x) in functions.items():
+        ours, theirs = partial(wg.compile(function), x), partial(function, x)
+        times = medians({"wengert": ours, "NumPy": theirs}, rounds)
+        print(f"{name}: {times['wengert']:.0f} us, NumPy {times['NumPy']:.0f} us", flush=True)
+
+
+MEASUREMENTS = {"chain": chain, "derivative": derivative, "program": program, "isa": isa, "running": running}
 
 
 def main() -> None:
