@@ -412,8 +412,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     size = abs(x)
-    if ord == np.inf or ord == -np.inf:
-        return (np.max if ord > 0 else np.min)(size, axis=axes, keepdims=keepdims)
+    if ord == np.inf:
+        return np.max(size, axis=axes, keepdims=keepdims, initial=0.0)
+    if ord == -np.inf:
+        return np.min(size, axis=axes, keepdims=keepdims)
     if ord == 0:
         return np.sum(wnp.astype(x != 0, x.dtype), axis=axes, keepdims=keepdims)
     if ord == 1:

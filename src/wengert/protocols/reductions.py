@@ -11,7 +11,6 @@ from .._core import Var, innermost
 from .elementwise import as_bool
 from .movement import astype, broadcast_to, expand_dims, ravel, reshape
 from .registry import (
-    FUNCTIONS,
     append,
     extra,
     implements,
@@ -129,12 +128,10 @@ def std(
     return _root(var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
 
 
-def _root(powers: Any, degree: float = 2.0) -> Var:
-    """The root of a sum of powers.  At 0 its derivatives are 0, to any order."""
-    zero = append("equal", powers, 0)
-    positive = append("where", zero, 1, powers)
-    root = append("sqrt", positive) if degree == 2 else append("pow", positive, 1 / degree)
-    return append("where", zero, 0, root)
+def _root(squares: Any) -> Var:
+    """The square root of a sum of squares.  At 0 its derivatives are 0, to any order."""
+    zero = append("equal", squares, 0)
+    return append("where", zero, 0, append("sqrt", append("where", zero, 1, squares)))
 
 
 def _extreme(name: str, a: Any, axis: Any, keepdims: Any, where: Any, neutral: Any) -> Var:
@@ -258,72 +255,3 @@ def log_softmax(x: Any, axis: Any = -1) -> Any:
 def softmax(x: Any, axis: Any = -1) -> Any:
     """e^x, scaled to sum to one along an axis."""
     return append("exp", append("sub", x, _reduce("logsumexp", x, axis, True)))
-
-
-# ---- norms --------------------------------------------------------------------------------------------
-
-
-def norm(x, ord=None, axis=None, keepdims=False) -> Var:
-    """The norm of vectors along an axis, or of matrices over two; where it is 0 its derivative is 0.
-
-    Raises
-    ------
-    TypeError
-        For the matrix norms that are made of singular values (2, -2 and "nuc").
-    """
-    x = _as_float(recorded(x), None)
-    if axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2) or (ord == 2 and x.ndim == 1)):
-        return _power_norm(x, 2.0, None, keepdims)
-    axes = normalize_axes(axis, x.ndim)
-    if len(axes) == 1:
-        return _vector_norm(x, ord, axes, keepdims)
-    if len(axes) == 2:
-        return _matrix_norm(x, ord, axes, keepdims)
-    raise ValueError(f"norm: takes one axis or two, got {len(axes)}; pass axis=")
-
-
-FUNCTIONS[np.linalg.norm] = norm
-
-
-def _power_norm(x: Any, degree: float, axes: Any, keepdims: Any) -> Var:
-    size = append("abs", x) if degree != 2 or x.dtype.kind == "c" else x
-    powers = append("square", size) if degree == 2 else append("pow", size, degree)
-    return _root(_reduce("sum", powers, axes, keepdims), degree)
-
-
-def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: Any) -> Var:
-    if ord is None or ord == 2:
-        return _power_norm(x, 2.0, axes, keepdims)
-    if isinstance(ord, str):
-        raise ValueError(f"norm: ord={ord!r} is none of a vector; expected a number")
-    if ord == 0:
-        return _reduce("sum", astype(append("not_equal", x, 0), x.dtype), axes, keepdims)
-    if abs(ord) == math.inf:
-        return _signed_extreme(append("abs", x), ord, axes, keepdims)
-    if ord == 1:
-        return _reduce("sum", append("abs", x), axes, keepdims)
-    return _power_norm(x, float(ord), axes, keepdims)
-
-
-def _signed_extreme(sizes: Any, ord: float, axes: Any, keepdims: Any) -> Var:
-    """The largest, for ord > 0, or smallest of numbers that are not negative; the largest of none is 0."""
-    if ord > 0:
-        return _extreme("max", sizes, axes, keepdims, None, 0.0)
-    return _reduce("min", sizes, axes, keepdims)
-
-
-def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: Any) -> Var:
-    if ord is None or ord in ("f", "fro"):
-        return _power_norm(x, 2.0, axes, keepdims)
-    if ord in (2, -2, "nuc"):
-        raise TypeError(
-            f"norm: ord={ord!r} of matrices is made of singular values, which is not supported on a Var"
-        )
-    if ord not in (1, -1, math.inf, -math.inf):
-        raise ValueError(f"norm: ord={ord!r} is none of a matrix; expected 1, -1, inf, -inf or 'fro'")
-    row, column = axes
-    inner, outer = (row, column) if abs(ord) == 1 else (column, row)
-    sums = _reduce("sum", append("abs", x), inner, True)
-    result = _signed_extreme(sums, ord, outer, True)
-    kept = tuple(n for k, n in enumerate(result.shape) if k not in axes)
-    return result if keepdims else reshape(result, kept)
