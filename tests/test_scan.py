@@ -277,3 +277,16 @@ def test_a_checkpointed_scan_keeps_few_carries():
 def test_an_unknown_strategy():
     with pytest.raises(ValueError, match="expected None, 'sqrt' or 'log'"):
         wg.scan(lambda c, x: (c, x), 1.0, np.ones(3), checkpoint="all")
+
+
+def test_while_loop():
+    def root(a):  # Newton's method until it stands still
+        return wg.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: 0.5 * (x + a / x), a)
+
+    assert_allclose(root(2.0), 2**0.5)
+    assert_allclose(wg.grad(root)(2.0), 0.5 * 2**-0.5, rtol=1e-6)
+    assert_allclose(wg.jvp(root, (2.0,), (1.0,))[1], 0.5 * 2**-0.5, rtol=1e-6)
+    with pytest.raises(TypeError, match=r"use wg\.scan"):
+        wg.compile(root)(2.0)
+    with pytest.raises(ValueError, match=r"shape \(2,\)"):
+        wg.while_loop(lambda x: x > 0, lambda x: x - 1, np.ones(2))

@@ -125,7 +125,7 @@ static wg_id merged(wg_fuser *f, wg_id a, wg_id b) { /* two lists of nodes in or
 static void try_merge(wg_fuser *f, uint32_t into, uint32_t from) {
     wg_group *a = &f->groups[into], *b = &f->groups[from];
     uint64_t waits = 0;
-    if (a->rows != b->rows || a->n_steps + b->n_steps > MAX_MEMBERS) return;
+    if (a->rows == WG_LOOPS || a->rows != b->rows || a->n_steps + b->n_steps > MAX_MEMBERS) return;
     set_members(f, b->head, into);
     const bool fits = waits_of_members(f, a->head, into, &waits) && waits_of_members(f, b->head, into, &waits) &&
                       !(closure(f, waits) & (bit(f, into) | bit(f, from)));

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         value_and_grad,
         vjp,
         vmap,
+        while_loop,
     )  # fmt: skip
 
 # Where each name lives; a module is imported when one of its names is first used (PEP 562), so that `import
@@ -64,7 +65,7 @@ _NAMES = {
         "checkpoint", "cond", "cost", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton",
         "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev",
         "jvp", "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
-        "value_and_grad", "vjp", "vmap",
+        "value_and_grad", "vjp", "vmap", "while_loop",
     ),
 }  # fmt: skip
 _MODULES = ("io", "losses", "numpy", "optim", "plot", "random", "testing")
@@ -76,7 +77,7 @@ __all__ = [
     "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "io", "jacfwd",
     "jacobian", "jacrev", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
     "register_pytree_node", "scan", "set_num_threads", "sparse_hessian", "sparse_jacobian", "sparsity",
-    "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap",
+    "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
 
 

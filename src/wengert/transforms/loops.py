@@ -237,6 +237,39 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     return tree_unflatten(structure, [wnp.where(pred, a, b) for a, b in zip(yes, no, strict=True)])
 
 
+def while_loop(cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
+    """Applies `body_fun` as long as `cond_fun` is true; returns the last value, as JAX's `lax.while_loop`.
+
+    The condition is looked at, so values must be known: inside of `compile` and `vmap` use `scan` over as
+    many steps as may be needed, with `np.where` to leave a value as it is.
+
+    Raises
+    ------
+    TypeError
+        While a function is recorded without values.
+
+    Examples
+    --------
+    >>> import wengert as wg
+    >>> half = lambda x: wg.while_loop(lambda x: x > 1, lambda x: x / 2, x)
+    >>> half(10.0), wg.grad(half)(10.0)
+    (0.625, np.float64(0.0625))
+    """
+    value = init
+    while True:
+        go_on = cond_fun(value)
+        if isinstance(go_on, Var) and go_on.tape.abstract:
+            raise TypeError(
+                "while_loop: the condition depends on a traced value; use wg.scan over as many steps as may "
+                "be needed, with np.where to leave a value as it is"
+            )
+        if np.size(go_on) != 1:
+            raise ValueError(f"while_loop: the condition has shape {np.shape(go_on)}; expected one value")
+        if not go_on:
+            return value
+        value = body_fun(value)
+
+
 def _length(entries: list, labels: list[str], length: int | None) -> int:
     found = [(label, np.shape(x)) for x, label in zip(entries, labels, strict=True)]
     if length is None and not found:

@@ -1,0 +1,71 @@
+"""Orders one to four in every mix of modes against closed forms, and perturbations not to be confused."""
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import wengert as wg
+
+# f, and its derivatives of order 0 to 4, at a number
+CLOSED = {
+    "sin": (np.sin, lambda x: [np.sin(x), np.cos(x), -np.sin(x), -np.cos(x), np.sin(x)]),
+    "exp": (lambda x: np.exp(2 * x), lambda x: [2**k * np.exp(2 * x) for k in range(5)]),
+    "log": (np.log, lambda x: [np.log(x), 1 / x, -1 / x**2, 2 / x**3, -6 / x**4]),
+    "power": (lambda x: x**5, lambda x: [x**5, 5 * x**4, 20 * x**3, 60 * x**2, 120 * x]),
+    "quotient": (
+        lambda x: 1 / (1 - x),
+        lambda x: [k / (1 - x) ** n for n, k in enumerate((1, 1, 2, 6, 24), 1)],
+    ),
+    "tanh": (
+        np.tanh,
+        lambda x: [
+            np.tanh(x),
+            1 - np.tanh(x) ** 2,
+            -2 * np.tanh(x) * (1 - np.tanh(x) ** 2),
+            (6 * np.tanh(x) ** 2 - 2) * (1 - np.tanh(x) ** 2),
+            (16 * np.tanh(x) - 24 * np.tanh(x) ** 3) * (1 - np.tanh(x) ** 2),
+        ],
+    ),
+}
+
+
+def forward(f):
+    return lambda x: wg.jvp(f, (x,), (1.0,))[1]
+
+
+def batched(f):
+    """The derivative at two points at once, of which one is asked for."""
+    return lambda x: wg.vmap(wg.grad(f))(wg.numpy.stack([x, 0.5 * x]))[0]
+
+
+MODES = {"rev": wg.grad, "fwd": forward, "vmap": batched, "jac": wg.jacobian}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_every_mix_of_modes(name):
+    f, exact = CLOSED[name]
+    x = 0.7
+    for order in range(1, 5):
+        for mix in itertools.product(("rev", "fwd", "vmap") if order < 4 else ("rev", "fwd"), repeat=order):
+            g = f
+            for mode in mix:
+                g = MODES[mode](g)
+            # a few roundings for each order, of terms that are larger than the result by the order at most
+            assert_allclose(g(x), exact(x)[order], rtol=1e-12, atol=1e-13, err_msg=str(mix))
+    assert_allclose(wg.laplacian(wg.laplacian(f))(x), exact(x)[4], rtol=1e-12)
+    assert_allclose(wg.laplacian(wg.jacobian(f))(x), exact(x)[3], rtol=1e-12)
+    assert_allclose(wg.compile(forward(wg.grad(wg.laplacian(f))))(x), exact(x)[4], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("outer", "inner"), list(itertools.product(["rev", "fwd", "vmap", "jac"], repeat=2)))
+def test_perturbations_are_not_confused(outer, inner):
+    """d/dx [x d/dy (x + y)] = 1, and d/dx [x d/dy (x y)] = 2 x (Siskind & Pearlmutter 2005)."""
+    d, e = MODES[outer], MODES[inner]
+    assert d(lambda x: x * e(lambda y: x + y)(1.0))(3.0) == 1.0
+    assert d(lambda x: x * e(lambda y: x * y)(2.0))(3.0) == 6.0
+    assert d(lambda x: e(lambda y: x * y**2)(x))(3.0) == 12.0
+    assert d(lambda x: wg.laplacian(lambda y: x * y**2)(2.0) * x)(3.0) == 12.0
+    assert d(lambda x: wg.scan(lambda c, _: (c * e(lambda y: x * y)(c), None), 1.0, length=2)[0])(3.0) == 6.0
+    assert d(lambda x: wg.checkpoint(lambda z: z * e(lambda y: z * x * y)(z))(x))(3.0) == 27.0
