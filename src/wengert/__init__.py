@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .machine import cpu_info
     from .nn import MLP
     from .program import Program, compile
+    from .protocols.refusals import debug_nans
     from .pytree import flatten, register_pytree_node, tree_map
     from .tape import Gradient, Tape
     from .training import History
@@ -58,6 +59,7 @@ _NAMES = {
     "machine": ("cpu_info",),
     "nn": ("MLP",),
     "program": ("Program", "compile"),
+    "protocols.refusals": ("debug_nans",),
     "pytree": ("flatten", "register_pytree_node", "tree_map"),
     "tape": ("Gradient", "Tape"),
     "training": ("History",),
@@ -73,9 +75,9 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile",
-    "cond", "cost", "cpu_info", "custom_jvp", "custom_vjp", "elementwise_grad", "flatten", "gauss_newton",
-    "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "io", "jacfwd",
-    "jacobian", "jacrev", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
+    "cond", "cost", "cpu_info", "custom_jvp", "custom_vjp", "debug_nans", "elementwise_grad", "flatten",
+    "gauss_newton", "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "io",
+    "jacfwd", "jacobian", "jacrev", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
     "register_pytree_node", "scan", "set_num_threads", "sparse_hessian", "sparse_jacobian", "sparsity",
     "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip

@@ -73,6 +73,7 @@ cdef dict UFUNCS = {}
 cdef object ARRAY_UFUNC = None
 cdef object ARRAY_FUNCTION = None
 
+cdef bint watching = False  # every new Var is looked at: see debug_nans
 raised = {}  # by thread: by Python code that the C core called, until the core has returned
 
 Node = namedtuple("Node", "op dtype weak shape inputs attrs has_value")
@@ -101,9 +102,7 @@ cdef int raise_status(wg_status status, const char *text) except -1:
 
 
 cdef int refuse(str what, str numpy_name) except -1:
-    raise TypeError(
-        f"{what} would drop the derivative: use the NumPy function on the Var ({numpy_name}), "
-        f"or v.value for the plain number")
+    raise TypeError(METHODS["refusal"](what, numpy_name))
 
 
 # ---- numbers and arrays ------------------------------------------------------------------------------------
@@ -380,8 +379,8 @@ cdef class Tape:
         """Appends a reverse sweep; returns one Var per input, None where the outputs do not depend on it."""
         cdef _Ids out = node_ids(self, outputs), seed = node_ids(self, cotangents)
         cdef _Ids given = node_ids(self, inputs), result = _Ids(given.n)
-        check(self, wg_vjp(self.handle, out.n, out.data, seed.data, given.n, given.data, transient,
-                           result.data))
+        check(self, wg_vjp(self.handle, out.n, out.data, seed.data, given.n, given.data,
+                           transient and not watching, result.data))
         return vars_or_none(self, result)
 
     def jvp(self, inputs, tangents, outputs):
@@ -451,6 +450,17 @@ cdef class Tape:
         check(self, status)
         result.take(handle)
         return result, outputs, None if looped < 0 else text(wg_op(looped).name)
+
+    def write(self, int op, tuple operands, tuple attrs=()):
+        """Puts operands[1] (or operands[2] at rows operands[1]) into a slice, rows or all of operands[0].
+
+        From then on every handle to that array and to its views means what was written.
+        """
+        cdef int64_t words[MAX_ATTRS]
+        cdef int n_attrs = attr_words(attrs, words)
+        cdef _Ids ids = node_ids(self, operands)
+        check(self, wg_write(self.handle, op, ids.n, ids.data, n_attrs, words))
+        self.writes = (self.writes + 1) % FROZEN
 
     def partial(self, wg_id node, int operand):
         """Appends the local partial derivative of an elementwise node; None where its op has none."""
@@ -780,7 +790,16 @@ cdef inline Var new_var(Tape tape, wg_id index):
     v.tape = tape
     v.node = index
     v.writes = tape.writes
+    if watching:
+        METHODS["look"](v)
     return v
+
+
+def watch(bint on):
+    """Whether every new Var is looked at; returns whether that was so before."""
+    global watching
+    before, watching = watching, on
+    return before
 
 
 cdef int refresh(Var v) except -1:

@@ -21,6 +21,7 @@ from . import (
     polynomials,
     products,
     reductions,
+    refusals,
     sorting,
     statistics,
     ufuncs,
@@ -29,8 +30,8 @@ from .registry import FUNCTIONS, METHODS, NAMESPACE, WAY_OUT
 
 __all__ = [
     "FUNCTIONS", "NAMESPACE", "arranging", "calculus", "choosing", "constants", "contracting", "elementwise",
-    "indexing", "movement", "patterns", "polynomials", "products", "reductions", "sorting", "statistics",
-    "ufuncs",
+    "indexing", "movement", "patterns", "polynomials", "products", "reductions", "refusals", "sorting",
+    "statistics", "ufuncs",
 ]  # fmt: skip
 
 

@@ -1,0 +1,97 @@
+"""What a Var says where its derivative would be lost, and what finds the op that made the first NaN."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from .._core import Var, watch
+from .registry import method
+
+_LIBRARIES = ("numpy", "scipy", "wengert")
+
+
+def _users_line() -> tuple[str, str | None]:
+    """The innermost line of code that is neither NumPy's, SciPy's nor ours, and the function of SciPy's or of
+    numpy.random's that it called."""
+    frame: FrameType | None = sys._getframe(1)
+    called = None
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in _LIBRARIES:
+            return f"{frame.f_code.co_filename}, line {frame.f_lineno}", called
+        if module.startswith("scipy"):
+            called = f"{'.'.join(module.split('.')[:2])} ({frame.f_code.co_name})"
+        frame = frame.f_back
+    return "an unknown line", called
+
+
+@method("refusal")
+def refusal(what: str, instead: str) -> str:
+    """The message of a TypeError."""
+    line, called = _users_line()
+    if called is not None:
+        package = called.split(" ")[0]
+        return (
+            f"{called} cannot be differentiated, for it turns a Var into plain numbers ({line}): use "
+            f"wengert.{package} where that has the function, or v.value for the plain number"
+        )
+    return (
+        f"{what} would drop the derivative ({line}): use the NumPy function on the Var ({instead}), "
+        f"wengert.random for random numbers, or v.value for the plain number"
+    )
+
+
+# ---- NaN ----------------------------------------------------------------------------------------------
+
+
+def _has_nan(tape: Any, index: int) -> bool:
+    node = tape.node(index)
+    return node.has_value and node.dtype.kind in "fc" and bool(np.isnan(tape.value(index)).any())
+
+
+@method("look")
+def look(v: Var) -> None:
+    """Raises FloatingPointError for a Var with a NaN, naming the operation that made the first one."""
+    tape = v.tape
+    before = watch(False)  # while looking
+    try:
+        if tape.abstract or not _has_nan(tape, v.index):
+            return
+        first = next(k for k in range(len(tape)) if _has_nan(tape, k))
+        node = tape.node(first)
+        operands = ", ".join(str(np.asarray(tape.value(k))) for k in node.inputs if tape.node(k).has_value)
+        raise FloatingPointError(
+            f"{node.op} made a NaN: node %{first} of shape {node.shape}, noticed at {_users_line()[0]}"
+            + (f"; its operands: {operands[:200]}" if operands else "")
+        )
+    finally:
+        watch(before)
+
+
+class debug_nans:  # noqa: N801  a context manager
+    """Raises FloatingPointError at the first operation whose result has a NaN, naming it and the line.
+
+    Every operation of an eager tape is looked at, those of derivatives too; what `wg.compile` replays is not,
+    so call the function itself.  It ends with its `with` statement, or with `debug_nans(False)`.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> with wg.debug_nans():
+    ...     wg.grad(lambda x: np.log(x - 2) * x)(1.0)
+    Traceback (most recent call last):
+    FloatingPointError: log made a NaN: node %5 of shape (), noticed at ...
+    """
+
+    def __init__(self, on: bool = True):
+        self._before = watch(on)
+
+    def __enter__(self) -> debug_nans:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        watch(self._before)
