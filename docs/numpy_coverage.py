@@ -13,6 +13,7 @@ import numpy.fft  # with which their functions join those that can be overridden
 import numpy.polynomial
 from numpy.testing import overrides
 
+import wengert.hosted.fft
 import wengert.hosted.linalg  # as wengert does when one of them is asked for
 import wengert.scipy.special  # noqa: F401
 from wengert.protocols import FUNCTIONS, elementwise

@@ -39,7 +39,7 @@ def array_function(function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
     """Answers `__array_function__`."""
     implementation = FUNCTIONS.get(function)
     if implementation is None:
-        from ..hosted import linalg  # noqa: F401  files what NumPy computes, and is loaded when first asked for
+        from ..hosted import fft, linalg  # noqa: F401  file what NumPy computes, loaded when first asked for
 
         implementation = FUNCTIONS.get(function)
     if implementation is None:

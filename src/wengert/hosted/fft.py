@@ -1,0 +1,192 @@
+"""numpy.fft: discrete Fourier transforms by NumPy.
+
+They are linear and symmetric: a cotangent is transformed as a tangent is.  Those of real numbers are
+the complex ones of a Hermitian sequence, one half of it left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import numpy as wnp
+from ..protocols.registry import FUNCTIONS, normalize_axis, recorded, refuse_options
+from . import FFT, call, custom_vjp, files
+
+_FORWARD = {None: 0.0, "backward": 0.0, "ortho": 0.5, "forward": 1.0}  # the power of 1/n for each norm
+
+
+def _file(*functions: Any) -> Any:
+    return files(FFT, FUNCTIONS, *functions)
+
+
+def _primitive(function: Any) -> Any:
+    @custom_vjp
+    def transform(a):
+        return call(function, a, shape=a.shape, dtype=a.dtype)
+
+    transform.defvjp(lambda a: (transform(a), ()), lambda _, g: (transform(g),))
+    return transform
+
+
+_PLAIN, _INVERSE = _primitive(np.fft.fft), _primitive(np.fft.ifft)
+
+
+def _scaled(a: Any, n: int, norm: Any, inverse: bool) -> Any:
+    if norm not in _FORWARD:
+        raise ValueError(f'fft: norm={norm!r}; expected "backward", "ortho" or "forward"')
+    power = _FORWARD[norm] if not inverse else 1.0 - _FORWARD[norm]
+    scale = float(n) ** ((1.0 if inverse else 0.0) - power)  # what NumPy's inverse divides by is undone
+    return a if scale == 1.0 else a * scale
+
+
+def _fitted(a: Any, n: int, axis: int) -> Any:
+    """Cut, or filled up with zeros, to n elements along an axis."""
+    if n < 1:
+        raise ValueError(f"fft: invalid number of data points ({n}) specified")
+    extent = a.shape[axis]
+    if n <= extent:
+        return a[(slice(None),) * axis + (slice(0, n),)] if n < extent else a
+    zeros = np.zeros([n - extent if k == axis else m for k, m in enumerate(a.shape)], a.dtype)
+    return wnp.concatenate([a, zeros], axis)
+
+
+def _transform(a: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Any:
+    a = recorded(a)
+    axis = normalize_axis(axis, a.ndim)
+    n = a.shape[axis] if n is None else int(n)
+    a = _fitted(wnp.astype(a, np.result_type(a.dtype, np.complex64), copy=False), n, axis)
+    last = (_INVERSE if inverse else _PLAIN)(wnp.moveaxis(a, axis, -1))
+    return _scaled(wnp.moveaxis(last, -1, axis), n, norm, inverse)
+
+
+@_file(np.fft.fft)
+def fft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
+    """The discrete Fourier transform along an axis."""
+    refuse_options("fft", out=out)
+    return _transform(a, n, axis, norm, False)
+
+
+@_file(np.fft.ifft)
+def ifft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
+    """The inverse of `fft`."""
+    refuse_options("ifft", out=out)
+    return _transform(a, n, axis, norm, True)
+
+
+def _window(axis: int, start: int, stop: int | None, step: int = 1) -> tuple[slice, ...]:
+    return (slice(None),) * axis + (slice(start, stop, step),)
+
+
+@_file(np.fft.rfft)
+def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
+    """The first half of the transform of real numbers, which says all."""
+    refuse_options("rfft", out=out)
+    a = recorded(a)
+    axis = normalize_axis(axis, a.ndim)
+    n = a.shape[axis] if n is None else int(n)
+    return _transform(a, n, axis, norm, False)[_window(axis, 0, n // 2 + 1)]
+
+
+@_file(np.fft.irfft)
+def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
+    """The inverse of `rfft`: n real numbers."""
+    refuse_options("irfft", out=out)
+    a = recorded(a)
+    axis = normalize_axis(axis, a.ndim)
+    n = 2 * (a.shape[axis] - 1) if n is None else int(n)
+    half = _fitted(wnp.astype(a, np.result_type(a.dtype, np.complex64), copy=False), n // 2 + 1, axis)
+    rest = half[_window(axis, 1, (n + 1) // 2)]  # appears twice; imaginary parts of the others end up there
+    whole = wnp.concatenate([half, wnp.conjugate(wnp.flip(rest, axis))], axis)
+    return wnp.real(_transform(whole, n, axis, norm, True))
+
+
+@_file(np.fft.hfft)
+def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
+    """The transform of a Hermitian sequence, of which the first half is given: real numbers."""
+    refuse_options("hfft", out=out)
+    return irfft(wnp.conjugate(recorded(a)), n, axis, _OTHER_WAY[norm])
+
+
+@_file(np.fft.ihfft)
+def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
+    """The inverse of `hfft`."""
+    refuse_options("ihfft", out=out)
+    return wnp.conjugate(rfft(a, n, axis, _OTHER_WAY[norm]))
+
+
+_OTHER_WAY = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+
+
+def _axes(a: Any, s: Any, axes: Any) -> tuple[list, list]:
+    """Extents (None: as they are) and axes."""
+    if axes is None:
+        axes = range(a.ndim) if s is None else range(a.ndim - len(s), a.ndim)
+    axes = [normalize_axis(axis, a.ndim) for axis in axes]
+    return [None if n == -1 else n for n in (s if s is not None else [None] * len(axes))], axes
+
+
+def _many(transform: Any) -> Any:
+    def along(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
+        """The transform along several axes."""
+        refuse_options("fftn", out=out)
+        a = recorded(a)
+        for n, axis in zip(*_axes(a, s, axes), strict=True):
+            a = transform(a, n, axis, norm)
+        return a
+
+    return along
+
+
+fftn, ifftn = _file(np.fft.fftn)(_many(fft)), _file(np.fft.ifftn)(_many(ifft))
+
+
+@_file(np.fft.rfftn)
+def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
+    """`rfft` along the last of several axes, `fft` along the others."""
+    refuse_options("rfftn", out=out)
+    a = recorded(a)
+    extents, along = _axes(a, s, axes)
+    return fftn(rfft(a, extents[-1], along[-1], norm), extents[:-1], along[:-1], norm)
+
+
+@_file(np.fft.irfftn)
+def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
+    """The inverse of `rfftn`."""
+    refuse_options("irfftn", out=out)
+    a = recorded(a)
+    extents, along = _axes(a, s, axes)
+    return irfft(ifftn(a, extents[:-1], along[:-1], norm), extents[-1], along[-1], norm)
+
+
+def _of_two(transform: Any) -> Any:
+    def plane(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None, out: Any = None) -> Any:
+        """The transform along two axes."""
+        return transform(a, s, axes, norm, out)
+
+    return plane
+
+
+for _name, _function in (("fft2", fftn), ("ifft2", ifftn), ("rfft2", rfftn), ("irfft2", irfftn)):
+    _file(getattr(np.fft, _name))(_of_two(_function))
+
+
+def _shift(x: Any, axes: Any, sign: int) -> Any:
+    x = recorded(x)
+    along = range(x.ndim) if axes is None else (axes if isinstance(axes, (tuple, list)) else (axes,))
+    along = tuple(normalize_axis(axis, x.ndim) for axis in along)
+    shifts = tuple(x.shape[k] // 2 if sign > 0 else -(x.shape[k] // 2) for k in along)
+    return wnp.roll(x, shifts, along)
+
+
+@_file(np.fft.fftshift)
+def fftshift(x: Any, axes: Any = None) -> Any:
+    """With the zero frequency in the middle."""
+    return _shift(x, axes, 1)
+
+
+@_file(np.fft.ifftshift)
+def ifftshift(x: Any, axes: Any = None) -> Any:
+    """The inverse of `fftshift`."""
+    return _shift(x, axes, -1)
