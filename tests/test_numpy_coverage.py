@@ -176,6 +176,16 @@ CASES = {
     "divide.accumulate": (lambda np, x: np.divide.accumulate(x + 3, axis=1), (X,)),
     "multiply.outer": (lambda np, x, y: np.multiply.outer(x, y), (X, V)),
     "where=": (lambda np, x: np.add.reduce(x, axis=0, where=X > 0, initial=2.0), (X,)),
+    "floor_divide": (lambda np, x, y: np.floor_divide(x, y) * x, (X, V)),
+    "fmod": (lambda np, x, y: np.fmod(x, y), (X, V)),
+    "divmod": (lambda np, x: np.divmod(x, 0.73)[0] * x + np.divmod(x, 0.73)[1], (X,)),
+    "modf": (lambda np, x: np.modf(x)[0] * np.modf(x)[1], (X,)),
+    "angles": (lambda np, x: np.deg2rad(x) * np.degrees(x) + np.radians(np.rad2deg(x)), (X,)),
+    "signs": (lambda np, x: np.copysign(x * x, x) + np.fabs(x) * np.signbit(x), (X,)),
+    "signbit of -0": (lambda np, x: np.signbit(x * 0.0) * x, (X,)),
+    "heaviside": (lambda np, x: np.heaviside(x, 0.5) * x, (X,)),
+    "fmax": (lambda np, x: np.fmax(x, Z) * np.fmin(Z, x), (X,)),
+    "logaddexp2": (lambda np, x, y: np.logaddexp2(x, y), (X, V)),
     "dtype=": (lambda np, x: np.add(x, 1, dtype="f8"), (X,)),
 }  # fmt: skip
 ONLY_NUMPY = {"like", "sliding_window_view", "multi_dot", "linalg.diagonal"}  # not names of wengert.numpy

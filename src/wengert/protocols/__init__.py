@@ -20,6 +20,7 @@ from . import (
     patterns,
     polynomials,
     products,
+    quotients,
     reductions,
     refusals,
     sorting,
@@ -30,8 +31,8 @@ from .registry import FUNCTIONS, METHODS, NAMESPACE, WAY_OUT
 
 __all__ = [
     "FUNCTIONS", "NAMESPACE", "arranging", "calculus", "choosing", "constants", "contracting", "elementwise",
-    "indexing", "movement", "patterns", "polynomials", "products", "reductions", "refusals", "sorting",
-    "statistics", "ufuncs",
+    "indexing", "movement", "patterns", "polynomials", "products", "quotients", "reductions", "refusals",
+    "sorting", "statistics", "ufuncs",
 ]  # fmt: skip
 
 

@@ -1,0 +1,104 @@
+"""Ufuncs made of a few operations: quotients and remainders, angles, signs, extremes that leave NaN out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .elementwise import where
+from .registry import NAMESPACE, append, implements, recorded
+
+NAMES = NAMESPACE
+
+
+@implements(np.floor_divide)
+def floor_divide(x1: Any, x2: Any) -> Any:
+    """The largest whole number that is not above x1 / x2; the derivative is zero."""
+    x1, x2 = recorded(x1), recorded(x2)
+    result = NAMES["rint"](NAMES["divide"](x1 - NAMES["remainder"](x1, x2), x2))
+    return NAMES["astype"](result, np.result_type(x1.dtype, x2.dtype))
+
+
+@implements(np.divmod)
+def divmod_(x1: Any, x2: Any) -> tuple[Any, Any]:
+    """The quotient rounded down, and the remainder."""
+    return floor_divide(x1, x2), NAMES["remainder"](x1, x2)
+
+
+@implements(np.fmod)
+def fmod(x1: Any, x2: Any) -> Any:
+    """The remainder of the sign of x1."""
+    x1, x2 = recorded(x1), recorded(x2)
+    size = NAMES["remainder"](NAMES["absolute"](x1), NAMES["absolute"](x2))
+    return where(x1 < 0, -size, size)
+
+
+@implements(np.modf)
+def modf(x: Any) -> tuple[Any, Any]:
+    """The fraction and the whole part, both of the sign of x."""
+    x = recorded(x)
+    whole = NAMES["trunc"](x)
+    return x - whole, whole
+
+
+@implements(np.deg2rad, np.radians)
+def deg2rad(x: Any) -> Any:
+    """Degrees as radians."""
+    return append("mul", x, np.pi / 180)
+
+
+@implements(np.rad2deg, np.degrees)
+def rad2deg(x: Any) -> Any:
+    """Radians as degrees."""
+    return append("mul", x, 180 / np.pi)
+
+
+@implements(np.fabs)
+def fabs(x: Any) -> Any:
+    """The absolute value of real numbers."""
+    return append("abs", x)
+
+
+@implements(np.signbit)
+def signbit(x: Any) -> Any:
+    """Whether the sign is minus, that of -0 too."""
+    x = recorded(x)
+    return NAMES["arctan2"](x, -1.0) < 0
+
+
+@implements(np.copysign)
+def copysign(x1: Any, x2: Any) -> Any:
+    """x1 with the sign of x2."""
+    size = NAMES["absolute"](x1)
+    return where(signbit(x2), -size, size)
+
+
+@implements(np.heaviside)
+def heaviside(x1: Any, x2: Any) -> Any:
+    """0 below zero, x2 at zero, 1 above."""
+    x1, x2 = recorded(x1), recorded(x2)
+    return where(NAMES["isnan"](x1), x1, where(x1 < 0, 0.0, where(x1 > 0, 1.0, x2)))
+
+
+@implements(np.fmax)
+def fmax(x1: Any, x2: Any) -> Any:
+    """The larger of both, or the one that is not NaN."""
+    x1, x2 = recorded(x1), recorded(x2)
+    larger = NAMES["maximum"](x1, x2)
+    return where(NAMES["isnan"](x1), x2, where(NAMES["isnan"](x2), x1, larger))
+
+
+@implements(np.fmin)
+def fmin(x1: Any, x2: Any) -> Any:
+    """The smaller of both, or the one that is not NaN."""
+    x1, x2 = recorded(x1), recorded(x2)
+    smaller = NAMES["minimum"](x1, x2)
+    return where(NAMES["isnan"](x1), x2, where(NAMES["isnan"](x2), x1, smaller))
+
+
+@implements(np.logaddexp2)
+def logaddexp2(x1: Any, x2: Any) -> Any:
+    """log2(2^x1 + 2^x2), without overflow."""
+    log2 = float(np.log(2.0))
+    return NAMES["logaddexp"](recorded(x1) * log2, recorded(x2) * log2) / log2
