@@ -16,6 +16,7 @@ EPSILON_HAT = EPSILON * (1 - BETAS[1]) ** 0.5
 # Bytes of one operand: three of them fit into 512 kB, a small second-level cache; one exceeds most
 # third-level caches.
 IN_CACHE, BEYOND = 1 << 17, 1 << 26
+SMALL = 1 << 11  # so few bytes that the call counts
 
 
 class Call(NamedTuple):
@@ -134,13 +135,19 @@ class Stream:
     dtype: str
     size: int  # bytes of one operand
     axis: int | None = None
+    order: str = "C"
     suite = "kernels"
     width = 256  # of the rows that reductions work on
 
     @property
     def reduces(self) -> bool:
         """Whether the result is smaller than the operand."""
-        return self.function in ("sum", "max")
+        return self.function in ("sum", "max", "argmax")
+
+    @property
+    def moves_floats(self) -> bool:
+        """Whether all operands and results are floats of one dtype."""
+        return self.function not in ("argmax", "astype", "greater", "where")
 
     @property
     def kinds(self) -> tuple[str]:
@@ -149,27 +156,32 @@ class Stream:
 
     @property
     def name(self) -> str:
-        """Function, axis, dtype, size."""
+        """Function, axis, dtype, size, order."""
         axis = f" axis {self.axis}" if self.axis is not None else ""
         size = f"{self.size >> 20} MB" if self.size >> 20 else f"{self.size >> 10} kB"
-        return f"{self.function}{axis} {self.dtype.replace('float', 'f')} {size}"
+        order = f", {self.order} order" if self.order != "C" else ""
+        return f"{self.function}{axis} {self.dtype.replace('float', 'f')} {size}{order}"
 
     def operands(self) -> list[np.ndarray]:
-        """One array or two, of shape (rows, width)."""
+        """One array or two, of shape (rows, width), after the condition of `where`."""
         rng = np.random.default_rng(0)
         shape = self.size // np.dtype(self.dtype).itemsize // self.width, self.width
         low = 0.1 if self.function == "log" else -4.0
-        count = 2 if self.function in ("add", "multiply") else 1
-        return [rng.uniform(low, 4.0, shape).astype(self.dtype) for _ in range(count)]
+        count = 2 if self.function in ("add", "multiply", "greater", "where") else 1
+        condition = [rng.uniform(size=shape) < 0.5] if self.function == "where" else []
+        floats = [rng.uniform(low, 4.0, shape).astype(self.dtype, self.order) for _ in range(count)]
+        return [*condition, *floats]
 
     def apply(self, np: ModuleType, *operands):
-        """The function in the given namespace."""
+        """The function in the given namespace; `astype` casts to the other width."""
+        if self.function == "astype":
+            return operands[0].astype("float64" if self.dtype == "float32" else "float32")
         function = getattr(np, self.function)
         return function(operands[0], axis=self.axis) if self.reduces else function(*operands)
 
     def result(self) -> np.ndarray | None:
         """Where the result goes: a small one is made anew, for a large one the system would clear pages."""
-        return None if self.reduces or self.size == IN_CACHE else np.empty_like(self.operands()[0])
+        return None if self.reduces or self.size < BEYOND else np.empty_like(self.operands()[0])
 
 
 @dataclass(frozen=True)
@@ -339,6 +351,17 @@ GEMMS = (
     ),
     *(Gemm(200, 4, 32, dtype, fresh=True) for dtype in FLOATS),
     *(Gemm(32, 64, 64, dtype, fresh=True) for dtype in FLOATS),
+    *(  # a matrix and a vector, in both layouts and from both sides; a dot product
+        Gemm(*shape, dtype, transposed, fresh=True)
+        for shape, transposed in (
+            ((512, 512, 1), ""),
+            ((512, 512, 1), "a"),
+            ((1, 512, 512), ""),
+            ((1, 512, 512), "b"),
+            ((1, 32768, 1), ""),
+        )
+        for dtype in FLOATS
+    ),
 )
 STREAMS = (
     *(
@@ -353,6 +376,15 @@ STREAMS = (
         for dtype in FLOATS
         for size in (IN_CACHE, BEYOND)
     ),
+    *(Stream("sum", dtype, IN_CACHE, axis, "F") for axis in (0, 1) for dtype in FLOATS),
+    *(
+        Stream(function, dtype, size)
+        for function in ("greater", "where", "astype")
+        for dtype in FLOATS
+        for size in (SMALL, IN_CACHE)
+    ),
+    *(Stream("argmax", dtype, IN_CACHE, axis) for axis in (None, 0, 1) for dtype in FLOATS),
+    *(Stream(function, dtype, SMALL) for function in ("add", "exp", "sum") for dtype in FLOATS),
 )
 SCALARS = (
     Scalar("3,000-op chain", chain, 0.5, ("record, per op",), 3000),

@@ -93,12 +93,14 @@ def products(flops: float, dtype: str) -> Call:
 
 def passes(stream: Stream) -> Call:
     """Reading the operands and writing the result once."""
+    if not stream.moves_floats:
+        raise Unavailable("the passes read and write floats of one dtype")
     operands = stream.operands()
     results = [] if stream.reduces else [np.empty_like(operands[0])]
     name = "read_pass" if stream.reduces else "add_pass" if len(operands) == 2 else "scale_pass"
     function, sink = getattr(loops(), name), np.zeros(n_threads, "f4")
     part = stream.size // n_threads // ALIGNMENT * ALIGNMENT
-    arrays = [v.view("f4") for v in (*operands, *results)]
+    arrays = [v.ravel("K").view("f4") for v in (*operands, *results)]
     repeats = math.ceil(least(LEAST_BYTES) / (part * n_threads))
 
     def work(k: int) -> None:

@@ -139,18 +139,21 @@ class Namespace:
 
 
 def kernels(workload: Gemm | Stream, _kind: str) -> Call:
-    """NumPy's function, written to the same place as wengert's."""
-    operands, out, space = workload.operands(), workload.result(), Namespace()
-    if out is None:
-        return Call(
-            lambda: workload.apply(space, *operands), lambda: np.asarray(workload.apply(space, *operands))
-        )
+    """NumPy's function, looked up before the clock starts, written to the same place as wengert's."""
+    operands, out = workload.operands(), workload.result()
+    options = {} if out is None else {"out": out}
     if isinstance(workload, Gemm):
-        a, b = (v.T if which in workload.transposed else v for which, v in zip("ab", operands, strict=True))
-        function, operands = np.matmul, [a, b]
+        operands = [
+            v.T if which in workload.transposed else v for which, v in zip("ab", operands, strict=True)
+        ]
+        function = np.matmul
+    elif workload.function == "astype":
+        return Call(lambda: workload.apply(np, *operands), lambda: workload.apply(np, *operands))
     else:
-        function = getattr(space, workload.function)
-    return Call(lambda: function(*operands, out=out), lambda: function(*operands, out=out))
+        function = getattr(Namespace(), workload.function)
+    if isinstance(workload, Stream) and workload.reduces:
+        options["axis"] = workload.axis
+    return Call(lambda: function(*operands, **options), lambda: np.asarray(function(*operands, **options)))
 
 
 def eager(scalar: Scalar, kind: str) -> Call:
