@@ -186,6 +186,9 @@ CASES = {
     "heaviside": (lambda np, x: np.heaviside(x, 0.5) * x, (X,)),
     "fmax": (lambda np, x: np.fmax(x, Z) * np.fmin(Z, x), (X,)),
     "logaddexp2": (lambda np, x, y: np.logaddexp2(x, y), (X, V)),
+    "cumulative_sum": (lambda np, x: np.cumulative_sum(x, axis=1, include_initial=True) ** 2, (X,)),
+    "cumulative_prod": (lambda np, x: np.cumulative_prod(x), (V,)),
+    "bincount": (lambda np, w: np.bincount([0, 2, 2, 5], w * w, minlength=8), (V,)),
     "dtype=": (lambda np, x: np.add(x, 1, dtype="f8"), (X,)),
 }  # fmt: skip
 ONLY_NUMPY = {"like", "sliding_window_view", "multi_dot", "linalg.diagonal"}  # not names of wengert.numpy

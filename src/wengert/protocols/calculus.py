@@ -242,3 +242,31 @@ def apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
         reduced = func(a, axis)
         a = reduced if reduced.ndim == a.ndim else NAMESPACE["expand_dims"](reduced, axis)
     return a
+
+
+def _cumulative(name: str, first: float) -> Any:
+    def function(
+        x: Any,
+        /,
+        *,
+        axis: int | None = None,
+        dtype: Any = None,
+        out: Any = None,
+        include_initial: bool = False,
+    ) -> Any:
+        """The sums, or products, of the elements up to each along an axis."""
+        x = recorded(x)
+        if axis is None and x.ndim > 1:
+            raise ValueError(f"{name}: an array of more than one axis needs axis=")
+        axis = normalize_axis(0 if axis is None else axis, x.ndim)
+        y = NAMESPACE[name](x, axis, dtype, out)
+        if not include_initial:
+            return y
+        edge = np.full([1 if k == axis else n for k, n in enumerate(y.shape)], first, y.dtype)
+        return concatenate([edge, y], axis)
+
+    return function
+
+
+implements(getattr(np, "cumulative_sum", None))(_cumulative("cumsum", 0.0))
+implements(getattr(np, "cumulative_prod", None))(_cumulative("cumprod", 1.0))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .constants import known
 from .elementwise import where
 from .movement import astype, concatenate, moveaxis, reshape, take, transpose
 from .products import dot
@@ -278,3 +279,13 @@ def nanmedian(
 ) -> Any:
     """As `median`, of what is not NaN."""
     return nanquantile(a, 0.5, axis, out, keepdims=keepdims is True)
+
+
+@implements(np.bincount)
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each whole number occurs, or the sums of its weights."""
+    numbers = np.asarray(known("bincount", x))
+    if weights is None:
+        return np.bincount(numbers, minlength=minlength)
+    n = max(int(minlength), int(numbers.max(initial=-1)) + 1)
+    return NAMESPACE["index_add"](np.zeros(n), numbers, recorded(weights))
