@@ -74,7 +74,9 @@ def serve(peer: str, threads: int, connection) -> None:
             if request[0] == "prepare":
                 call = None  # frees the last one's arrays
                 _, workload, kind = request
-                call = getattr(module, workload.suite)(workload, kind)
+                if not hasattr(module, workload.work):
+                    raise Unavailable(f"it has no {workload.work}")
+                call = getattr(module, workload.work)(workload, kind)
                 connection.send(("ok", call.check()))
             else:
                 connection.send(("ok", measure(call)))

@@ -1,7 +1,7 @@
-"""What is measured: the tables of nets, kernels and scalar programs, and the numbers they work on."""
+"""What is measured: the tables of nets, kernels and functions, and the numbers they work on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import ModuleType
 from typing import NamedTuple
@@ -46,7 +46,8 @@ class Net:
     rows: int
     dtype: str = "float32"
     kinds: tuple[str, ...] = ("gradient", "step")
-    suite = "train"
+    suite: str = "train"
+    work = "train"
 
     @property
     def name(self) -> str:
@@ -97,7 +98,7 @@ class Gemm:
     transposed: str = ""  # "a" or "b"
     fresh: bool = False  # a new array for the result at each call, else out=
     kinds = ("gemm",)
-    suite = "kernels"
+    suite = work = "kernels"
 
     @property
     def name(self) -> str:
@@ -136,7 +137,7 @@ class Stream:
     size: int  # bytes of one operand
     axis: int | None = None
     order: str = "C"
-    suite = "kernels"
+    suite = work = "kernels"
     width = 256  # of the rows that reductions work on
 
     @property
@@ -193,7 +194,7 @@ class Scalar:
     x: float | tuple[float, ...]
     kinds: tuple[str, ...]
     operations: int = 1  # per call; what is recorded is reported per operation
-    suite = "eager"
+    suite = work = "eager"
 
     def start(self) -> np.ndarray:
         """The point."""
@@ -208,7 +209,7 @@ class Pinn:
     points: int = 1000
     viscosity: float = 0.01 / np.pi
     kinds = ("gradient",)
-    suite = "pinn"
+    suite = work = "pinn"
 
     @property
     def net(self) -> Net:
@@ -236,7 +237,7 @@ class Function:
     ranges: tuple[tuple[float, float], ...]  # one for each argument
     n: int | None = None  # numbers in an argument, drawn from its range; None: the one in the middle
     kinds: tuple[str, ...] = ("gradient",)
-    suite = "graph"
+    suite, work = "graph", "function"
 
     def arguments(self) -> tuple[np.ndarray, ...]:
         """The same for every peer."""
@@ -254,7 +255,7 @@ class Row:
     widths: tuple[int, ...] = (12, 64, 64, 4)
     dtype: str = "float32"
     kinds = ("forward", "forward, p99.9", "Jacobian", "Jacobian, p99.9")
-    suite = "graph"
+    suite, work = "graph", "row"
 
     @property
     def net(self) -> Net:
@@ -273,7 +274,7 @@ class Invocation:
 
     kinds = ("four arrays", "four arrays, out=", "a tree of four")
     name = "call"
-    suite = "graph"
+    suite, work = "graph", "invocation"
 
     def arrays(self) -> list[np.ndarray]:
         """The vectors."""
@@ -283,25 +284,6 @@ class Invocation:
         """Four leaves as the parameters of two layers."""
         w0, b0, w1, b1 = leaves
         return [{"weight": w0, "bias": b0}, {"weight": w1, "bias": b1}]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The loss of a net, and the loss with its gradient: theory allows a ratio of five, or less."""
-
-    net: Net
-    kinds = ("function", "gradient")
-    suite = "graph"
-
-    @property
-    def name(self) -> str:
-        """The net's."""
-        return self.net.name
-
-    @property
-    def dtype(self) -> str:
-        """The net's."""
-        return self.net.dtype
 
 
 def chain(np: ModuleType, x, operations: int = 3000):
@@ -399,10 +381,10 @@ GRAPHS = (
     Function("Black-Scholes n=10^6", black_scholes, ((80, 120), (80, 120), (0.1, 2), (0.1, 0.5)), 10**6),
     Row(),
     Invocation(),
-    *(Cost(NETS[k]) for k in (0, 3, 5)),
+    *(replace(NETS[k], kinds=("function", "gradient"), suite="graph") for k in (0, 3, 5)),
 )
 
-Workload = Net | Gemm | Stream | Scalar | Pinn | Function | Row | Invocation | Cost
+Workload = Net | Gemm | Stream | Scalar | Pinn | Function | Row | Invocation
 SUITES: dict[str, tuple[Workload, ...]] = {
     "kernels": GEMMS + STREAMS, "train": NETS, "eager": SCALARS, "pinn": PINNS, "graph": GRAPHS,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""One module per peer: `about(threads)`, and a function per suite from (workload, kind) to a `Call`."""
+"""One module per peer: `about(threads)`, and from (workload, kind) to a `Call` a function for each `work`."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ class Peer(NamedTuple):
     """A column of the table."""
 
     package: str  # what it cannot do without
-    suites: tuple[str, ...]  # the functions that its module has
+    suites: tuple[str, ...]  # of which it can do something
     default: bool = True  # whether it is measured without being asked for by --peers
 
 

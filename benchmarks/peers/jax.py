@@ -14,7 +14,6 @@ from ..workloads import (
     EPSILON,
     LEARNING_RATE,
     Call,
-    Cost,
     Function,
     Invocation,
     Net,
@@ -151,14 +150,8 @@ def pinn(workload: Pinn, _kind: str, reverse: bool = False) -> Call:
     )
 
 
-def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
-    """Jitted functions of arrays that are on the device already, waited for."""
-    if isinstance(workload, Cost):
-        return train(workload.net, kind)
-    if isinstance(workload, Row):
-        return row(workload, kind)
-    if isinstance(workload, Invocation):
-        return invocation(workload, kind)
+def function(workload: Function, kind: str) -> Call:
+    """The jitted gradient at arrays that are on the device already, or compiling it."""
     arguments = tuple(map(jnp.asarray, workload.arguments()))
 
     def compiled():

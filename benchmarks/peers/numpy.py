@@ -8,8 +8,6 @@ from ..workloads import (
     EPSILON,
     LEARNING_RATE,
     Call,
-    Cost,
-    Function,
     Gemm,
     Invocation,
     Net,
@@ -162,17 +160,6 @@ def eager(scalar: Scalar, kind: str) -> Call:
         raise Unavailable("NumPy has no gradient")
     x = scalar.start()[()]
     return Call(lambda: scalar.function(np, x), lambda: np.asarray(scalar.function(np, x)), scalar.operations)
-
-
-def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
-    """What one writes by hand."""
-    if isinstance(workload, Cost):
-        return train(workload.net, kind)
-    if isinstance(workload, Row):
-        return row(workload, kind)
-    if isinstance(workload, Invocation):
-        return invocation(workload, kind)
-    raise Unavailable("NumPy has no gradient")
 
 
 def row(workload: Row, kind: str) -> Call:

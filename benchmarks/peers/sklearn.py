@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from ..harness import Unavailable
-from ..workloads import BETAS, EPSILON_HAT, LEARNING_RATE, Call, Cost, Function, Invocation, Net, Row
+from ..workloads import BETAS, EPSILON_HAT, LEARNING_RATE, Call, Net, Row
 
 
 def about(_threads: int) -> dict[str, object]:
@@ -18,8 +18,8 @@ def about(_threads: int) -> dict[str, object]:
 
 def train(net: Net, kind: str) -> Call:
     """Its squared error has a half and a sum over outputs: with epsilon scaled alike, Adam sees neither."""
-    if kind == "gradient":
-        raise Unavailable("no public function gives the gradient alone")
+    if kind in ("function", "gradient"):
+        raise Unavailable(f"no public function gives the {kind} alone")
     start, x, y = net.batch()
     epsilon = EPSILON_HAT * (net.widths[-1] / 2 if net.loss == "squared_error" else 1)
     make = MLPRegressor if net.loss == "squared_error" else MLPClassifier
@@ -46,9 +46,9 @@ def train(net: Net, kind: str) -> Call:
     return Call(lambda: model.partial_fit(x, y), change)
 
 
-def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
+def row(workload: Row, kind: str) -> Call:
     """predict, of one row."""
-    if not isinstance(workload, Row) or kind.startswith("Jacobian"):
-        raise Unavailable("of these workloads it can do a row's forward pass")
+    if kind.startswith("Jacobian"):
+        raise Unavailable("no public function gives a Jacobian")
     predict = train(workload.net, "forward")
     return Call(predict.run, lambda: predict.check()[0], quantile=0.999 if "p99.9" in kind else None)

@@ -12,7 +12,6 @@ from ..workloads import (
     EPSILON,
     LEARNING_RATE,
     Call,
-    Cost,
     Function,
     Invocation,
     Net,
@@ -120,14 +119,8 @@ def pinn(workload: Pinn, _kind: str) -> Call:
     return Call(gradient, lambda: flat(gradient()))
 
 
-def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
-    """Eager functions of tensors."""
-    if isinstance(workload, Cost):
-        return train(workload.net, kind)
-    if isinstance(workload, Row):
-        return row(workload, kind)
-    if isinstance(workload, Invocation):
-        return invocation(workload, kind)
+def function(workload: Function, kind: str) -> Call:
+    """The eager gradient."""
     if kind == "compile":
         raise Unavailable("eager functions are not compiled")
     arguments = [torch.tensor(x, requires_grad=True) for x in workload.arguments()]

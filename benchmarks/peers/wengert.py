@@ -10,7 +10,6 @@ from ..workloads import (
     EPSILON,
     LEARNING_RATE,
     Call,
-    Cost,
     Function,
     Gemm,
     Invocation,
@@ -36,6 +35,9 @@ def train(net: Net, kind: str, compile=wg.compile) -> Call:
     if kind == "forward":
         forward = (lambda: model(x)) if compile is wg.compile else (lambda: model.apply(model.params, x))
         return Call(forward, forward)
+    if kind == "function":
+        loss = compile(model.objective(net.loss))
+        return Call(lambda: loss(start, x, y), lambda: np.asarray(loss(start, x, y)))
     gradient = wg.value_and_grad(model.objective(net.loss))
     if kind == "gradient":
         gradient = compile(gradient)
@@ -107,14 +109,8 @@ def pinn(workload: Pinn, _kind: str) -> Call:
     return Call(lambda: gradient(params, z), check)
 
 
-def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
-    """Compiled functions, and the methods of a net."""
-    if isinstance(workload, Cost):
-        return cost(workload, kind)
-    if isinstance(workload, Row):
-        return row(workload, kind)
-    if isinstance(workload, Invocation):
-        return invocation(workload, kind)
+def function(workload: Function, kind: str) -> Call:
+    """The compiled gradient, or compiling it."""
     arguments = workload.arguments()
     everything = wg.grad(lambda *args: workload.function(wg.numpy, *args), tuple(range(len(arguments))))
 
@@ -125,15 +121,6 @@ def graph(workload: Function | Row | Invocation | Cost, kind: str) -> Call:
         return Call(lambda: wg.compile(everything).program(*arguments), check)
     gradient = wg.compile(everything)
     return Call(lambda: gradient(*arguments), check)
-
-
-def cost(workload: Cost, kind: str) -> Call:
-    """The loss compiled alone; the gradient is that of the training suite."""
-    if kind == "gradient":
-        return train(workload.net, kind)
-    model = wg.MLP(workload.net.widths, workload.net.activation, workload.net.dtype)
-    loss, batch = wg.compile(model.objective(workload.net.loss)), workload.net.batch()
-    return Call(lambda: loss(*batch), lambda: np.asarray(loss(*batch)))
 
 
 def row(workload: Row, kind: str) -> Call:
