@@ -195,7 +195,8 @@ def chart(path: Path, results: Sequence[Result], peers: Sequence[str], title: st
 
     base = results[0].base
     shown = [p for p in peers if p not in (base, "limit") and any(p in r.seconds for r in results)]
-    figure = Figure(figsize=(9, 1.4 + 0.42 * len(results)), layout="constrained")
+    height = 0.18 + 0.03 * len(shown)  # of a row, in inches
+    figure = Figure(figsize=(9, 1.4 + height * len(results)), layout="constrained")
     axes = figure.subplots()
     for number, peer in enumerate(shown):
         offset = 0.6 * ((number + 0.5) / len(shown) - 0.5)

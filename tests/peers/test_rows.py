@@ -11,6 +11,7 @@ jax.config.update("jax_enable_x64", True)
 
 OWN = {  # by other names, or with another default
     "gelu": lambda a: jax.nn.gelu(a, approximate=False),
+    "gelu_tanh": lambda a: jax.nn.gelu(a, approximate=True),
     "elu": lambda a: jax.nn.elu(a, *PARAMETERS),
     "celu": lambda a: jax.nn.celu(a, *PARAMETERS),
     "leaky_relu": lambda a: jax.nn.leaky_relu(a, *PARAMETERS),
@@ -32,13 +33,16 @@ def test_what_jax_does_not_know():
 @pytest.mark.parametrize("name", [name for name in SMOOTH if name not in UNKNOWN])
 def test_derivatives_are_jax_s(name):
     arrays, ones = operands(name, [(50,)] * OPS[name].arity), np.ones(50)
+    each = [k for k in range(len(arrays)) if OPS[name].derivative[k] != "NAN"]  # the operands that have one
 
     def gradients(m, *xs):
-        first = m.vjp(program(name)(m, *xs), [m.array(ones)], xs)
-        second = [m.vjp([g], [m.array(ones)], xs) if g is not None else [None] * len(xs) for g in first]
+        followed = [xs[k] for k in each]
+        first = m.vjp(program(name)(m, *xs), [m.array(ones)], followed)
+        second = [
+            m.vjp([g], [m.array(ones)], followed) if g is not None else [None for _ in each] for g in first
+        ]
         return [*first, *(g for row in second for g in row)]
 
-    each = range(len(arrays))
     slopes = [jax.grad(in_jax(name), k) for k in each]
     slopes += [jax.grad(slope, k) for slope in slopes for k in each]
     for ours, slope in zip(run(gradients, arrays, "eager"), slopes, strict=True):
