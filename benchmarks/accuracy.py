@@ -77,10 +77,10 @@ def log_gamma(a: mpf) -> mpf:
 
 
 def hurwitz_zeta(s: mpf, q: mpf) -> mpf:
-    """Where mpmath is quick about it.  It works to a fixed number of places: of q^-s there are 400 zeros."""
+    """Where mpmath is quick about it.  It works to fixed places, and q^-s may begin with zeros."""
     if not (1 < s < 60 and 0 < q < 100):
         raise ValueError
-    with mpmath.workprec(600):
+    with mpmath.workprec(PRECISION + int(s * max(0, mpmath.log(q, 2)))):
         return mpmath.zeta(s, q)
 
 
