@@ -66,6 +66,11 @@ def test_the_profile_has_a_line_for_each_step():
         program.clock([args[0], args[1], args[2][:5]], 1)
 
 
+def test_the_profile_of_a_donated_number():
+    g = wg.compile(lambda count, x: (count + 1.0, x * count), donate_argnums=(0, 1))
+    assert "add" in g.program(np.zeros(()), np.ones(3)).profile(repeats=2)
+
+
 def test_the_picture_of_a_program_is_xml():
     g, args = net()
     root = ElementTree.fromstring(g.program(*args)._repr_svg_())

@@ -7,7 +7,7 @@
 
 enum {
     CHUNK = 1024,                 /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
-    TILE_BYTES = 1 << 16,         /* of one block's tiles, about, so that they stay in the first caches */
+    TILE_BYTES = 1 << 16,         /* of one block's tiles and rows, about, so that they stay in the first caches */
     PRODUCT_TILE_BYTES = 1 << 18, /* with products more: each block reads and writes whole matrices besides */
     LEAST_ROWS = 6,               /* in a block of products: the rows of the register tile */
     ALIGNED_ROWS = 64,            /* tiles of rows of one element start at cache lines */
@@ -411,7 +411,9 @@ static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* How many rows a block has, and into how many groups blocks fall: by shapes alone. */
 static void choose_blocks(wg_maker *m) {
     wg_region *r = m->r;
-    const int64_t tile = m->tiles.size ? (int64_t)m->tiles.size : 8;
+    int64_t tile = m->tiles.size ? (int64_t)m->tiles.size : 8;
+    for (uint32_t k = 0; k < r->n_slots && !m->multiplies; k++) /* arrays that pass by need the cache as well */
+        if (r->slots[k].kind == WG_SLOT_ARRAY) tile += r->slots[k].per_row;
     int64_t block = (m->multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = m->multiplies ? LEAST_ROWS : 1;
     if (block < least) block = least;
     if (m->flat && block > 4 * CHUNK) block = 4 * CHUNK;

@@ -164,11 +164,12 @@ class Adam(Optimizer):
         mean = tree_map(lambda m, g: beta1 * m + (1 - beta1) * g, state["mean"], grads)
         square = tree_map(lambda v, g: beta2 * v + (1 - beta2) * (g * g), state["square"], grads)
         # float64 until here: 1 - 0.999 ** t loses digits in float32
-        correction1, root_correction2 = 1 - beta1**count, np.sqrt(1 - beta2**count)
+        # The root is multiplied by the inverse: a division for each parameter takes five times as long.
+        correction1, inverse_root = 1 - beta1**count, 1 / np.sqrt(1 - beta2**count)
 
         def update(p, m, v):
             rate = self.rate_for(p) / correction1.astype(p.dtype)
-            return p - rate * (m / (np.sqrt(v) / root_correction2.astype(p.dtype) + self.eps))
+            return p - rate * (m / (np.sqrt(v) * inverse_root.astype(p.dtype) + self.eps))
 
         return tree_map(update, params, mean, square), {"count": count, "mean": mean, "square": square}
 

@@ -126,7 +126,7 @@ class Program(_core.Program):
                 else np.zeros(shape, dtype)
             )
             number = self.weak(slot)
-            found.append(x[()] if number is None else number(x))
+            found.append(x if number is None else number(x))
         return found
 
 
