@@ -61,7 +61,7 @@ static void log_sum_exp(const wg_kernels *k, const wg_array *x, int64_t n, void 
     wg_reducer max = reducer_of(k, WG_max, x->dtype, x->dtype);
     _Alignas(64) char tile[WG_TILE * sizeof(double)], shift[WG_TILE * sizeof(double)];
     bool f32 = x->dtype == WG_F32;
-    double total = 0, m = 0;
+    double m = 0;
     if (n) fold_all(&max, x, n, tile);
     if (n) m = f32 ? *(float *)tile : *(double *)tile;
     if (!isfinite(m)) m = 0;
@@ -72,23 +72,23 @@ static void log_sum_exp(const wg_kernels *k, const wg_array *x, int64_t n, void 
         else
             ((double *)shift)[i] = m;
     }
+    union {
+        float f32;
+        double f64;
+    } sum = {.f64 = 0}, part; /* zero in either */
     for (int64_t start = 0; start < n; start += WG_TILE) {
-        int64_t length = n - start < WG_TILE ? n - start : WG_TILE, part;
+        int64_t length = n - start < WG_TILE ? n - start : WG_TILE;
         const void *in[2] = {wg_fetch(tile, x, start, length), shift};
         k->map[WG_sub][x->dtype](tile, in, length, NULL);
         k->map[WG_exp][x->dtype](tile, (const void *[]){tile}, length, NULL);
         k->fold[WG_FOLD_SUM][x->dtype](&part, tile, length);
-        float narrow;
-        double wide;
-        if (f32)
-            total += (memcpy(&narrow, &part, sizeof narrow), narrow);
-        else
-            total += (memcpy(&wide, &part, sizeof wide), wide);
+        k->map[WG_add][x->dtype](&sum, (const void *[]){&sum, &part}, 1, NULL);
     }
+    k->map[WG_log][x->dtype](&sum, (const void *[]){&sum}, 1, NULL); /* as a region does: the same bits */
     if (f32)
-        *(float *)out = (float)(log(total) + m);
+        *(float *)out = sum.f32 + (float)m;
     else
-        *(double *)out = log(total) + m;
+        *(double *)out = sum.f64 + m;
 }
 
 /* Is the last kept axis the contiguous one?  Then rows of it are combined whole. */
