@@ -226,16 +226,14 @@ static wg_status too_big(wg_planner *w) {
     return wg_fail(w->t, WG_MEMORY_ERROR, "the plan's intermediates do not fit in memory");
 }
 
-/* An operand's block that dies at this step and that the result of `id` may take over. */
+/* An operand's block that dies at this step and that the result of `id` may take over.  A region takes over none: to
+ * look for one would be to look at all of its nodes for each. */
 static wg_storage *dying_operand(const wg_planner *w, wg_id id, size_t size) {
-    const wg_range alone = {id, id + 1, 0}, *range = w->range[id] == WG_NONE ? &alone : &w->p->ranges[w->range[id]];
-    for (wg_id reader = range->lo; reader <= id; reader++) {
-        const wg_id *in;
-        int n = computes(w, reader) ? wg_operands(w->t, reader, &in) : 0;
-        for (int k = 0; k < n; k++) {
-            wg_storage *x = storage_of(w, in[k]);
-            if (x->arena && x->last == range->hi - 1 && x->size == size && may_overwrite(w, id, x)) return x;
-        }
+    const wg_id *in;
+    const int n = w->range[id] == WG_NONE ? wg_operands(w->t, id, &in) : 0;
+    for (int k = 0; k < n; k++) {
+        wg_storage *x = storage_of(w, in[k]);
+        if (x->arena && x->last == id && x->size == size && may_overwrite(w, id, x)) return x;
     }
     return NULL;
 }

@@ -413,7 +413,7 @@ static void choose_blocks(wg_maker *m) {
     wg_region *r = m->r;
     int64_t tile = m->tiles.size ? (int64_t)m->tiles.size : 8;
     for (uint32_t k = 0; k < r->n_slots && !m->multiplies; k++) /* arrays that pass by need the cache as well */
-        if (r->slots[k].kind == WG_SLOT_ARRAY) tile += r->slots[k].per_row;
+        if (r->slots[k].kind == WG_SLOT_ARRAY) tile += llabs(r->slots[k].per_row); /* some go backwards */
     int64_t block = (m->multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = m->multiplies ? LEAST_ROWS : 1;
     if (block < least) block = least;
     if (m->flat && block > 4 * CHUNK) block = 4 * CHUNK;
