@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         jacfwd,
         jacobian,
         jacrev,
+        jet,
         jvp,
         laplacian,
         scan,
@@ -66,7 +67,7 @@ _NAMES = {
     "transforms": (
         "checkpoint", "cond", "cost", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton",
         "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev",
-        "jvp", "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
+        "jet", "jvp", "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
         "value_and_grad", "vjp", "vmap", "while_loop",
     ),
 }  # fmt: skip
@@ -74,10 +75,10 @@ _MODULES = ("io", "losses", "numpy", "optim", "plot", "random", "testing")
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
-    "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile",
-    "cond", "cost", "cpu_info", "custom_jvp", "custom_vjp", "debug_nans", "elementwise_grad", "flatten",
+    "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile", "cond",
+    "cost", "cpu_info", "custom_jvp", "custom_vjp", "debug_nans", "elementwise_grad", "flatten",
     "gauss_newton", "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "io",
-    "jacfwd", "jacobian", "jacrev", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
+    "jacfwd", "jacobian", "jacrev", "jet", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
     "register_pytree_node", "scan", "set_num_threads", "sparse_hessian", "sparse_jacobian", "sparsity",
     "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip

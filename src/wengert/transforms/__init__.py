@@ -12,13 +12,14 @@ from .custom import custom_jvp, custom_vjp
 from .first import elementwise_grad, grad, jvp, stop_gradient, value_and_grad, vjp
 from .implicit import implicit_root
 from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+from .jets import jet
 from .loops import checkpoint, cond, scan, while_loop
 from .second import gauss_newton, hessian_diagonal, laplacian
 from .sparse import sparse_hessian, sparse_jacobian, sparsity
 
 __all__ = [
     "checkpoint", "cond", "cost", "custom_jvp", "custom_vjp", "elementwise_grad", "gauss_newton", "grad",
-    "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev", "jvp",
+    "hessian", "hessian_diagonal", "hvp", "implicit_root", "jacfwd", "jacobian", "jacrev", "jet", "jvp",
     "laplacian", "scan", "sparse_hessian", "sparse_jacobian", "sparsity", "stop_gradient",
     "value_and_grad", "vjp", "vmap", "while_loop",
 ]  # fmt: skip
