@@ -55,6 +55,26 @@ static inline void set(wg_dtype dtype, void *p, int64_t i, double value) {
 }
 static inline const char *dtype_name(wg_dtype dtype) { return dtype == WG_F32 ? "f32" : "f64"; }
 
+/* Where functions have edges, in either dtype. */
+static const double special[] = {
+    0.0,     -0.0,    1.0,  -1.0,   INFINITY, -INFINITY, NAN,  0x1p-149, -0x1p-149, 0x1p-1074,
+    1e-40,   1e-310,  2.0,  -2.0,   3.0,      -3.0,      0.5,  -0.5,     1e30,      -1e30,
+    FLT_MAX, DBL_MAX, 88.8, -103.9, 709.9,    -745.0,    0.55, -0.9,     16777217,  9007199254740993.0};
+enum { N_SPECIAL = sizeof special / sizeof *special };
+static const double params[1] = {0.25}; /* of the rows that have one */
+
+/* The sample number i: in the function's range, near 1, over all exponents, any bits at all, and the special values. */
+static inline double sample(wg_dtype dtype, int i, double lo, double hi) {
+    if (i < N_SPECIAL) return special[i];
+    switch (i % 5) {
+    case 0:
+    case 1: return uniform(lo, hi);
+    case 2: return uniform(-1, 1) * exp2(uniform(-6, 2));
+    case 3: return 1 + uniform(-1, 1) * exp2(uniform(-20, 0));
+    default: return uniform(-1, 1) * exp2(dtype == WG_F32 ? uniform(-148, 127) : uniform(-1070, 1020));
+    }
+}
+
 /* Runs a test with every instruction set that this build and the CPU have, beside the generic one. */
 static inline void with_every_set(void (*test)(const wg_kernels *k, const wg_kernels *generic)) {
     static const char *const names[] = {"generic", "avx2", "avx512", "neon"};
