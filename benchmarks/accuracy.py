@@ -316,7 +316,8 @@ The largest error found of every elementwise function, in units of the last plac
 
 Poles and points beyond a function's domain have no error; `tests/test_special_values.py` compares them with
 NumPy. Rows with a parameter have P(0) = {PARAMETERS[0]} here. What a row computes is in [ops.md](ops.md).
-The generic set is the plain twin of the others: float32 through double, float64 through the C library.
+The generic set is the plain twin of the others: float32 through double, float64 through the C library,
+in long double where it takes several roundings.
 """
 
 
