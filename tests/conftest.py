@@ -1,6 +1,7 @@
 """What every test shares: repeatable random numbers, no display, no deadline for a busy machine to miss."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 import wengert as wg
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what it starts with &
 os.environ["MPLBACKEND"] = "Agg"  # pictures are written to files, here and in the commands that tests start
 
 settings.register_profile(

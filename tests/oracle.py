@@ -16,7 +16,7 @@ import random
 import numpy as np
 import reference
 import reference_arrays  # noqa: F401  (their rows join reference.OPS)
-import reference_functions  # noqa: F401
+import reference_complex  # noqa: F401
 
 from wengert import _core
 
@@ -36,8 +36,7 @@ KINDS = (
 )
 
 
-# The reference has no complex numbers: rows that are about them are tested in test_complex.py.
-OF_COMPLEX = ("real", "imag", "conj", "to_complex")
+CLASSES = ("FLOAT", "NUMBER", "ANY", "INTEGER", "FIELD", "RING")
 
 
 def names(*kinds):
@@ -49,6 +48,11 @@ def weights(shape, phase=0.0):
     """Numbers without structure between -1 and 1, the same for the same shape and phase."""
     n = math.prod(shape)
     return np.cos(1.3 * np.arange(n) + 0.7 + phase).reshape(shape)
+
+
+def takes_complex(name):
+    """Whether the row is of a class that has complex numbers."""
+    return CLASSES[OPS[name].class_] in ("FIELD", "RING", "ANY")
 
 
 # ---- machines -----------------------------------------------------------------------------------------
@@ -142,7 +146,12 @@ def perturbed(seed):
     """
     draw, plain = random.Random(seed).uniform, dict(reference.STORE)
     most = {dtype: ULPS * float(np.finfo(dtype).eps) for dtype in reference.FLOATS}
-    moving = {dtype: lambda x, m=m: x + abs(x) * draw(-m, m) for dtype, m in most.items()}
+    moving = {
+        dtype: (lambda x, m=m: x + abs(x) * complex(draw(-m, m), draw(-m, m)))
+        if dtype in reference.COMPLEX
+        else (lambda x, m=m: x + abs(x) * draw(-m, m))
+        for dtype, m in most.items()
+    }
 
     def written_out(op):
         def evaluate(attrs, *arrays):
@@ -190,16 +199,20 @@ def tolerances(program, arrays, exact):
         for k, (y, z) in enumerate(zip(exact, moved, strict=True)):
             if y is not None:
                 with np.errstate(invalid="ignore"):
-                    worst[k] = np.maximum(worst[k], np.abs(z.astype(float) - y.astype(float)))
+                    worst[k] = np.maximum(worst[k], np.abs(wide(z) - wide(y)))
     return [4 * w + ULPS * spacing(y) for w, y in zip(worst, exact, strict=True)]
 
 
+def wide(y):
+    return y.astype(complex if y.dtype.kind == "c" else float)
+
+
 def spacing(y):
-    if y is None or y.dtype.kind != "f":
+    if y is None or y.dtype.kind not in "fc":
         return 0.0
     info = np.finfo(y.dtype)
     with np.errstate(invalid="ignore"):
-        return np.maximum(np.abs(y.astype(float)) * info.eps, float(info.smallest_subnormal))
+        return np.maximum(np.abs(wide(y)) * info.eps, float(info.smallest_subnormal))
 
 
 def close(actual, expected, tolerance):
@@ -210,12 +223,12 @@ def close(actual, expected, tolerance):
         assert known is None or not np.any(known), f"known zero against {known}"
         return
     assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
-    if expected.dtype.kind != "f":
+    if expected.dtype.kind not in "fc":
         np.testing.assert_array_equal(actual, expected)
         return
     finite = np.isfinite(expected)
     np.testing.assert_array_equal(actual[~finite], expected[~finite])
-    excess = np.abs(actual[finite].astype(float) - expected[finite].astype(float))
+    excess = np.abs(wide(actual[finite]) - wide(expected[finite]))
     limit = np.broadcast_to(tolerance, expected.shape)[finite]
     worst = np.argmax(excess - limit) if excess.size else None
     assert worst is None or excess[worst] <= limit[worst], (
@@ -240,12 +253,20 @@ def agree(program, arrays):
 def sweep(m, mode, inputs, outputs, phase):
     """One sweep with weights for cotangents or tangents; what is known to be zero is left out."""
     if mode == "rev":
-        seeds = [m.array(weights(y.shape, phase).astype(dtype_name(y))) for y in outputs]
+        seeds = [m.array(seed(y, phase)) for y in outputs]
         found = m.vjp(outputs, seeds, inputs)
     else:
-        seeds = [m.array(weights(x.shape, phase).astype(dtype_name(x))) for x in inputs]
+        seeds = [m.array(seed(x, phase)) for x in inputs]
         found = m.jvp(inputs, seeds, outputs)
     return found
+
+
+def seed(x, phase):
+    """Weights in the shape and dtype of a value."""
+    found = weights(x.shape, phase)
+    if dtype_name(x) in reference.COMPLEX:
+        found = found + 1j * weights(x.shape, phase + 2)
+    return found.astype(dtype_name(x))
 
 
 def dtype_name(x):

@@ -2,7 +2,7 @@
 
 A derivative is made of ordinary nodes, appended to the tape: so it can be differentiated again.
 The elementary functions, one row each, are in reference_functions.py; what selects, joins, multiplies and
-reduces arrays is in reference_arrays.py.
+reduces arrays is in reference_arrays.py; complex numbers are in reference_complex.py.
 """
 import math
 import operator
@@ -13,11 +13,12 @@ from math import copysign, inf, nan
 from typing import NamedTuple
 
 # ---- arrays: a dtype, a shape and a flat list --------------------------------------------------------------
-DTYPES = ("bool", "int32", "int64", "float32", "float64")
-FLOATS = DTYPES[3:]
+DTYPES = ("bool", "int32", "int64", "float32", "float64", "complex64", "complex128")
+COMPLEX, FLOATS = DTYPES[5:], DTYPES[3:]  # what can be differentiated counts as a float
 # What storing a number does to it: integers wrap; float32 is computed in double and rounded once.
 STORE = {"bool": bool, "int32": lambda x: c_int32(int(x)).value, "int64": lambda x: c_int64(int(x)).value,
-         "float32": lambda x: c_float(x).value, "float64": float}
+         "float32": lambda x: c_float(x).value, "float64": float, "complex128": complex,
+         "complex64": lambda x: complex(c_float(x.real).value, c_float(x.imag).value)}
 
 
 class Array(NamedTuple):
@@ -69,11 +70,12 @@ def common_shape(*shapes):
 
 def common_dtype(*arrays):
     """NumPy's promotion; a weak number has a say only where its kind exceeds that of all others."""
-    kind = dict(zip(DTYPES, (0, 1, 1, 2, 2)))
-    highest = max((kind[x.dtype] for x in arrays if not x.weak), default=-1)
-    dtypes = {x.dtype for x in arrays if not x.weak or kind[x.dtype] > highest}
-    mixed = "float32" in dtypes and any(kind[dtype] == 1 for dtype in dtypes)
-    return "float64" if mixed else max(dtypes, key=DTYPES.index)
+    kind = dict(zip(DTYPES, (0, 1, 1, 2, 2, 3, 3)))
+    strong, highest = {x.dtype for x in arrays if not x.weak}, max(kind[x.dtype] for x in arrays)
+    if highest < 2:
+        return max([x for x in strong if kind[x] == highest] or ["bool", "int64"][highest:], key=DTYPES.index)
+    single = strong & {"float32", "complex64"} and not strong & {"int32", "int64", "float64", "complex128"}
+    return FLOATS[2 * (highest - 2) + (not single)]
 
 
 # ---- numbers: C99's answers where Python raises ------------------------------------------------------------
@@ -113,7 +115,7 @@ class Tape:
         return self.nodes[-1]
 
     def number(self, x, dtype=None):
-        own = {bool: "bool", int: "int64", float: "float64"}[type(x)]
+        own = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}[type(x)]
         return self.push(None, (), (), make(dtype or own, (), [x], weak=dtype is None))
 
     def leaf(self, dtype, shape, data):
@@ -199,6 +201,15 @@ class Row(Op):
         return total(t and d(t, *operands, y, attrs=y.attrs) for d, t in zip(self.derivatives, tangents))
 
 
+class OfParts(Row):
+    """A row that of complex numbers is the hypotenuse of their parts."""
+
+    def __call__(self, a, attrs=()):
+        if isinstance(a, Node) and a.dtype in COMPLEX:
+            return OPS["hypot"](OPS["real"](a), OPS["imag"](a))
+        return super().__call__(a, attrs=attrs)
+
+
 def by_expanding(expand):
     """The rules of a node y that stands for others: expand(y) appends those, then they are differentiated."""
     def fresh(y):
@@ -242,7 +253,7 @@ minimum = Row("minimum", lambda *xs: min(xs, key=lambda x: (x == x, x)),
               lambda a, b, y: where(greater(a, b), 1, where(equal(a, b), 0.5, 0)), lowest=False)
 
 neg = Row("neg", operator.neg, lambda a, y: -1, lowest=False)
-abs_ = Row("abs", abs, lambda a, y: sign(a), lowest=False)
+abs_ = OfParts("abs", abs, lambda a, y: sign(a), lowest=False)
 sign = Row("sign", lambda a: (a > 0) - (a < 0) if a == a else a, lowest=False)
 square = Row("square", lambda a: a * a, lambda a, y: 2 * a, lowest=False)
 reciprocal = Row("reciprocal", lambda a: div(1, a), lambda a, y: -(y * y))
@@ -251,10 +262,11 @@ log = Row("log", c99(math.log, pole=0), lambda a, y: reciprocal(a))
 
 # ---- ops that every rule is made of ------------------------------------------------------------------------
 def like(g, x):
-    """An adjoint of x, from that of x broadcast or cast: what was repeated is summed."""
+    """An adjoint of x, from that of x broadcast or cast: what was repeated is summed; real of a real x."""
     new = len(g.shape) - len(x.shape)
     repeated = sum(1 << axis for axis, n in enumerate(g.shape) if axis < new or x.shape[axis - new] != n)
     g = reshape(sum_(g, attrs=(repeated, 0)), attrs=x.shape) if repeated else g
+    g = OPS["real"](g) if g.dtype in COMPLEX and x.dtype not in COMPLEX else g
     return g if g.dtype == x.dtype else cast(g, attrs=(x.dtype,))
 
 

@@ -6,10 +6,11 @@ import zlib
 
 import numpy as np
 import pytest
-from oracle import OF_COMPLEX, OPS, Core, agree, derivative, names, run, weights
+from oracle import OPS, Core, agree, derivative, names, run, takes_complex, weights
 
 ANY = OPS["where"].class_
-ARRAY_OPS = [name for name in names("LINEAR", "BILINEAR", "RULE", "FLAT") if name not in OF_COMPLEX]
+ARRAY_OPS = names("LINEAR", "BILINEAR", "RULE", "FLAT")
+PARTS = ("real", "imag", "conj")  # of complex numbers
 ORDERS = ((), ("rev",), ("fwd",), ("rev", "rev"), ("rev", "fwd"), ("fwd", "rev"), ("fwd", "fwd"))
 
 
@@ -22,12 +23,20 @@ def apply(name, *attrs):
     """The op on cubes of its operands; integer and bool operands are taken as they are."""
 
     def program(m, *xs):
-        operands = [
-            cubed(m, x) if str(getattr(x.dtype, "name", x.dtype)).startswith("float") else x for x in xs
-        ]
+        operands = [cubed(m, x) if str(x.dtype).startswith(("float", "complex")) else x for x in xs]
         return [m.op(name, *operands, attrs=attrs)]
 
     program.attrs = attrs
+    return program
+
+
+def of_parts(name):
+    """The op of the square of the complex number whose parts are the operands."""
+
+    def program(m, x, y):
+        z = m.op("to_complex", x, y)
+        return [m.op(name, m.op("mul", z, z))]
+
     return program
 
 
@@ -71,7 +80,10 @@ CASES = {
         (apply("stop_gradient"), [(3,)]),
         (lambda m, x: [m.op("mul", x, m.op("stop_gradient", x))], [(4,)]),
     ],
-    "cast": [(apply("cast", dtype), [(5,)]) for dtype in ("float32", "float64", "int32", "int64", "bool")]
+    "cast": [
+        (apply("cast", dtype), [(5,)])
+        for dtype in ("float32", "float64", "int32", "int64", "bool", "complex64")
+    ]
     + [(apply("cast", "float32"), [index(1, -2, 3)])],
     "reshape": [
         (apply("reshape", 6), [(2, 3)]),
@@ -255,6 +267,8 @@ CASES = {
         for code in (1, 2, 3, 4)  # int32, int64, float32, float64
         for key, stream, shape in ((7, 0, (3,)), (-1, 1 << 40, ()), ([1, 1 << 62], 1, (2, 67)), (3, 0, (0,)))
     ],
+    **{name: [(of_parts(name), [shape, (2,)]) for shape in ((2,), (), (3, 1), (0, 1))] for name in PARTS},
+    "to_complex": [(apply("to_complex"), [shape, (2,)]) for shape in ((2,), (), (3, 1), (0, 1))],
     "call": [(two_outputs, [(3,), (3,)]), (call_in_call, [(2, 2)]), (result_of_call, [(3,), (3,)])],
 }
 for name in ("max", "min"):
@@ -277,8 +291,13 @@ CASES["result"] = CASES["call"]
 def arrays(operands, dtype):
     """Float operands are numbers between -1.2 and 1.2 that differ, so no reduction has ties by chance."""
     rng = np.random.default_rng(zlib.crc32(repr(operands).encode()))
+
+    def draw(shape):
+        x = rng.uniform(-1.2, 1.2, shape)
+        return (x + 1j * rng.uniform(-1.2, 1.2, shape) if np.dtype(dtype).kind == "c" else x).astype(dtype)
+
     return [
-        rng.uniform(-1.2, 1.2, x).astype(dtype)
+        draw(x)
         if isinstance(x, tuple)
         else x.astype(dtype)
         if np.asarray(x).dtype.kind == "f"
@@ -296,6 +315,14 @@ def test_every_op_has_cases():
 def test_values_and_derivatives(name, dtype):
     for program, operands in CASES[name]:
         for order in ORDERS:
+            agree(derivative(program, order), arrays(operands, dtype))
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("name", [name for name in CASES if takes_complex(name) and name != "cast"])
+def test_complex_numbers(name, dtype):
+    for program, operands in [(apply(name), [(2, 3)])] if name in PARTS else CASES[name]:
+        for order in ORDERS if dtype == "complex128" else ORDERS[:2]:
             agree(derivative(program, order), arrays(operands, dtype))
 
 
@@ -353,6 +380,7 @@ NUMPY = {
         np.broadcast_arrays(*(x % n if n else x for x, n in zip(i, attrs, strict=True))), attrs
     ),
     "recurrence": recurrence,
+    "to_complex": lambda attrs, a, b: a + 1j * b,
     "sum": lambda attrs, a: a.sum(axes(attrs[0], a), keepdims=bool(attrs[1])),
     "prod": lambda attrs, a: a.prod(axes(attrs[0], a), keepdims=bool(attrs[1])),
     "max": lambda attrs, a: a.max(axes(attrs[0], a), keepdims=bool(attrs[1])),
@@ -367,7 +395,7 @@ NUMPY = {
 
 @pytest.mark.parametrize("name", NUMPY)
 def test_values_are_numpy_s(name):
-    assert set(NUMPY) == set(ARRAY_OPS) - {"call", "result", "random", "host"}
+    assert set(NUMPY) == set(ARRAY_OPS) - {"call", "result", "random", "host", *PARTS}
     for program, operands in CASES[name]:
         given = arrays(operands, "float64")
         if hasattr(program, "attrs"):

@@ -15,10 +15,10 @@ def appended(run_program, given, sweeps):
     """The ops of all nodes that sweeps over a program append."""
     m = Core()
     xs = [m.array(x) for x in given]
-    floats = [x for x in xs if x.dtype.kind == "f"]
+    floats = [x for x in xs if x.dtype.kind in "fc"]
     outputs, length = run_program(m, *xs), len(m.tape)
     for mode in sweeps:
-        outputs = [y for y in outputs if y is not None and y.dtype.kind == "f"]
+        outputs = [y for y in outputs if y is not None and y.dtype.kind in "fc"]
         if not outputs:
             break
         seeds = [m.op("copy", y) for y in (outputs if mode == "rev" else floats)]

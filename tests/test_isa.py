@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from oracle import OPS, derivative, names, run, spacing, tolerances
+from oracle import OPS, derivative, names, run, spacing, tolerances, wide
 from test_array_ops import CASES, arrays
 from test_ops import ELEMENTWISE, SMOOTH, VALUE_ULPS, draw, operands, program
 
@@ -150,7 +150,7 @@ def far_apart(x, y, limit):
     finite = np.isfinite(x) & np.isfinite(y)
     same = (x == y) | (np.isnan(x) & np.isnan(y))
     with np.errstate(invalid="ignore"):
-        return ~same & ~(finite & (np.abs(x.astype(float) - y.astype(float)) <= limit))
+        return ~same & ~(finite & (np.abs(wide(x) - wide(y)) <= limit))
 
 
 @pytest.mark.parametrize("isa", ISAS)
