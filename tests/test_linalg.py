@@ -12,6 +12,8 @@ import wengert.numpy as wnp
 RNG = np.random.default_rng(5)
 A = RNG.normal(size=(4, 4)) + 3 * np.eye(4)
 B = RNG.normal(size=(4, 3))
+DISTINCT = np.diag([1.0, 2.0, 3.5, 5.0])
+TURNS = np.array([[0.2, 2.0, 0.3], [-1.5, 0.4, -0.2], [0.5, 0.1, -1.2]])  # a pair of complex eigenvalues
 STACK = RNG.normal(size=(2, 3, 3)) + 2 * np.eye(3)
 
 
@@ -36,14 +38,26 @@ CASES = {
     "slogdet": (lambda np, a: np.linalg.slogdet(a)[1], (STACK,)),
     "cholesky": (lambda np, a: np.linalg.cholesky(positive(np, a)), (A,)),
     "cholesky upper *": (lambda np, a: np.linalg.cholesky(positive(np, a), upper=True), (STACK,)),
+    "qr complete *": (lambda np, a: np.linalg.qr(a, "complete")[0] @ np.diag([1.0, 2, 3, 0]) @ a, (B,)),
+    "qr complete r *": (
+        lambda np, a: np.linalg.qr(a, "complete")[1] @ np.linalg.qr(a.T, "complete")[1], (B,),
+    ),
     "qr *": (lambda np, a: np.linalg.qr(a)[0] @ np.linalg.qr(a)[1].T, (B,)),
     "qr wide *": (lambda np, a: np.linalg.qr(a, "r"), (B.T,)),
     "eigh": (lambda np, a: np.linalg.eigh(symmetric(np, a))[1] ** 2, (A,)),
     "eigh values": (lambda np, a: np.linalg.eigh(symmetric(np, a))[0], (STACK,)),
+    "eigvals *": (lambda np, a: np.linalg.eigvals(symmetric(np, a)) ** 2, (A,)),
+    "eigvals complex *": (lambda np, a: abs(np.linalg.eigvals(a)) ** 2, (TURNS,)),
+    "eigvals stack *": (lambda np, a: np.real(np.prod(np.linalg.eigvals(a), -1)), (STACK,)),
+    "eig": (lambda np, a: np.linalg.eig(positive(np, a) @ DISTINCT)[1] ** 2, (A,)),
+    "eig complex": (lambda np, a: abs(np.linalg.eig(a)[1]) ** 2, (TURNS,)),
     "eigvalsh *": (lambda np, a: np.linalg.eigvalsh(symmetric(np, a), "U"), (A,)),
     "svd": (lambda np, a: np.linalg.svd(a, full_matrices=False)[0] ** 2, (B,)),
     "svd wide": (lambda np, a: np.linalg.svd(a, full_matrices=False)[2] ** 2, (B.T,)),
     "svd values": (lambda np, a: np.linalg.svd(a, compute_uv=False), (STACK,)),
+    "svd full *": (lambda np, a: np.linalg.svd(a)[0][:, 3:] @ np.linalg.svd(a)[0][:, 3:].T, (B,)),
+    "svd full wide *": (lambda np, a: np.linalg.svd(a)[2][3:].T @ np.linalg.svd(a)[2][3:], (B.T,)),
+    "svd full square *": (lambda np, a: np.linalg.svd(a)[0] * np.linalg.svd(a)[2], (A,)),
     "svdvals *": (lambda np, a: np.linalg.svdvals(a), (B,)),
     "lstsq *": (lambda np, a, b: np.linalg.lstsq(a, b)[0], (B[:, :2], A)),
     "lstsq residuals *": (lambda np, a, b: np.linalg.lstsq(a, b)[1], (B[:, :2], A[0])),
@@ -93,6 +107,95 @@ def test_gradients_are_hips_autograds(name):
         assert_allclose(mine, other, rtol=1e-9, atol=1e-10)
 
 
+# ---- complex matrices -----------------------------------------------------------------------------------
+
+CA = A + 1j * RNG.normal(size=(4, 4))
+CB = B + 1j * RNG.normal(size=(4, 3))
+CSTACK = STACK + 1j * RNG.normal(size=(2, 3, 3))
+
+
+def adjoint(np, a):
+    return np.conj(np.swapaxes(a, -1, -2))
+
+
+def hermitian(np, a):
+    return a + adjoint(np, a)
+
+
+def definite(np, a):
+    return np.matmul(a, adjoint(np, a)) + np.eye(a.shape[-1])
+
+
+def projector(np, v):
+    """Onto the first column, whatever its factor."""
+    return v[..., :, :1] @ adjoint(np, v[..., :, :1])
+
+
+# Vectors are determined up to a factor: only what is the same for all factors is compared.  HIPS autograd's
+# pinv and cholesky transpose where complex matrices need the conjugate too.
+COMPLEX = {
+    "inv": (lambda np, a: np.linalg.inv(a), CSTACK),
+    "solve": (lambda np, a: np.linalg.solve(a, CB), CA),
+    "solve real": (lambda np, a: np.linalg.solve(A, a), CB),
+    "det": (lambda np, a: np.linalg.det(a), CSTACK),
+    "slogdet": (lambda np, a: np.linalg.slogdet(a)[1], CSTACK),
+    "slogdet sign *": (lambda np, a: np.linalg.slogdet(a)[0], CSTACK),
+    "pinv *": (lambda np, a: np.linalg.pinv(a), CB),
+    "cholesky *": (lambda np, a: np.linalg.cholesky(definite(np, a)), CA),
+    "qr *": (lambda np, a: np.linalg.qr(a)[0] @ DISTINCT[:3, :3] + a @ np.linalg.qr(a)[1], CB),
+    "qr complete *": (lambda np, a: np.linalg.qr(a, "complete")[0][:, :3], CB),
+    "qr wide *": (lambda np, a: np.linalg.qr(a)[1], CB.T),
+    "eigh": (lambda np, a: np.linalg.eigh(hermitian(np, a))[0], CSTACK),
+    "eigh vectors": (lambda np, a: projector(np, np.linalg.eigh(hermitian(np, a))[1]), CSTACK),
+    "eig": (lambda np, a: np.linalg.eig(a)[0], CA),
+    "eig vectors": (lambda np, a: projector(np, np.linalg.eig(a)[1]), CA),
+    "svd": (lambda np, a: np.linalg.svd(a, full_matrices=False)[1], CB),
+    "svd vectors": (
+        lambda np, a: projector(np, adjoint(np, np.linalg.svd(a, full_matrices=False)[2])), CB.T,
+    ),
+    "svd full *": (lambda np, a: np.linalg.svd(a)[0][:, 3:] @ adjoint(np, np.linalg.svd(a)[0][:, 3:]), CB),
+    "lstsq *": (lambda np, a: np.linalg.lstsq(a, CA)[0], CB),
+    "matrix_power *": (lambda np, a: np.linalg.matrix_power(a, -3), CSTACK),
+    "norm": (lambda np, a: np.linalg.norm(a), CA),
+    "norm axis *": (lambda np, a: np.linalg.norm(a, 1, axis=1) + np.linalg.norm(a, np.inf), CA),
+    "norm nuc": (lambda np, a: np.linalg.norm(a, "nuc"), CA),
+    "cond *": (lambda np, a: np.linalg.cond(a), CA),
+    "tensorsolve *": (lambda np, a: np.linalg.tensorsolve(a.reshape(2, 2, 4), CA[:2, :2]), CA),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_values_and_derivatives(name, tape):
+    f, z = COMPLEX[name]
+    expected = f(np, z)
+    for found in (f(np, tape.leaf(z)).value, wg.compile(lambda z: f(np, z))(z)):
+        assert found.dtype == expected.dtype
+        assert_allclose(found, expected, rtol=1e-10, atol=1e-11)
+    narrow = z.astype("c8")
+    assert f(np, tape.leaf(narrow)).dtype == f(np, narrow).dtype
+
+    def parts(x, y):  # the real and imaginary part as functions of those of the argument
+        w = f(np, x + 1j * y)
+        return np.real(w), np.imag(w)
+
+    wg.testing.check_grads(parts, (z.real.copy(), z.imag.copy()), order=2, scale=10)
+
+
+@pytest.mark.parametrize("name", [name for name in COMPLEX if not name.endswith("*")])
+def test_complex_gradients_are_hips_autograds(name):
+    f, z = COMPLEX[name]
+    g = 1.0 + np.cos(np.arange(f(np, z).size)).reshape(np.shape(f(np, z))) * (1 - 0.5j)
+    theirs = autograd.grad(lambda z: anp.sum(anp.real(g * f(anp, z))))(z)
+    ours = wg.grad(lambda z: np.sum(np.real(g * f(np, z))))(z)
+    assert_allclose(ours, theirs, rtol=1e-8, atol=1e-9)
+
+
+def test_a_complex_result_is_not_cut_to_its_real_part():
+    scipy_linalg = pytest.importorskip("wengert.scipy.linalg")
+    with pytest.raises(TypeError, match="complex"):
+        wg.grad(lambda a: np.sum(scipy_linalg.logm(a)))(-np.diag([1.0, 2.0]))
+
+
 def test_a_failure_raises_numpys_error_and_leaves_the_tape(tape):
     v = tape.leaf(np.zeros((2, 2)))
     length = len(tape)
@@ -109,16 +212,15 @@ def test_a_failure_raises_numpys_error_and_leaves_the_tape(tape):
 
 def test_norms_at_zero_have_derivative_zero():
     assert_allclose(wg.grad(np.linalg.norm)(np.zeros(3)), 0)
+    assert_allclose(wg.hessian(np.linalg.norm)(np.array([0.0, 2.0])), [[0.5, 0], [0, 0]])
 
 
 def test_what_is_not_supported_is_named(tape):
     v = tape.leaf(B)
-    with pytest.raises(TypeError, match="full_matrices=False"):
-        np.linalg.svd(v)
+    with pytest.raises(TypeError, match="mode='raw'"):
+        np.linalg.qr(v, "raw")
     with pytest.raises(np.linalg.LinAlgError, match="square"):
         np.linalg.det(v)
-    with pytest.raises(TypeError, match=r"linalg\.eig is not supported"):
-        np.linalg.eig(tape.leaf(A))
 
 
 def test_vmap_of_a_solution():

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import numpy as wnp
 from .. import transforms
 from .._core import DTYPES, Var, dtype_code, raised
 from ..protocols.registry import append, is_recorded, recorded
@@ -59,7 +60,7 @@ def _call(context: int | None, n: int, operands: Any, out: Any) -> bool:
             raise ValueError(
                 f"{function}: the result has shape {result.shape}, not {target.shape} as declared"
             )
-        target[...] = result
+        np.copyto(target, result, "same_kind")  # a complex result is not cut to its real part
         return True
     except BaseException as error:
         raised[get_ident()] = error
@@ -107,3 +108,8 @@ def floating(a: Any) -> Any:
 def dagger(a: Any) -> Any:
     """The last two axes exchanged."""
     return np.swapaxes(a, -1, -2)
+
+
+def adjoint(a: Any) -> Any:
+    """The last two axes exchanged, and conjugated."""
+    return wnp.conjugate(dagger(a))

@@ -10,7 +10,7 @@ import scipy.linalg as _linalg
 
 from .. import numpy as wnp
 from ..hosted import LINALG, call, custom_vjp, dagger
-from ..hosted.linalg import _broadcast_solve, _matrix
+from ..hosted.solutions import broadcast_solve, matrix
 from ..protocols.registry import is_recorded, refuse_options
 
 globals().update(LINALG)
@@ -41,7 +41,7 @@ def _of_matrix(function: Callable) -> Callable:
     def public(a: Any) -> Any:
         if not is_recorded((a,)):
             return function(a)
-        a = _matrix(name, a, True)
+        a = matrix(name, a, True)
         if a.ndim > 2:
             return wnp.stack([public(a[k]) for k in range(a.shape[0])])
         return primitive(a)
@@ -85,14 +85,14 @@ def solve_triangular(
     if not is_recorded((a, b)):
         return _linalg.solve_triangular(a, b, trans, lower, unit_diagonal, **options)
     refuse_options("solve_triangular", **options)
-    a = _matrix("solve_triangular", a, True)
+    a = matrix("solve_triangular", a, True)
     if trans in (1, "T", 2, "C"):
         a, lower = dagger(a), not lower
     ones = np.ones(a.shape[-2:], a.dtype)
     mask = np.tril(ones, -int(unit_diagonal)) if lower else np.triu(ones, int(unit_diagonal))
     solver = _TRIANGULAR[bool(lower), bool(unit_diagonal)]
     b = b if is_recorded((b,)) else np.asarray(b, a.dtype)
-    return _broadcast_solve(lambda a, b: solver(a, b, mask), a, wnp.asarray(b))
+    return broadcast_solve(lambda a, b: solver(a, b, mask), a, wnp.asarray(b))
 
 
 def cholesky(a: Any, lower: bool = False, **options: Any) -> Any:
