@@ -42,6 +42,7 @@ bench:
 	$(PYTHON) -m benchmarks eager
 	$(PYTHON) -m benchmarks pinn
 	$(PYTHON) -m benchmarks graph
+	$(PYTHON) -m benchmarks derivatives
 	$(PYTHON) benchmarks/memory.py
 
 accuracy:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks kernels | train | eager | pinn | graph`."""
+"""`python -m benchmarks kernels | train | eager | pinn | graph | derivatives`."""
 
 import argparse
 import importlib.util

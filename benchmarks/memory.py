@@ -3,19 +3,21 @@
     python benchmarks/memory.py [--steps N]
 
 Each net of the training suite is trained in a process of its own: gradient and Adam, in place.  The plan
-takes the parameters, the optimizer's state, the batch, and the program's intermediates and scratch.
+takes the parameters, the optimizer's state, the batch, and the program's intermediates and scratch.  Then,
+what the plans of a long recurrence take that keeps all of its states, or few.
 """
 
 import argparse
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy.random  # noqa: F401 - NumPy loads it when it is first used, which is not wengert's doing
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks.workloads import NETS, Net
+from benchmarks.workloads import DERIVATIVES, NETS, Net, Recurrence
 
 ALLOWED = 1.2, 10 << 20  # times the plan's bytes, and bytes for the interpreter's share
 
@@ -48,6 +50,20 @@ def train(net: Net, steps: int) -> tuple[int, int]:
     return peak_bytes() - before, arrays + info["arena_bytes"] + info["scratch_bytes"]
 
 
+def recurrences() -> Iterator[str]:
+    """What the gradient through the longest loop takes beside its arguments, by strategy."""
+    from benchmarks.peers.wengert import recurrence
+
+    loops = [work for work in DERIVATIVES if isinstance(work, Recurrence)]
+    longest = max(loops, key=lambda work: work.steps)
+    taken = {}
+    for kind in ("gradient", "gradient, sqrt", "gradient, log"):
+        info = recurrence(longest, f"{kind}, compile").run().info
+        taken[kind] = info["arena_bytes"] + info["scratch_bytes"]
+        share = taken[kind] / taken["gradient"]
+        yield f"{longest.name}: {kind}: {taken[kind] / 2**20:,.2f} MB, {share:.3%} of keeping all"
+
+
 def main() -> None:
     """One line per net; with --net what the process started for it has to say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -67,6 +83,7 @@ def main() -> None:
             f"{net.name}: {taken / 2**20:,.1f} MB, plan {planned / 2**20:,.1f} MB; "
             f"{verdict} {ALLOWED[0]} x plan + {ALLOWED[1] >> 20} MB = {allowed / 2**20:,.1f} MB"
         )
+    print(*recurrences(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -126,19 +126,22 @@ def best_threads(results: Sequence[Result], peers: Sequence[str]) -> str:
 
 
 def costs(results: Sequence[Result], peers: Sequence[str]) -> str | None:
-    """Markdown: the time of value and gradient over that of the function alone; ratios of medians."""
+    """Markdown: the times of derivatives over that of the function, or of the gradient, alone.
+
+    These are ratios of medians.  A gradient comes with the value.
+    """
     times = {(r.workload, r.threads, r.kind): r for r in results}
-    pairs = [(r, times.get((r.workload, r.threads, "gradient"))) for r in results if r.kind == "function"]
-    columns = [peer for peer in peers if any(peer in function.seconds for function, _ in pairs)]
-    rows = [["gradient / function", "threads", *map(label, columns)]]
-    for function, gradient in pairs:
-        if gradient is None:
-            continue
-        shared = [peer if peer in gradient.seconds and peer in function.seconds else None for peer in columns]
-        ratios = [p and gradient.time(p).median / function.time(p).median for p in shared]
-        rows.append(
-            [function.workload, str(function.threads), *("·" if r is None else f"{r:.2f}" for r in ratios)]
-        )
+    columns = [peer for peer in peers if any(peer in r.seconds for r in results)]
+    rows = [["cost", "threads", *map(label, columns)]]
+    for (workload, threads, kind), result in times.items():
+        for unit in ("function", "gradient"):
+            base = times.get((workload, threads, unit))
+            if base is None or kind in ("function", "forward", "compile", "step", unit):
+                continue
+            shared = [p if p in result.seconds and p in base.seconds else None for p in columns]
+            ratios = [p and result.time(p).median / base.time(p).median for p in shared]
+            told = ("·" if r is None else f"{r:.2f}" for r in ratios)
+            rows.append([f"{workload}: {kind} / {unit}", str(threads), *told])
     return lined(rows) if len(rows) > 1 else None
 
 

@@ -36,6 +36,11 @@ class Batch(NamedTuple):
     y: np.ndarray  # (rows, out), or integer labels (rows,)
 
 
+def net_name(widths: tuple[int, ...]) -> str:
+    """As the tables say it."""
+    return "-".join(map(str, widths))
+
+
 @dataclass(frozen=True)
 class Net:
     """A dense net, identity after its last layer, and a mean loss over rows."""
@@ -53,8 +58,8 @@ class Net:
     def name(self) -> str:
         """Widths, activation, loss, dtype, rows."""
         loss = "CE" if self.loss == "cross_entropy" else "mse"
-        widths = "-".join(map(str, self.widths))
-        return f"{widths} {self.activation} {loss} {self.dtype.replace('float', 'f')} batch {self.rows}"
+        kind = f"{self.activation} {loss} {self.dtype.replace('float', 'f')}"
+        return f"{net_name(self.widths)} {kind} batch {self.rows}"
 
     def batch(self) -> Batch:
         """The same numbers for every peer."""
@@ -237,12 +242,61 @@ class Function:
     ranges: tuple[tuple[float, float], ...]  # one for each argument
     n: int | None = None  # numbers in an argument, drawn from its range; None: the one in the middle
     kinds: tuple[str, ...] = ("gradient",)
-    suite, work = "graph", "function"
+    suite: str = "graph"
+    work = "function"
 
     def arguments(self) -> tuple[np.ndarray, ...]:
         """The same for every peer."""
         rng = np.random.default_rng(0)
         return tuple(np.array(np.mean(r)) if self.n is None else rng.uniform(*r, self.n) for r in self.ranges)
+
+
+@dataclass(frozen=True)
+class Field:
+    """Derivatives of a tanh net's one output by its inputs, point by point.
+
+    Those by the parameters are of the mean square of what stands before: of the loss of a Poisson problem.
+    """
+
+    widths: tuple[int, ...]
+    rows: int
+    kinds: tuple[str, ...]
+    dtype: str = "float32"
+    suite, work = "derivatives", "field"
+
+    @property
+    def net(self) -> Net:
+        """With parameters and points."""
+        return Net(self.widths, "tanh", "squared_error", self.rows, self.dtype)
+
+    @property
+    def name(self) -> str:
+        """Widths, points, dtype."""
+        return f"{net_name(self.widths)} tanh {self.dtype.replace('float', 'f')} {self.rows} points"
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """The gradient, by the weights, of the last state's square in a recurrence h = tanh(h w + x)."""
+
+    steps: int
+    kinds: tuple[str, ...]
+    rows: int = 32
+    width: int = 16
+    dtype = "float32"
+    suite, work = "derivatives", "recurrence"
+
+    @property
+    def name(self) -> str:
+        """Steps, width, rows."""
+        return f"{self.steps:,} steps of a {self.width}-wide tanh RNN f32 batch {self.rows}"
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (width, width), first state (rows, width), what drives it (steps, width)."""
+        rng = np.random.default_rng(0)
+        w, h = rng.normal(0, self.width**-0.5, (self.width,) * 2), rng.normal(size=(self.rows, self.width))
+        x = rng.normal(0, 0.1, (self.steps, self.width))
+        return w.astype(self.dtype), h.astype(self.dtype), x.astype(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -265,7 +319,7 @@ class Row:
     @property
     def name(self) -> str:
         """Widths and dtype."""
-        return f"one row, {'-'.join(map(str, self.widths))} tanh {self.dtype.replace('float', 'f')}"
+        return f"one row, {net_name(self.widths)} tanh {self.dtype.replace('float', 'f')}"
 
 
 @dataclass(frozen=True)
@@ -384,9 +438,31 @@ GRAPHS = (
     *(replace(NETS[k], kinds=("function", "gradient"), suite="graph") for k in (0, 3, 5)),
 )
 
-Workload = Net | Gemm | Stream | Scalar | Pinn | Function | Row | Invocation
+BY_PARAMETERS = ("function", "gradient", "hvp", "Gauss-Newton", "per example")
+BY_INPUTS = (
+    "function", "gradient", "jvp", "hvp",
+    "Hessian", "Hessian's diagonal", "Laplacian", "Laplacian, by parameters",
+)  # fmt: skip
+SPARSE = ("sparse Hessian", "sparse Hessian, first call")
+DERIVATIVES = (
+    replace(NETS[7], kinds=("gradient", "hvp"), suite="derivatives"),
+    Net((30, 64, 32, 2), "tanh", "squared_error", 256, "float32", BY_PARAMETERS, "derivatives"),
+    Field((6, 32, 32, 1), 256, ("Hessian",)),
+    Field((10, 64, 64, 1), 1024, BY_INPUTS),
+    Field(NETS[7].widths, 1024, ("gradient", "hvp")),
+    Recurrence(1000, ("function", "gradient", "gradient, sqrt", "gradient, log", "compile")),
+    Recurrence(10**5, ("gradient", "gradient, log")),
+    Function("Rosenbrock n=100", rosenbrock, ((-1.0, 1.5),), 100, ("Hessian",), "derivatives"),
+    *(
+        Function(f"Rosenbrock n=10^{k}", rosenbrock, ((-1.0, 1.5),), 10**k, SPARSE, "derivatives")
+        for k in (3, 4, 5, 6)
+    ),
+)
+
+Workload = Net | Gemm | Stream | Scalar | Pinn | Function | Field | Recurrence | Row | Invocation
 SUITES: dict[str, tuple[Workload, ...]] = {
     "kernels": GEMMS + STREAMS, "train": NETS, "eager": SCALARS, "pinn": PINNS, "graph": GRAPHS,
+    "derivatives": DERIVATIVES,
 }  # fmt: skip
 # Whom the ratios are taken against: in the eager suite what Python records and runs at once.
 BASE = dict.fromkeys(SUITES, "wengert") | {"eager": "wengert_eager"}

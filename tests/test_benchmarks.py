@@ -83,19 +83,56 @@ def test_the_residuals_gradient_is_that_of_finite_differences(monkeypatch):
     np.testing.assert_allclose(found @ direction, difference, rtol=1e-4)
 
 
-def test_the_cost_of_a_gradient_is_told(monkeypatch):
+def test_the_costs_of_derivatives_are_told(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     from benchmarks import report
     from benchmarks.harness import Result
 
-    function, gradient = (
+    function, gradient, product = (
         Result("graph", "net", kind, 1, "wengert", {"wengert": [seconds] * 3})
-        for kind, seconds in (("function", 2.0), ("gradient", 5.0))
+        for kind, seconds in (("function", 2.0), ("gradient", 5.0), ("hvp", 10.0))
     )
     assert report.costs([gradient], ["wengert"]) is None
-    assert report.costs([function, gradient], ["wengert", "jax"]).splitlines()[-1] == (
-        "| net                 | 1       | 2.50    |"
-    )
+    told = report.costs([function, gradient, product], ["wengert", "jax"]).splitlines()[2:]
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in told] == [
+        ["net: gradient / function", "1", "2.50"],
+        ["net: hvp / function", "1", "5.00"],
+        ["net: hvp / gradient", "1", "2.00"],
+    ]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_each_derivative_is_measured_of_what_it_says(monkeypatch, number):
+    """The base's own numbers, against one another; the harness compares them with the peers'."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import numpy as np
+
+    from benchmarks.peers.wengert import field, function, recurrence, train
+    from benchmarks.workloads import Field, Function, Net, Recurrence, rosenbrock
+
+    if number == 0:
+        points = Field((3, 8, 1), 5, (), "float64")
+        x = points.net.batch().x
+        found = {k: field(points, k).check() for k in ("gradient", "jvp", "hvp", "Hessian", "Laplacian")}
+        diagonal = field(points, "Hessian's diagonal").check()
+        np.testing.assert_allclose(found["jvp"], np.sum(found["gradient"] * x, 1), rtol=1e-12)
+        np.testing.assert_allclose(found["hvp"], np.einsum("rij,rj->ri", found["Hessian"], x), rtol=1e-12)
+        np.testing.assert_allclose(found["Laplacian"], np.trace(found["Hessian"], 0, 1, 2), rtol=1e-12)
+        np.testing.assert_allclose(diagonal, np.diagonal(found["Hessian"], 0, 1, 2), rtol=1e-12)
+        assert field(points, "Laplacian, by parameters").check().shape == points.net.batch().theta.shape
+    elif number == 1:
+        net = Net((3, 8, 2), "tanh", "squared_error", 5, "float64")
+        each, mean = (train(net, kind).check() for kind in ("per example", "gradient"))
+        np.testing.assert_allclose(each.mean(0), mean, rtol=1e-12)
+    elif number == 2:
+        stored, few = (
+            recurrence(Recurrence(50, (), rows=3), k).check() for k in ("gradient", "gradient, log")
+        )
+        np.testing.assert_allclose(few, stored, rtol=1e-5)
+    else:
+        workload = Function("Rosenbrock", rosenbrock, ((-1.0, 1.5),), 10)
+        dense, sparse = (function(workload, kind).check() for kind in ("Hessian", "sparse Hessian"))
+        np.testing.assert_allclose(sparse, [*np.diagonal(dense), *np.diagonal(dense, 1)], rtol=1e-12)
 
 
 def test_a_peer_with_other_numbers_is_not_timed(monkeypatch):

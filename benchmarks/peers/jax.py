@@ -1,6 +1,7 @@
 """JAX: jit of the gradient, or of gradient and Adam with donated parameters and state."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 
@@ -14,10 +15,12 @@ from ..workloads import (
     EPSILON,
     LEARNING_RATE,
     Call,
+    Field,
     Function,
     Invocation,
     Net,
     Pinn,
+    Recurrence,
     Row,
     Scalar,
 )
@@ -34,6 +37,16 @@ def about(_threads: int) -> dict[str, object]:
 def flat(layers) -> np.ndarray:
     """Weights and biases in the common order."""
     return np.concatenate([np.asarray(part).ravel() for layer in layers for part in layer])
+
+
+def by_row(layers) -> np.ndarray:
+    """Weights and biases of each example in the common order."""
+    return np.concatenate([np.asarray(v).reshape(len(v), -1) for layer in layers for v in layer], 1)
+
+
+def waited(run: Callable, numbers: Callable = np.asarray) -> Call:
+    """Calls that end when the work is done."""
+    return Call(lambda: jax.block_until_ready(run()), lambda: numbers(run()))
 
 
 def adam(theta, slope, state):
@@ -61,6 +74,8 @@ def apply(net: Net, layers, x):
 
 def train(net: Net, kind: str) -> Call:
     """One jitted call, waited for."""
+    if kind == "Gauss-Newton":
+        raise Unavailable("it has no Gauss-Newton product")
     start, x, y = net.batch()
     layers = jax.tree.map(jnp.array, net.layers(start))
     x, y = jnp.asarray(x), jnp.asarray(y)
@@ -80,6 +95,15 @@ def train(net: Net, kind: str) -> Call:
         forward = jax.jit(partial(apply, net))
         return Call(lambda: forward(layers, x).block_until_ready(), lambda: np.asarray(forward(layers, x)))
     value_and_grad = jax.value_and_grad(loss)
+    if kind == "hvp":
+        product = jax.jit(
+            lambda layers, v, x, y: jax.jvp(lambda p: jax.grad(loss)(p, x, y), (layers,), (v,))[1]
+        )
+        return waited(lambda: product(layers, layers, x, y), flat)
+    if kind == "per example":
+        one = jax.grad(lambda layers, x, y: loss(layers, x[None], y[None]))
+        each = jax.jit(jax.vmap(one, (None, 0, 0)))
+        return waited(lambda: each(layers, x, y), by_row)
     if kind == "gradient":
         gradient = jax.jit(value_and_grad)
         return Call(
@@ -150,9 +174,94 @@ def pinn(workload: Pinn, _kind: str, reverse: bool = False) -> Call:
     )
 
 
+def tridiagonal(f):
+    """The diagonals of a Hessian that is known to have three: three of its products, told apart by hand."""
+
+    def diagonals(x):
+        number = jnp.arange(x.size) % 3
+        products = jax.vmap(lambda v: jax.jvp(jax.grad(f), (x,), (v,))[1])(jnp.eye(3)[:, number])
+        place = jnp.arange(x.size)
+        return jnp.concatenate([products[number, place], products[number[1:], place[:-1]]])
+
+    return diagonals
+
+
+def field(workload: Field, kind: str, reverse: bool = False) -> Call:
+    """Transforms of the net at one point, under vmap.
+
+    The Laplacian is the fastest that we know: value, slopes and Laplacian go through the layers together, for
+    which JAX has no transform; or, in reverse, it is made of the gradient's tangents.
+    """
+    if reverse and "Laplacian" not in kind:
+        raise Unavailable("the same as forward over reverse")
+    if "diagonal" in kind:
+        raise Unavailable("it has no Hessian's diagonal")
+    theta, x, _ = workload.net.batch()
+    layers, x = jax.tree.map(jnp.array, workload.net.layers(theta)), jnp.asarray(x)
+
+    def u(x, layers):
+        return apply(workload.net, layers, x)[0]
+
+    def hvp(x, v, layers):
+        return jax.jvp(lambda x: jax.grad(u)(x, layers), (x,), (v,))[1]
+
+    def laplacian(x, layers):
+        units = jnp.eye(x.size, dtype=x.dtype)
+        if reverse:
+            return jnp.sum(jax.vmap(lambda v: hvp(x, v, layers) @ v)(units))
+        slopes, second = units, jnp.zeros_like(x)
+        for number, (weight, bias) in enumerate(layers, 1):
+            x, slopes, second = x @ weight + bias, slopes @ weight, second @ weight
+            if number < len(layers):
+                x = jnp.tanh(x)
+                factor = 1 - x * x
+                second = factor * (second - 2 * x * jnp.sum(slopes * slopes, 0))
+                slopes = factor * slopes
+        return second[0]
+
+    transforms = {
+        "function": u,
+        "gradient": jax.grad(u),
+        "jvp": lambda x, layers: jax.jvp(lambda x: u(x, layers), (x,), (x,))[1],
+        "hvp": lambda x, layers: hvp(x, x, layers),
+        "Laplacian": laplacian,
+        "Hessian": jax.hessian(u),
+    }
+    points = jax.vmap(transforms[kind.split(",")[0]], (0, None))
+    if "by parameters" not in kind:
+        function = jax.jit(points)
+        return waited(lambda: function(x, layers))
+    gradient = jax.jit(jax.grad(lambda layers, x: jnp.mean(points(x, layers) ** 2)))
+    return waited(lambda: gradient(layers, x), flat)
+
+
+def recurrence(workload: Recurrence, kind: str) -> Call:
+    """lax.scan, which keeps every state."""
+    if "," in kind:
+        raise Unavailable("its scan has no such strategy")
+    arrays = tuple(map(jnp.asarray, workload.arrays()))
+
+    def loss(w, h, x):
+        return jnp.sum(jax.lax.scan(lambda h, x: (jnp.tanh(h @ w + x), None), h, x)[0] ** 2)
+
+    def compiled():
+        return jax.jit(loss if kind == "function" else jax.grad(lambda *args: loss(*args)))
+
+    function = compiled()
+    if kind == "compile":
+        return Call(lambda: compiled().lower(*arrays).compile(), lambda: np.asarray(function(*arrays)))
+    return waited(lambda: function(*arrays))
+
+
 def function(workload: Function, kind: str) -> Call:
     """The jitted gradient at arrays that are on the device already, or compiling it."""
     arguments = tuple(map(jnp.asarray, workload.arguments()))
+    if "first" in kind:
+        raise Unavailable("it does not look for zeros")
+    if "Hessian" in kind:
+        transform = tridiagonal if "sparse" in kind else jax.hessian
+        second = jax.jit(transform(partial(workload.function, SPACE)))
+        return waited(lambda: second(*arguments))
 
     def compiled():
         numbers = tuple(range(len(arguments)))  # of a new function, which nothing has been compiled for

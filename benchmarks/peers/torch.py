@@ -12,10 +12,12 @@ from ..workloads import (
     EPSILON,
     LEARNING_RATE,
     Call,
+    Field,
     Function,
     Invocation,
     Net,
     Pinn,
+    Recurrence,
     Row,
     Scalar,
 )
@@ -45,6 +47,8 @@ def flat(tensors) -> np.ndarray:
 
 def train(net: Net, kind: str, compile: Callable = lambda f: f) -> Call:
     """torch.autograd.grad, or backward and torch.optim.Adam(fused=True)."""
+    if kind == "Gauss-Newton":
+        raise Unavailable("it has no Gauss-Newton product")
     start, x, y = net.batch()
     module = model(net, start)
     parameters, x, y = list(module.parameters()), torch.from_numpy(x), torch.from_numpy(y)
@@ -58,6 +62,19 @@ def train(net: Net, kind: str, compile: Callable = lambda f: f) -> Call:
 
     def gradient() -> tuple:
         return torch.autograd.grad(objective(), parameters)
+
+    def hvp() -> tuple:
+        slope = torch.autograd.grad(objective(), parameters, create_graph=True)
+        return torch.autograd.grad(slope, parameters, [p.detach() for p in parameters])
+
+    def example(tensors: dict, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return loss(torch.func.functional_call(module, tensors, (x,)), y)
+
+    each = torch.func.vmap(torch.func.grad(example), (None, 0, 0))
+    tensors = {name: p.detach() for name, p in module.named_parameters()}
+
+    def per_example() -> dict:
+        return each(tensors, x, y)
 
     def step() -> torch.Tensor:
         optimizer.zero_grad()
@@ -73,10 +90,24 @@ def train(net: Net, kind: str, compile: Callable = lambda f: f) -> Call:
             return objective().detach().numpy()
         if kind == "gradient":
             return flat(gradient())
+        if kind == "hvp":
+            return flat(hvp())
+        if kind == "per example":
+            return np.concatenate(
+                [t.mT.flatten(1).numpy() if t.ndim > 2 else t.numpy() for t in per_example().values()], 1
+            )
         step()
         return flat(parameters) - start
 
-    return Call({"forward": forward, "function": objective, "gradient": gradient, "step": step}[kind], check)
+    runs = {
+        "forward": forward,
+        "function": objective,
+        "gradient": gradient,
+        "hvp": hvp,
+        "per example": per_example,
+        "step": step,
+    }
+    return Call(runs[kind], check)
 
 
 def eager(scalar: Scalar, kind: str) -> Call:
@@ -123,12 +154,86 @@ def function(workload: Function, kind: str) -> Call:
     """The eager gradient."""
     if kind == "compile":
         raise Unavailable("eager functions are not compiled")
+    if "sparse" in kind:
+        raise Unavailable("it has no sparse Hessian")
+    if kind == "Hessian":
+        x, hessian = (
+            torch.tensor(*workload.arguments()),
+            torch.func.hessian(lambda x: workload.function(SPACE, x)),
+        )
+        return Call(lambda: hessian(x), lambda: hessian(x).numpy())
     arguments = [torch.tensor(x, requires_grad=True) for x in workload.arguments()]
 
     def gradient() -> tuple:
         return torch.autograd.grad(workload.function(SPACE, *arguments), arguments)
 
     return Call(gradient, lambda: torch.stack(gradient()).numpy())
+
+
+def field(workload: Field, kind: str) -> Call:
+    """torch.func under vmap for Hessians, else torch.autograd.grad of the points' sum, again if needed."""
+    if "diagonal" in kind:
+        raise Unavailable("it has no Hessian's diagonal")
+    theta, points, _ = workload.net.batch()
+    module, x = model(workload.net, theta), torch.tensor(points, requires_grad=True)
+    parameters = list(module.parameters())
+
+    def gradient(**keep: bool) -> torch.Tensor:
+        return torch.autograd.grad(module(x).sum(), x, **keep)[0]
+
+    def jvp() -> torch.Tensor:
+        return torch.func.jvp(lambda x: module(x)[:, 0], (x.detach(),), (x.detach(),))[1]
+
+    def hvp() -> torch.Tensor:
+        return torch.autograd.grad(gradient(create_graph=True), x, x.detach())[0]
+
+    def laplacian(keep: bool = False) -> torch.Tensor:
+        slope = gradient(create_graph=True)
+        columns = range(slope.shape[1])
+        second = [
+            torch.autograd.grad(slope[:, k].sum(), x, retain_graph=True, create_graph=keep) for k in columns
+        ]
+        return sum(by_x[:, k] for k, (by_x,) in enumerate(second))
+
+    def by_parameters() -> tuple:
+        return torch.autograd.grad(torch.mean(laplacian(True) ** 2), parameters, allow_unused=True)
+
+    def filled() -> np.ndarray:
+        slopes = zip(by_parameters(), parameters, strict=True)
+        return flat([torch.zeros_like(p) if slope is None else slope for slope, p in slopes])
+
+    second = torch.func.vmap(torch.func.hessian(lambda x: module(x)[0]))
+    runs = {
+        "function": lambda: module(x)[:, 0],
+        "gradient": gradient,
+        "jvp": jvp,
+        "hvp": hvp,
+        "Laplacian": laplacian,
+        "Laplacian, by parameters": by_parameters,
+        "Hessian": lambda: second(x.detach()),
+    }
+    run = runs[kind]
+    return Call(run, filled if kind.endswith("parameters") else lambda: run().detach().numpy())
+
+
+def recurrence(workload: Recurrence, kind: str) -> Call:
+    """A Python loop."""
+    if kind not in ("function", "gradient") or workload.steps > 1000:
+        raise Unavailable("a loop in Python keeps every step, and is not compiled")
+    w, h, drive = map(torch.from_numpy, workload.arrays())
+    w.requires_grad_()
+
+    def function() -> torch.Tensor:
+        state = h
+        for x in drive:
+            state = torch.tanh(state @ w + x)
+        return torch.sum(state**2)
+
+    def gradient() -> torch.Tensor:
+        return torch.autograd.grad(function(), w)[0]
+
+    run = function if kind == "function" else gradient
+    return Call(run, lambda: run().detach().numpy())
 
 
 def row(workload: Row, kind: str) -> Call:

@@ -10,11 +10,13 @@ from ..workloads import (
     EPSILON,
     LEARNING_RATE,
     Call,
+    Field,
     Function,
     Gemm,
     Invocation,
     Net,
     Pinn,
+    Recurrence,
     Row,
     Scalar,
     Stream,
@@ -25,6 +27,12 @@ def about(threads: int) -> dict[str, object]:
     """Takes the number of threads; tells the version and the kernels."""
     wg.set_num_threads(threads)
     return {"version": wg.__version__, **wg.cpu_info()}
+
+
+def flat(layers: list, *rows: int) -> np.ndarray:
+    """Weights and biases in the common order, all of them or by row."""
+    parts = [layer[name].reshape(*rows, -1) for layer in layers for name in ("weight", "bias")]
+    return np.concatenate(parts, -1)
 
 
 def train(net: Net, kind: str, compile=wg.compile) -> Call:
@@ -38,6 +46,17 @@ def train(net: Net, kind: str, compile=wg.compile) -> Call:
     if kind == "function":
         loss = compile(model.objective(net.loss))
         return Call(lambda: loss(start, x, y), lambda: np.asarray(loss(start, x, y)))
+    if kind == "hvp":
+        product = compile(wg.hvp(model.objective(net.loss)))
+        return Call(lambda: product(start, start, x, y), lambda: product(start, start, x, y))
+    if kind == "Gauss-Newton":
+        layers = [dict(layer) for layer in model.params]
+        product = compile(lambda p: wg.gauss_newton(lambda p: model.apply(p, x))(p, p))
+        return Call(lambda: product(layers), lambda: flat(product(layers)))
+    if kind == "per example":
+        one = wg.grad(lambda layers, x, y: wg.losses.squared_error(model.apply(layers, x), y))
+        each, layers = wg.compile(wg.vmap(one, in_axes=(None, 0, 0))), [dict(layer) for layer in model.params]
+        return Call(lambda: each(layers, x, y), lambda: flat(each(layers, x, y), net.rows))
     gradient = wg.value_and_grad(model.objective(net.loss))
     if kind == "gradient":
         gradient = compile(gradient)
@@ -101,17 +120,14 @@ def pinn(workload: Pinn, _kind: str) -> Call:
         return np.mean((drift + value * slope - workload.viscosity * curvature) ** 2)
 
     gradient, params = wg.compile(wg.grad(loss)), [dict(layer) for layer in model.params]
-
-    def check() -> np.ndarray:
-        layers = gradient(params, z)
-        return np.concatenate([layer[name].ravel() for layer in layers for name in ("weight", "bias")])
-
-    return Call(lambda: gradient(params, z), check)
+    return Call(lambda: gradient(params, z), lambda: flat(gradient(params, z)))
 
 
 def function(workload: Function, kind: str) -> Call:
     """The compiled gradient, or compiling it."""
     arguments = workload.arguments()
+    if kind.endswith("Hessian") or "sparse" in kind:
+        return hessian(lambda x: workload.function(wg.numpy, x), arguments[0], kind)
     everything = wg.grad(lambda *args: workload.function(wg.numpy, *args), tuple(range(len(arguments))))
 
     def check() -> np.ndarray:
@@ -121,6 +137,65 @@ def function(workload: Function, kind: str) -> Call:
         return Call(lambda: wg.compile(everything).program(*arguments), check)
     gradient = wg.compile(everything)
     return Call(lambda: gradient(*arguments), check)
+
+
+def hessian(f, x: np.ndarray, kind: str) -> Call:
+    """All of it, or what may differ from zero: two diagonals are checked, and a first call finds them."""
+    if kind == "Hessian":
+        dense = wg.compile(wg.hessian(f))
+        return Call(lambda: dense(x), lambda: dense(x))
+    sparse = wg.sparse_hessian(f)
+
+    def check() -> np.ndarray:
+        matrix = sparse(x)
+        return np.concatenate([matrix.diagonal(), matrix.diagonal(1)])
+
+    return Call(lambda: wg.sparse_hessian(f)(x) if "first" in kind else sparse(x), check)
+
+
+def field(workload: Field, kind: str) -> Call:
+    """Transforms of the net at one point, under vmap."""
+    model = wg.MLP(workload.widths, "tanh", workload.dtype)
+    model.theta, x, _ = workload.net.batch()
+    params = [dict(layer) for layer in model.params]
+
+    def u(x, params):
+        return model.apply(params, x)[0]
+
+    transforms = {
+        "function": u,
+        "gradient": wg.grad(u),
+        "jvp": lambda x, params: wg.jvp(lambda x: u(x, params), (x,), (x,))[1],
+        "hvp": lambda x, params: wg.hvp(u)(x, x, params),
+        "Laplacian": wg.laplacian(u),
+        "Hessian": wg.hessian(u),
+        "Hessian's diagonal": wg.hessian_diagonal(u),
+    }
+    points = wg.vmap(transforms[kind.split(",")[0]], in_axes=(0, None))
+    if "by parameters" not in kind:
+        function = wg.compile(points)
+        return Call(lambda: function(x, params), lambda: function(x, params))
+    gradient = wg.compile(wg.grad(lambda params, x: np.mean(points(x, params) ** 2)))
+    return Call(lambda: gradient(params, x), lambda: flat(gradient(params, x)))
+
+
+def recurrence(workload: Recurrence, kind: str) -> Call:
+    """A scan that keeps every state, or as few as its strategy says."""
+    w, h, x = workload.arrays()
+    checkpoint = next((name for name in ("sqrt", "log") if name in kind), None)
+
+    def loss(w, h, x):
+        def step(h, x):
+            return np.tanh(h @ w + x), None
+
+        return np.sum(wg.scan(step, h, x, checkpoint=checkpoint)[0] ** 2)
+
+    transform = loss if kind == "function" else wg.grad(loss)
+    function = wg.compile(transform)
+    run = (
+        (lambda: wg.compile(transform).program(w, h, x)) if "compile" in kind else (lambda: function(w, h, x))
+    )
+    return Call(run, lambda: np.asarray(function(w, h, x)))
 
 
 def row(workload: Row, kind: str) -> Call:
