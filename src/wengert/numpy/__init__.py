@@ -6,8 +6,8 @@ records they take a captured array as an input of the program where NumPy would 
 Every other name (`pi`, `float64`, `linspace`, ...) is NumPy's.  Beyond NumPy: `relu`, `relu6`, `leaky_relu`,
 `elu`, `celu`, `selu`, `gelu`, `silu`, `mish`, `hard_tanh`, `hard_sigmoid`, `hard_swish`, `sigmoid` (`expit`),
 `log_sigmoid` (`log_expit`), `softplus`, `erf`, `erfc`, `erfinv`, `lgamma` (`gammaln`), `digamma`,
-`polygamma`, `softmax`, `log_softmax`, `logsumexp`, `index_set`, `index_add`, `topk`, `one_hot`,
-`stop_gradient`.
+`polygamma`, `softmax`, `log_softmax`, `logsumexp`, `index_set`, `index_add`, `scatter`, `topk`,
+`one_hot`, `stop_gradient`.
 
 Examples
 --------

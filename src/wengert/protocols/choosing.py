@@ -12,6 +12,7 @@ from .constants import known
 from .elementwise import as_bool, where
 from .movement import astype, ravel, reshape, take
 from .registry import NAMESPACE, append, implements, method, normalize_axis, operand, recorded, refuse_options
+from .sorting import along
 
 
 @implements(np.select)
@@ -225,8 +226,5 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> Non
     arr = _target("put_along_axis", arr)
     if axis is None:
         return put(arr, indices, values)
-    axis = normalize_axis(axis, arr.ndim)
-    index = recorded(indices)
-    spread = [np.arange(n).reshape((-1,) + (1,) * (arr.ndim - 1 - k)) for k, n in enumerate(arr.shape)]
-    arr[tuple(index if k == axis else spread[k] for k in range(arr.ndim))] = values
+    arr[along(arr, recorded(indices), normalize_axis(axis, arr.ndim))] = values
     return None

@@ -8,8 +8,10 @@ import numpy as np
 
 from .._core import Var, innermost
 from .elementwise import where
-from .movement import astype, broadcast_to, concatenate, ravel, reshape, take
-from .registry import append, dims, implements, method, normalize_axis, recorded
+from .movement import astype, broadcast_to, concatenate, flip, moveaxis, ravel, reshape, take
+from .reductions import max_, mean, min_
+from .registry import NAMESPACE, append, dims, implements, method, normalize_axis, recorded
+from .statistics import median
 
 
 def _cut(a: Any, axis: int, start: int, stop: int) -> Any:
@@ -71,30 +73,72 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
 # ---- padding ------------------------------------------------------------------------------------------
 
 
+_OF_ITSELF = ("edge", "reflect", "symmetric", "wrap")  # what stands outside are elements of the array
+_STATISTICS = {"maximum": max_, "minimum": min_, "mean": mean, "median": median}
+_OPTIONS = {
+    "constant": "constant_values",
+    "linear_ramp": "end_values",
+    **dict.fromkeys(("reflect", "symmetric"), "reflect_type"),
+    **dict.fromkeys(_STATISTICS, "stat_length"),
+}
+
+
 @implements(np.pad)
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    """With more elements before and after along each axis: constants, or elements of the array itself.
+    """With more elements before and after along each axis: constants, or what the array's elements say.
 
     Raises
     ------
     TypeError
-        For modes other than constant, edge, reflect, symmetric and wrap.
+        For a mode that is a function.
     """
     a = recorded(array)
     widths = _pairs("pad_width", pad_width, a.ndim)
     if any(n < 0 for pair in widths for n in pair):
         raise ValueError(f"pad: pad_width={pad_width}; widths cannot be negative")
-    if mode == "constant":
-        return _pad_constant(a, widths, **options)
-    if mode not in ("edge", "reflect", "symmetric", "wrap") or options.get("reflect_type", "even") != "even":
-        raise TypeError(
-            f"pad: mode={mode!r} {options or ''} is not supported on a Var; use constant, edge, reflect, "
-            f"symmetric or wrap"
+    if callable(mode):
+        raise TypeError(f"pad: mode={mode!r}: a function is not supported on a Var; name a mode")
+    if mode not in (*_OPTIONS, *_OF_ITSELF, "empty") or options.keys() - {_OPTIONS.get(mode)}:
+        raise ValueError(
+            f"pad: mode={mode!r} {options or ''}: NumPy has no such mode or no such option of it"
         )
+    if mode in ("constant", "empty"):
+        return _pad_constant(a, widths, **options)
+    given = options.get(_OPTIONS.get(mode, ""), 0 if mode == "linear_ramp" else None)
     for axis, pair in enumerate(widths):
-        if pair != (0, 0):
+        if pair == (0, 0):
+            continue
+        if a.shape[axis] == 0:
+            raise ValueError(f'pad: axis {axis} is empty; only mode="constant" and "empty" extend it')
+        if mode not in _OF_ITSELF:
+            ends = _pairs(_OPTIONS[mode], given, a.ndim)[axis]
+            sides = zip(("before", "after"), pair, ends, strict=True)
+            before, after = (_beside(a, axis, mode, *side) for side in sides)
+            a = concatenate([before, a, after], axis)
+        elif given == "odd":  # reflected in the edge element: each new one is a sum of a few
+            weights = np.pad(np.eye(a.shape[axis]), (pair, (0, 0)), mode, reflect_type="odd")
+            a = moveaxis(NAMESPACE["tensordot"](weights.astype(a.dtype), a, (1, axis)), 0, axis)
+        else:
             a = take(a, np.pad(np.arange(a.shape[axis]), pair, mode), axis)
     return append("copy", a)
+
+
+def _beside(a: Any, axis: int, mode: str, side: str, width: int, given: Any) -> Any:
+    """On one side, `width` elements along an axis: the way from an end value, or a statistic repeated."""
+    n = a.shape[axis]
+    if mode == "linear_ramp":
+        edge = _cut(a, axis, 0, 1) if side == "before" else _cut(a, axis, n - 1, n)
+        places = np.arange(width).reshape(-1, *(1,) * (a.ndim - 1 - axis))
+        values = given + places * ((edge - given) / max(width, 1))
+        values = NAMESPACE["floor"](values) if a.dtype.kind in "iu" else values
+        return astype(values if side == "before" else flip(values, axis), a.dtype)
+    length = n if given is None else min(int(given), n)
+    part = _cut(a, axis, 0, length) if side == "before" else _cut(a, axis, n - length, n)
+    value = _STATISTICS[mode](part, axis, keepdims=True)
+    value = NAMESPACE["rint"](value) if a.dtype.kind in "iu" else value
+    return broadcast_to(
+        astype(value, a.dtype), tuple(width if k == axis else m for k, m in enumerate(a.shape))
+    )
 
 
 def _pairs(name: str, given: Any, ndim: int) -> list[tuple[Any, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Var
-from .indexing import getitem
+from .indexing import getitem, index_set
 from .movement import astype, expand_dims, moveaxis, ravel
 from .registry import append, extra, implements, method, normalize_axis, operand, recorded, refuse_options
 
@@ -44,11 +44,30 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
         raise ValueError(f"take_along_axis: an array of {a.ndim} axes and indices of {index.ndim}")
     if index.dtype.kind not in "iu":
         raise IndexError(f"take_along_axis: indices must be integers, got {index.dtype}")
-    if a.ndim == 1:
-        return append("gather", a, index)
+    return append("gather", a, index) if a.ndim == 1 else getitem(append("copy", a), along(a, index, axis))
+
+
+def along(a: Any, index: Any, axis: int) -> tuple:
+    """The key of an array's elements at indices along an axis, which match it along the others."""
     places = [np.arange(n).reshape(n, *(1,) * (a.ndim - 1 - k)) for k, n in enumerate(a.shape)]
-    key = tuple(index if k == axis else place for k, place in enumerate(places))
-    return getitem(append("copy", a), key)
+    return tuple(index if k == axis else place for k, place in enumerate(places))
+
+
+@extra
+def scatter(x: Any, indices: Any, values: Any, axis: int = -1) -> Any:
+    """A copy of `x` with values at integer indices along an axis: np.put_along_axis, but not in place.
+
+    `index_set` and `index_add` take any key, and `index_add` adds what meets at one place.
+
+    Examples
+    --------
+    >>> import wengert.numpy as np
+    >>> np.scatter(np.zeros((2, 3)), np.array([[2], [0]]), 1.0, axis=1)
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    x = operand(x)
+    return index_set(x, along(x, recorded(indices), normalize_axis(axis, x.ndim)), values)
 
 
 @extra
