@@ -131,6 +131,8 @@ wg_status wg_tape_set_outputs(wg_tape *t, int n, const wg_id *outputs);
 /* Applies an abstract child tape with outputs to operands (one per input slot, same shape and dtype): appends one
  * call node and then its results; *first is the id of the first, the others follow. */
 wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *first);
+/* What a call node calls, or NULL for another node; borrowed. */
+wg_tape *wg_tape_child(const wg_tape *t, wg_id call);
 /* Applies an abstract body `length` times, on an abstract tape.  The body's inputs are n_carry carries, n_x entries and
  * then constants; its outputs the next carries and then more entries.  The operands: first carries; for each entry an
  * array with a first axis of `length`, taken from its end on where `reverse`; constants.  The results, *first and those

@@ -18,6 +18,32 @@ def laplace(x):
     return np.reshape(neighbours - 4 * u + np.exp(u), -1)
 
 
+def placed(x, set=False):
+    y = wg.numpy.zeros(6) + x[0] * 0
+    i = np.array([4, 1, 1])
+    if set:
+        y[i[:2]] = x[:2]
+    else:
+        wg.numpy.add.at(y, i, x)
+    return y
+
+
+def nested(x):
+    def step(c, a):
+        return c + 1, wg.scan(lambda d, _: (d * a, d), x[0], length=2)[1]
+
+    return wg.scan(step, 0.0, x)[1]
+
+
+@wg.custom_jvp
+def doubtful(x):
+    """Its rule says that an element depends on its neighbour, its code that it does not."""
+    return x * 1.0
+
+
+doubtful.defjvp(lambda primals, tangents: (doubtful(primals[0]), np.roll(tangents[0], 1)))
+
+
 FUNCTIONS = {
     "elementwise": (lambda x: np.sin(x) * x, 5),
     "difference": (lambda x: np.diff(x) ** 2, 6),
@@ -33,6 +59,16 @@ FUNCTIONS = {
     "one number": (lambda x: np.prod(x), 4),
     "a rule": (lambda x: np.linalg.solve(np.diag(x) + 2, x), 4),
     "a loop": (lambda x: wg.scan(lambda c, a: (c * a, c), x[0], x)[1], 4),
+    "added at indices": (lambda x: placed(x) ** 2, 3),
+    "set at indices": (lambda x: placed(x, set=True) * 2, 3),
+    "an index that depends": (lambda x: wg.numpy.take(x, wg.numpy.argsort(x)), 4),
+    "stacks": (lambda x: np.reshape(x, (2, 1, 3)) @ np.reshape(np.sin(x), (3, 2)) * x[:2, None, None], 6),
+    "a loop in a loop": (lambda x: nested(x), 5),
+    "backwards": (lambda x: wg.scan(lambda c, a: (c * 2, c * a), x[0], x, reverse=True)[1], 4),
+    "by hand": (lambda x: doubtful(x), 4),
+    "a checkpoint": (lambda x: wg.checkpoint(lambda x: x[1:] * x[:-1])(x), 4),
+    "gradient": (wg.grad(lambda x: wg.scan(lambda c, a: (np.sin(c) * a, None), 1.0, x[:3])[0] * x[4]), 5),
+    "triangle": (lambda x: np.cumsum(np.reshape(x, (2, 3)), axis=1)[:, ::-1], 6),
     "a batch": (lambda x: wg.vmap(lambda a: a**3)(x), 4),
 }
 
@@ -54,6 +90,31 @@ def test_patterns_are_tight_where_they_can_be():
     assert wg.sparsity(laplace, np.ones(16)).nnz == 16 * 5 - 4 * 4
     assert wg.sparsity(lambda x: x[1:] * x[:-1], np.ones(9)).nnz == 16
     assert wg.sparsity(lambda x: np.reshape(x, (2, 3)) @ np.ones((3, 2)), np.ones(6)).nnz == 12
+
+
+def test_patterns_pass_through_indices_calls_loops_and_rules():
+    i = np.array([[0, 2], [1, 1], [2, 0]])
+    assert wg.sparsity(lambda x: np.sum(wg.numpy.take(x, i), axis=1), np.ones(4)).nnz == 5
+    assert wg.sparsity(lambda x: np.sum(x[i - 1] ** 2, axis=1), np.ones(4)).nnz == 5
+    assert wg.sparsity(placed, np.ones(3)).nnz == 1 + 2 + 5  # x[0] is in every element
+    assert wg.sparsity(doubtful, np.ones(4)).nnz == 4
+    assert wg.sparsity(doubtful, np.ones(4)).toarray()[0, 3]
+    assert wg.sparsity(lambda x: wg.scan(lambda c, a: (c, a * a), 1.0, x)[1], np.ones(9)).nnz == 9
+    assert wg.sparsity(lambda x: wg.scan(lambda c, a: (a, c * a), 1.0, x)[1], np.ones(9)).nnz == 17
+    assert wg.sparsity(lambda x: wg.compile(lambda y: y[::2] * y[1::2])(x), np.ones(8)).nnz == 8
+    assert wg.sparsity(lambda x: np.cumsum(np.reshape(x, (3, 4)), 1), np.ones(12)).nnz == 3 * 10
+    assert wg.sparsity(np.floor, np.ones(3)).nnz == 0
+
+
+def test_the_hessian_of_a_chain_in_a_scan():
+    """Neighbours in time meet in a term each: a band."""
+
+    def energy(x):
+        return wg.scan(lambda c, a: (a, (a - c) ** 4), x[0], x)[1].sum()
+
+    x = rng.normal(size=30)
+    assert wg.sparsity(wg.grad(energy), x).nnz == 3 * 30 - 2
+    assert_allclose(wg.sparse_hessian(energy)(x).toarray(), wg.hessian(energy)(x), rtol=1e-11, atol=1e-11)
 
 
 def rosenbrock(x):

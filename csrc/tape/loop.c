@@ -3,6 +3,10 @@
 
 #include "tape.h"
 
+wg_tape *wg_tape_child(const wg_tape *t, wg_id call) {
+    return t->nodes[call].op == WG_call ? t->children[t->attrs[t->nodes[call].attrs + 1]] : NULL;
+}
+
 bool wg_loop_of(const wg_tape *t, wg_id call, wg_loop_info *l) {
     const int64_t *attrs;
     const wg_id *in;

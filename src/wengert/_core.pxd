@@ -75,6 +75,7 @@ cdef extern from "wengert.h" nogil:
                                        const c_bool *asked, wg_tape **out) noexcept
     void wg_tape_set_rule(wg_tape *t, wg_derive_fn derive, void (*release)(void *) noexcept, void *context)
     wg_tape *wg_tape_retain(wg_tape *t)
+    wg_tape *wg_tape_child(const wg_tape *t, wg_id call)
     wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs,
                          wg_tape **out, wg_id **operands)
     wg_status wg_inline(wg_tape *t, wg_tape **out)

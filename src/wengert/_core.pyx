@@ -476,6 +476,12 @@ cdef class Tape:
                     tuple([info.inputs[k] for k in range(info.n_in)]),
                     tuple([info.attrs[k] for k in range(info.n_attr)]), info.has_value)
 
+    def child(self, wg_id call):
+        """The tape that a call node calls."""
+        cdef Tape result = Tape(True)
+        result.take(wg_tape_retain(wg_tape_child(self.handle, call)))
+        return result
+
     def at(self, wg_id index):
         """The Var of a node."""
         if index >= wg_tape_len(self.handle):

@@ -1,19 +1,22 @@
-"""Sparse Jacobians and Hessians: which elements depend on which, then few sweeps for all columns.
+"""Sparse derivatives: which elements depend on which, then few sweeps for all columns.
 
-Index sets go over the tape: the set of a node is an array of sorted keys, row * n + column, that say on which
-of the n inputs (column) an element (row) may depend.  Columns that share no row take one direction together
-(Curtis, Powell & Reid 1974).
+Index sets go over the tape of the tangent, which is linear: that of an array is a sparse matrix of bools,
+with a row for each of its elements that says on which of the n inputs (columns) they may depend.  An op
+chooses rows, is a product with its own pattern, or a union.  Columns that share no row take one direction
+together (Curtis, Powell & Reid 1974).
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._core import Var, set_current
 from ..extras import require
 from ..program import compile as compiled
@@ -22,10 +25,10 @@ from .batching import vmap
 from .call import decorates
 from .first import grad, jvp
 
-UNARY, BINARY, ZERO, COMPARE, DERIVATIVE = 1, 2, 3, 4, 9  # kinds of the op table
+UNARY, BINARY, DERIVATIVE = 1, 2, 9  # kinds of the op table
 ELEMENTWISE = (UNARY, BINARY, DERIVATIVE)
-MOST = 10**8  # keys of what counts as dense
-REDUCTIONS = ("sum", "prod", "max", "min", "logsumexp")
+SAME_PLACES = ("where", "copy", "cast", "broadcast", "real", "imag", "conj", "to_complex", "stop_gradient")
+MOST = 10**8  # elements of what counts as dense
 
 
 def sparsity(f: Callable, x: Any) -> Any:
@@ -41,6 +44,11 @@ def sparsity(f: Callable, x: Any) -> Any:
     -------
     scipy.sparse.csr_array of bools, shape (outputs, inputs)
 
+    Notes
+    -----
+    Index arrays that `f` captures are looked at, loops gone through step by step.  What NumPy computes
+    (`numpy.linalg`), and a choice by an index that depends on `x`, count as dense.
+
     Examples
     --------
     >>> import numpy as np, wengert as wg
@@ -49,9 +57,7 @@ def sparsity(f: Callable, x: Any) -> Any:
            [0, 1, 1, 0],
            [0, 0, 1, 1]])
     """
-    rows, columns, shape = _pattern("sparsity", f, np.asarray(x))
-    sparse = require("scipy.sparse", "sparsity")
-    return sparse.csr_array((np.ones(len(rows), bool), (rows, columns)), shape=shape)
+    return _pattern("sparsity", f, np.asarray(x))
 
 
 @decorates
@@ -75,16 +81,15 @@ def sparse_jacobian(f):
     def wrapped(x):
         x = np.asarray(x)
         if (key := (x.shape, x.dtype)) not in known:
-            rows, columns, shape = _pattern("sparse_jacobian", f, x)
-            colors = _colors(rows, columns, shape)
-            units = np.zeros((colors.max(initial=-1) + 1, shape[1]), x.dtype)
-            units[colors, np.arange(shape[1])] = 1
-            starts = np.searchsorted(rows, np.arange(shape[0] + 1))
-            known[key] = rows, columns, shape, colors, units.reshape(-1, *x.shape), starts
-        rows, columns, shape, colors, units, starts = known[key]
-        found = products(x, units).reshape(len(units), shape[0])
-        sparse = require("scipy.sparse", "sparse_jacobian")
-        return sparse.csr_array((found[colors[columns], rows], columns, starts), shape=shape)
+            pattern = _pattern("sparse_jacobian", f, x)
+            rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+            colors = _colors(pattern, rows)
+            units = np.zeros((colors.max(initial=-1) + 1, x.size), x.dtype)
+            units[colors, np.arange(x.size)] = 1
+            known[key] = pattern, colors[pattern.indices], rows, units.reshape(-1, *x.shape)
+        pattern, colors, rows, units = known[key]
+        found = products(x, units).reshape(len(units), pattern.shape[0])
+        return type(pattern)((found[colors, rows], pattern.indices, pattern.indptr), pattern.shape)
 
     return wrapped
 
@@ -106,28 +111,36 @@ def sparse_hessian(f):
 # ---- colors -------------------------------------------------------------------------------------------
 
 
-def _colors(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _colors(pattern: Any, rows: np.ndarray) -> np.ndarray:
     """A color for every column, such that no row has two columns of one color."""
-    most = int(np.bincount(rows).max(initial=0)) or 1
+    n, columns = pattern.shape[1], pattern.indices
+    most = int(np.diff(pattern.indptr).max(initial=0)) or 1
+    if most == n:
+        return np.arange(n)
     for period in range(most, most + 4):  # of a banded matrix the columns take turns
-        keys = np.sort(rows * period + columns % period)
+        keys = np.sort(rows * period + columns % period, kind="stable")
         if not np.any(keys[1:] == keys[:-1]):
-            return np.arange(shape[1]) % period
-    members = np.split(columns, np.searchsorted(rows, np.arange(1, shape[0])))
-    order = np.argsort(columns, kind="stable")
-    users = np.split(rows[order], np.searchsorted(columns[order], np.arange(1, shape[1])))
-    colors = np.full(shape[1], -1)
-    for column in range(shape[1]):  # greedily, in order
-        taken = {int(colors[other]) for row in users[column] for other in members[row]}
+            return np.arange(n) % period
+    turned = pattern.tocsc()  # Python's own lists: greedily, a column after the other
+    starts, others, firsts, users = (
+        x.tolist() for x in (pattern.indptr, columns, turned.indptr, turned.indices)
+    )
+    colors = [-1] * n
+    for column in range(n):
+        taken = {
+            colors[other]
+            for row in users[firsts[column] : firsts[column + 1]]
+            for other in others[starts[row] : starts[row + 1]]
+        }
         colors[column] = next(color for color in range(len(taken) + 1) if color not in taken)
-    return colors
+    return np.array(colors)
 
 
 # ---- patterns -----------------------------------------------------------------------------------------
 
 
-def _pattern(name: str, f: Callable, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """The rows and columns that may differ from zero, sorted, and the Jacobian's shape."""
+def _pattern(name: str, f: Callable, x: np.ndarray) -> Any:
+    """The elements of the Jacobian that may differ from zero, as a sparse matrix of bools."""
     tape: Any = Tape(abstract=True)
     before = set_current(tape)
     try:
@@ -135,71 +148,184 @@ def _pattern(name: str, f: Callable, x: np.ndarray) -> tuple[np.ndarray, np.ndar
         y = f(given)
         if not isinstance(y, (Var, np.ndarray, np.generic, float)):
             raise ValueError(f"{name}: f returned a {type(y).__name__}; expected one array")
-        part, _ = tape.extract([given], [tape.as_var(y)])
+        end = tape.as_var(y)
+        unit = tape.input(x.dtype, x.shape)
+        tangent = tape.jvp([given], [unit], [end])[0]
     finally:
         set_current(before)
-        tape.ended = True
-    nodes = [part.node(k) for k in range(len(part))]
-    sets: list[np.ndarray | None] = [None] * len(nodes)
-    sets[part.inputs[0]] = np.arange(x.size) * (x.size + 1)
-    for k, node in enumerate(nodes):
-        if any(sets[i] is not None for i in node.inputs):
-            sets[k] = _set_of(node, [nodes[i] for i in node.inputs], [sets[i] for i in node.inputs], x.size)
-    shape = math.prod(nodes[part.outputs[0]].shape), x.size
-    keys = sets[part.outputs[0]]
-    keys = np.zeros(0, np.int64) if keys is None else keys
-    return keys // max(x.size, 1), keys % max(x.size, 1), shape
+    sets = _Sets(name, x.size)
+    found = None
+    if tangent is not None:
+        line, reads = tape.extract([unit], [tangent])
+        values = _values(tape, (given.index, unit.index), reads)
+        found = sets.through(line, [sets.eye(x.size, 0, x.size), *[None] * (len(reads) - 1)], values)[0]
+    tape.ended = True
+    found = sets.empty(end.size) if found is None else found
+    found.sort_indices()
+    return found
 
 
-def _set_of(node: Any, operands: list, sets: list, n: int) -> np.ndarray | None:
-    """The index set of a node, from its operands and theirs."""
-    kind = OPS[node.op].kind
-    flat = node.op in ("stop_gradient", "argmax", "argmin", "argsort") or kind in (ZERO, COMPARE)
-    if flat or (node.dtype.kind not in "fc" and node.op != "call"):
-        return None
-    parts = [_moved(node, operands, k, keys, n) for k, keys in enumerate(sets) if keys is not None]
-    return parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts))
+def _values(tape: Any, inputs: tuple[int, ...], reads: list[Var]) -> list:
+    """The values of those Vars that may be indices: integers that do not depend on the inputs."""
+    depends = [False] * len(tape)
+    for k in range(len(tape)):
+        depends[k] = k in inputs or any(depends[i] for i in tape.node(k).inputs)
+    wanted = [v for v in reads if v.dtype.kind in "iu" and not depends[v.index]]
+    if not wanted:
+        return [None] * len(reads)
+    tape.set_outputs(wanted)
+    nodes = [tape.node(k) for k in tape.inputs]
+    arrays = [
+        np.zeros(node.shape, node.dtype) if source is None else np.array(source, node.dtype)
+        for node, source in zip(nodes, tape.sources, strict=True)
+    ]
+    found = dict(zip([v.index for v in wanted], _core.Program(tape).run(arrays) or (), strict=True))
+    return [found.get(v.index) for v in reads]
 
 
-def _moved(node: Any, operands: list, position: int, keys: np.ndarray, n: int) -> np.ndarray:
-    """The keys of one operand as keys of the result."""
-    op, attrs, shape = node.op, node.attrs, operands[position].shape
-    own, out = (np.arange(math.prod(s)).reshape(s) for s in (shape, node.shape))
-    if OPS[op].kind in ELEMENTWISE or op in ("where", "copy", "cast", "broadcast"):
-        return _pulled(keys, np.broadcast_to(own, node.shape), n)
-    if op == "reshape" or (op in ("slice_add", "slice_set") and position == 0):
-        return keys
-    if op == "transpose":
-        return _pulled(keys, own.transpose(attrs), n)
-    if op in ("slice", "slice_add", "slice_set"):
-        triples = zip(*[iter(attrs)] * 3, strict=True)
-        window = np.ix_(*(start + step * np.arange(length) for start, step, length in triples))
-        return _pulled(keys, own[window], n) if op == "slice" else _pushed(keys, out[window], n)
-    if op == "concatenate":
-        start = sum(operand.shape[attrs[0]] for operand in operands[:position])
-        return _pushed(keys, out.take(range(start, start + shape[attrs[0]]), attrs[0]), n)
-    if op in REDUCTIONS:
-        kept = [1 if attrs[0] >> axis & 1 else extent for axis, extent in enumerate(shape)]
-        return _pushed(keys, np.broadcast_to(out.reshape(kept), shape), n)
-    if op == "matmul" and shape[:-2] == node.shape[:-2]:  # by rows of the left, columns of the right operand
-        lines = out[..., :1] if position == 0 else out[..., :1, :]
-        return _pulled(_pushed(keys, np.broadcast_to(lines, shape), n), np.broadcast_to(lines, node.shape), n)
-    columns = np.unique(keys % n)  # any other op: each element may depend on all
-    if out.size * len(columns) > MOST:
-        raise ValueError(f"sparsity: {op} of shape {node.shape} counts as dense, and is too big for that")
-    return (np.arange(out.size)[:, None] * n + columns).ravel()
+class _Sets:
+    """Index sets of arrays, and how they pass through the nodes of a linear tape."""
 
+    def __init__(self, name: str, n: int):
+        sparse = require("scipy.sparse", name)
+        self.name, self.csr, self.stack, self.n = name, sparse.csr_array, sparse.vstack, n
 
-def _pulled(keys: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
-    """Keys of a result whose elements are those of an operand at the places `source`."""
-    source = source.ravel()
-    starts = np.searchsorted(keys, np.arange(source.max(initial=-1) + 2) * n)
-    first, count = starts[source], starts[source + 1] - starts[source]
-    before = np.cumsum(count) - count
-    places = np.arange(count.sum()) + np.repeat(first - before, count)
-    return np.repeat(np.arange(len(source)), count) * n + keys[places] % n
+    def eye(self, size: int, start: int, n: int) -> Any:
+        """The sets of independent elements: columns start, start + 1, ... of n."""
+        return self.csr((np.ones(size, bool), np.arange(start, start + size), np.arange(size + 1)), (size, n))
 
+    def empty(self, size: int) -> Any:
+        return self.csr((size, self.n), dtype=bool)
 
-def _pushed(keys: np.ndarray, target: np.ndarray, n: int) -> np.ndarray:
-    """Keys of a result to whose element target[i] the element i of an operand belongs."""
-    return np.unique(target.ravel()[keys // n] * n + keys % n)
+    def through(self, tape: Any, inputs: list, values: list) -> list:
+        """The sets of the outputs of a tape from those of its inputs; None for an empty one."""
+        nodes = [tape.node(k) for k in range(len(tape))]
+        sets: list[Any] = [None] * len(nodes)
+        known: dict[int, Any] = dict(zip(tape.inputs, values, strict=True))
+        results: list[Any] = []
+        for slot, k in enumerate(tape.inputs):
+            sets[k] = inputs[slot]
+        for k, node in enumerate(nodes):
+            given = [sets[i] for i in node.inputs]
+            moves = any(s is not None for s in given)
+            if node.op == "call":
+                results = self.call(tape.child(k), node, given) if moves else []
+            elif node.op == "result":
+                sets[k] = results[node.attrs[0]] if results else None
+            elif moves:
+                indices = [known.get(i) for i in node.inputs]
+                operands = [nodes[i] for i in node.inputs]
+                for position, s in enumerate(given):
+                    if s is not None:
+                        sets[k] = self.union(sets[k], self.moved(node, operands, position, s, indices))
+        return [sets[k] for k in tape.outputs]
+
+    def union(self, a: Any, b: Any) -> Any:
+        if a is None or a is b:
+            return b
+        if a.nnz == b.nnz and np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices):
+            return a
+        return a + b
+
+    def moved(self, node: Any, operands: list, position: int, s: Any, indices: list) -> Any:
+        """The set of one operand as it arrives in the result."""
+        op, attrs, shape = node.op, node.attrs, operands[position].shape
+        own, out = (np.arange(math.prod(extents)).reshape(extents) for extents in (shape, node.shape))
+        if OPS[op].kind in ELEMENTWISE or op in SAME_PLACES:
+            return self.pulled(s, np.broadcast_to(own, node.shape))
+        if op == "reshape" or (position == 0 and op in ("slice_add", "slice_set", "index_add", "index_set")):
+            return s
+        if op == "transpose":
+            return self.pulled(s, own.transpose(attrs))
+        if op in ("slice", "slice_add", "slice_set"):
+            triples = zip(*[iter(attrs)] * 3, strict=True)
+            window = np.ix_(*[start + step * np.arange(length) for start, step, length in triples])
+            return self.pulled(s, own[window]) if op == "slice" else self.pushed(s, out[window], out.size)
+        if op == "gather" and indices[1] is not None:
+            return self.pulled(s, own[indices[1]])
+        if op in ("index_add", "index_set") and position == 2 and indices[1] is not None:
+            return self.pushed(s, out[indices[1]], out.size)
+        if op == "concatenate":
+            start = sum(operand.shape[attrs[0]] for operand in operands[:position])
+            return self.pushed(s, out.take(range(start, start + shape[attrs[0]]), attrs[0]), out.size)
+        if op == "sum":
+            kept = [1 if attrs[0] >> axis & 1 else extent for axis, extent in enumerate(shape)]
+            return self.pushed(s, np.broadcast_to(out.reshape(kept), shape), out.size)
+        if op == "matmul":  # by rows of the left, columns of the right operand
+            own = np.broadcast_to(own, node.shape[:-2] + shape[-2:])
+            lines = out[..., :1] if position == 0 else out[..., :1, :]
+            met = self.pushed(self.pulled(s, own), np.broadcast_to(lines, own.shape), out.size)
+            return self.pulled(met, np.broadcast_to(lines, node.shape))
+        if op == "recurrence" and out.size * shape[attrs[0]] <= MOST:  # y[k] by the entries up to k
+            later, earlier = np.tril_indices(shape[attrs[0]])
+            pair = (earlier, later) if attrs[1] else (later, earlier)
+            rows, columns = (np.moveaxis(out, attrs[0], 0)[k].ravel() for k in pair)
+            return self.csr((np.ones(len(rows), bool), (rows, columns)), (out.size, out.size)) @ s
+        return self.dense(node, s)
+
+    def call(self, body: Any, node: Any, given: list) -> list:
+        """The sets of a call's results; each step of a loop is a product with the pattern of its body."""
+        if len(node.attrs) == 1:
+            return self.through(body, given, [None] * len(given))
+        _, n_carry, n_x, length, reverse = node.attrs
+        moving, pattern = self.turn(body, given, n_carry)
+        sizes, heights = ([math.prod(body.node(k).shape) for k in ids] for ids in (body.inputs, body.outputs))
+        ends = np.cumsum([0, *heights])
+        now = [self.empty(n) if m and s is None else s for n, m, s in zip(sizes, moving, given, strict=True)]
+        rows: list[list] = [[s] for s in now[:n_carry]] + [[] for _ in heights[n_carry:]]
+        for step in range(length):
+            at = length - 1 - step if reverse else step
+            met = [
+                s[at * n : (at + 1) * n] if n_carry <= k < n_carry + n_x else s
+                for k, (s, n) in enumerate(zip(now, sizes, strict=True))
+                if moving[k]
+            ]
+            out = pattern @ self.stack(met, "csr")
+            for row, (start, end) in zip(rows, itertools.pairwise(ends), strict=True):
+                row.append(out[start:end])
+            now[:n_carry] = [row[-1] if m else None for row, m in zip(rows[:n_carry], moving, strict=False)]
+        whole = [
+            self.stack(row[::-1] if reverse else row, "csr") if row[-1:] != [None] else None for row in rows
+        ]
+        return [*now[:n_carry], *whole[n_carry:], *whole[:n_carry]]
+
+    def turn(self, body: Any, given: list, n_carry: int) -> tuple[list[bool], Any]:
+        """Which inputs of a loop's body have sets, and how its outputs depend on those, end to end."""
+        moving, settled = [s is not None for s in given], False
+        while not settled:  # a carry may begin to depend on something in a later step
+            sizes = [math.prod(body.node(k).shape) * m for k, m in zip(body.inputs, moving, strict=True)]
+            inner = _Sets(self.name, sum(sizes))
+            starts = np.cumsum([0, *sizes])
+            seeds = [inner.eye(sizes[k], starts[k], inner.n) if m else None for k, m in enumerate(moving)]
+            found = inner.through(body, seeds, [None] * len(seeds))
+            reached = [m or s is not None for m, s in zip(moving, found[:n_carry], strict=False)]
+            settled = reached == moving[:n_carry]
+            moving[:n_carry] = reached
+        heights = [math.prod(body.node(k).shape) for k in body.outputs]
+        parts = [inner.empty(h) if s is None else s for h, s in zip(heights, found, strict=True)]
+        return moving, self.stack(parts, "csr")
+
+    def dense(self, node: Any, s: Any) -> Any:
+        """Each element may depend on all that any of the operand's depends on."""
+        size, columns = math.prod(node.shape), np.unique(s.indices)
+        if size * len(columns) > MOST:
+            raise ValueError(
+                f"sparsity: {node.op} of shape {node.shape} counts as dense, and is too big for that"
+            )
+        starts = np.arange(size + 1) * len(columns)
+        return self.csr((np.ones(starts[-1], bool), np.tile(columns, size), starts), (size, self.n))
+
+    def pulled(self, s: Any, source: np.ndarray) -> Any:
+        """The set of a result whose elements are those of an operand at the places `source`."""
+        source = source.ravel()
+        size = len(source)
+        if size and source[-1] - source[0] == size - 1 and np.all(np.diff(source) == 1):
+            return s if size == s.shape[0] else s[source[0] : source[-1] + 1]
+        return s[source]
+
+    def pushed(self, s: Any, target: np.ndarray, size: int) -> Any:
+        """The set of a result to whose element target[i] the element i of an operand belongs."""
+        target = target.ravel()
+        return (
+            self.csr((np.ones(len(target), bool), (target, np.arange(len(target)))), (size, len(target))) @ s
+        )
