@@ -10,7 +10,7 @@ import numpy as np
 from .._core import Var
 from .constants import known
 from .elementwise import as_bool, where
-from .movement import astype, ravel, reshape, take
+from .movement import astype, concatenate, ravel, reshape, take
 from .registry import NAMESPACE, append, implements, method, normalize_axis, operand, recorded, refuse_options
 from .sorting import along
 
@@ -99,6 +99,59 @@ def unique(
     rest = [x for wanted, x in asked if wanted]
     values = take(ravel(recorded(ar)), places)
     return (values, *rest) if rest else values
+
+
+@implements(np.union1d)
+def union1d(ar1: Any, ar2: Any) -> Any:
+    """The distinct elements of both arrays, in order."""
+    return unique(concatenate((ravel(ar1), ravel(ar2))))
+
+
+@implements(np.intersect1d)
+def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
+    """The elements that are in both arrays, in order; the first array's have the derivative."""
+    pair = known("intersect1d", ar1), known("intersect1d", ar2)
+    values, places, others = np.intersect1d(*pair, assume_unique, return_indices=True)
+    values = take(ravel(recorded(ar1)), places)
+    return (values, places, others) if return_indices else values
+
+
+@implements(np.setdiff1d)
+def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+    """The distinct elements of the first array that are not in the second, in order."""
+    a = ravel(recorded(ar1)) if assume_unique else unique(ar1)
+    outside = ~np.isin(known("setdiff1d", a), known("setdiff1d", ar2))
+    return take(a, np.flatnonzero(outside))
+
+
+@implements(np.setxor1d)
+def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+    """The elements that are in one array only, in order."""
+    return unique(concatenate((setdiff1d(ar1, ar2), setdiff1d(ar2, ar1))))
+
+
+@implements(np.unique_values)
+def unique_values(x: Any, /, **kwargs: Any) -> Any:
+    """The distinct elements."""
+    return unique(x, equal_nan=False)
+
+
+@implements(np.unique_counts)
+def unique_counts(x: Any, /) -> Any:
+    """The distinct elements, and how often each occurs."""
+    return np.lib._arraysetops_impl.UniqueCountsResult(*unique(x, return_counts=True, equal_nan=False))
+
+
+@implements(np.unique_inverse)
+def unique_inverse(x: Any, /) -> Any:
+    """The distinct elements, and which of them each element is."""
+    return np.lib._arraysetops_impl.UniqueInverseResult(*unique(x, return_inverse=True, equal_nan=False))
+
+
+@implements(np.unique_all)
+def unique_all(x: Any, /) -> Any:
+    """The distinct elements, their first places, which of them each element is, and their counts."""
+    return np.lib._arraysetops_impl.UniqueAllResult(*unique(x, True, True, True, equal_nan=False))
 
 
 @implements(np.nan_to_num)

@@ -129,7 +129,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Var:
     return append("where", as_bool(condition), x, y)
 
 
-@implements(np.clip)
+@implements(np.clip, np._core.umath.clip)  # type: ignore[attr-defined]
 @method("clip")
 def clip(
     a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None

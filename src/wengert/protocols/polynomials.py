@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Var
 from .calculus import convolve
+from .constants import known
 from .movement import array, atleast_1d, concatenate, reshape, stack
-from .registry import implements, recorded
+from .registry import NAMESPACE, implements, recorded, refuse_options
 
 
 def _coefficients(p: Any) -> Any:
@@ -55,6 +57,57 @@ def polymul(a1: Any, a2: Any) -> Any:
     return convolve(_coefficients(a1), _coefficients(a2))
 
 
+@implements(np.polydiv)
+def polydiv(u: Any, v: Any) -> tuple[Any, Any]:
+    """The quotient and the remainder of two polynomials; the remainder without leading zeros."""
+    rest, v = _coefficients(u) / 1.0, _coefficients(v) / 1.0
+    quotient = []
+    for _ in range(rest.shape[0] - v.shape[0] + 1):
+        quotient.append(rest[0] / v[0])
+        rest = concatenate([rest[1 : v.shape[0]] - quotient[-1] * v[1:], rest[v.shape[0] :]])
+    small = np.isclose(known("polydiv", rest), 0.0, rtol=1e-14)
+    first = int(np.argmin(small)) if not small.all() else max(rest.shape[0] - 1, 0)
+    rest = rest[first:] if rest.shape[0] else np.zeros(1) * v[0]
+    return stack(quotient) if quotient else np.zeros(1) * v[0], rest
+
+
+@implements(np.roots)
+def roots(p: Any) -> Any:
+    """The zeros of a polynomial, for distinct ones: the eigenvalues of its companion matrix.
+
+    Leading and trailing zeros are left out where values are known; elsewhere the first coefficient must not
+    be 0.
+    """
+    p = recorded(p)
+    full = np.ones(p.shape[0]) if isinstance(p, Var) and p.tape.abstract else known("roots", p)
+    places = np.flatnonzero(full)
+    if not len(places):
+        return np.zeros(0)
+    p, trailing = p[places[0] : places[-1] + 1], len(full) - 1 - places[-1]
+    n = p.shape[0] - 1
+    if not n:
+        return np.zeros(trailing)
+    found = np.linalg.eigvals(concatenate([reshape(-p[1:] / p[0], (1, n)), np.eye(n - 1, n)]))
+    return concatenate([found, np.zeros(trailing, found.dtype)])
+
+
+@implements(np.polyfit)
+def polyfit(
+    x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
+) -> Any:
+    """The coefficients of the polynomial of least squares."""
+    refuse_options("polyfit", full=full or None, cov=cov or None)
+    x, y = recorded(x) / 1.0, recorded(y) / 1.0
+    weights = 1.0 if w is None else recorded(w)
+    left = vander(x, int(deg) + 1)
+    left = left if w is None else left * reshape(weights, (-1, 1))
+    right = y * (weights if y.ndim == 1 or w is None else reshape(weights, (-1, 1)))
+    scale = np.sqrt(np.sum(left * left, axis=0))
+    cut = x.shape[0] * np.finfo(x.dtype).eps if rcond is None else rcond
+    found = np.linalg.pinv(left / scale, cut) @ right
+    return found / (scale if y.ndim == 1 else reshape(scale, (-1, 1)))
+
+
 @implements(np.polyder)
 def polyder(p: Any, m: int = 1) -> Any:
     """The m-th derivative of a polynomial."""
@@ -80,8 +133,9 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 def poly(seq_of_zeros: Any) -> Any:
     """The polynomial with given zeros and leading coefficient 1."""
     zeros = _coefficients(seq_of_zeros)
-    if zeros.ndim != 1:
-        raise TypeError("np.poly of a matrix is not supported on a Var; pass its eigenvalues")
+    if zeros.ndim == 2:  # the characteristic polynomial, real as the matrix is
+        found = poly(np.linalg.eigvals(zeros))
+        return found if zeros.dtype.kind == "c" else NAMESPACE["real"](found)
     p: Any = np.ones(1)
     for k in range(zeros.shape[0]):
         p = convolve(p, stack([zeros[k] * 0.0 + 1.0, -zeros[k]]))

@@ -42,6 +42,37 @@ def modf(x: Any) -> tuple[Any, Any]:
     return x - whole, whole
 
 
+@implements(np.ldexp)
+def ldexp(x1: Any, x2: Any) -> Any:
+    """x1 * 2**x2, in two steps, for which neither is too large."""
+    x1, half = recorded(x1), NAMES["floor"](recorded(x2) / 2)
+    return x1 * NAMES["astype"](NAMES["exp2"](half), x1.dtype) * NAMES["exp2"](x2 - half)
+
+
+@implements(np.frexp)
+def frexp(x: Any) -> tuple[Any, Any]:
+    """The part in [0.5, 1) and the exponent of x = part * 2**exponent; the exponent is a constant."""
+    x = recorded(x)
+    size = NAMES["absolute"](x)
+    plain = NAMES["logical_and"](NAMES["isfinite"](x), size > 0)
+    exponent = NAMES["floor"](NAMES["log2"](where(plain, size, 1.0))) + 1.0
+    part = ldexp(size, -exponent)  # which the logarithm's rounding may have put at an edge
+    exponent = NAMES["stop_gradient"](where(plain, exponent + (part >= 1) - (part < 0.5), 0.0))
+    return ldexp(x, -exponent), NAMES["astype"](exponent, np.int32)
+
+
+@implements(np.isreal)
+def isreal(x: Any) -> Any:
+    """Whether an element has no imaginary part."""
+    return NAMES["imag"](x) == 0
+
+
+@implements(np.iscomplex)
+def iscomplex(x: Any) -> Any:
+    """Whether an element has an imaginary part."""
+    return NAMES["imag"](x) != 0
+
+
 @implements(np.deg2rad, np.radians)
 def deg2rad(x: Any) -> Any:
     """Degrees as radians."""

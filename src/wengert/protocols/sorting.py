@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Var
+from .constants import known
 from .indexing import getitem, index_set
 from .movement import astype, expand_dims, moveaxis, ravel
 from .registry import append, extra, implements, method, normalize_axis, operand, recorded, refuse_options
@@ -31,6 +32,26 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     if axis is None:
         a, axis = ravel(a), 0
     return take_along_axis(a, argsort(a, axis), axis)
+
+
+@implements(np.partition)
+def partition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
+    """The elements in order along an axis: those before place `kth` are the smaller ones, as asked."""
+    return sort(a, axis, order=order)
+
+
+@implements(np.argpartition)
+def argpartition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
+    """The indices of `partition`."""
+    return argsort(a, axis, order=order)
+
+
+@implements(np.sort_complex)
+def sort_complex(a: Any) -> Any:
+    """The elements as complex numbers, in the order of their real parts; imaginary parts break ties."""
+    a = operand(a)
+    order = np.argsort(known("sort_complex", a), axis=-1)
+    return take_along_axis(astype(recorded(a), np.result_type(a.dtype, np.complex64)), order)
 
 
 @implements(np.take_along_axis)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from .._core import Var, record, register
 from . import elementwise
+from .constants import known
 from .indexing import add_at
-from .movement import astype, moveaxis, reshape, stack
+from .movement import astype, broadcast_to, concatenate, moveaxis, ravel, reshape, stack
 from .registry import FUNCTIONS, NAMESPACE, WAY_OUT, normalize_axes, normalize_axis, recorded, refuse_options
 
 REDUCTIONS = {
@@ -24,23 +26,21 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     if method == "at":
         return _at(ufunc, *inputs)
     out = kwargs.pop("out", None)
-    targets = [x for x in (out if isinstance(out, tuple) else (out,)) if x is not None]
-    for target in targets:
-        if not isinstance(target, Var):
+    out = out if isinstance(out, tuple) or out is None else (out,)
+    for target in out or ():
+        if target is not None and not isinstance(target, Var):
             raise TypeError(
                 f"np.{ufunc.__name__}: writing a Var into a plain array (out=, or +=, -=, *= on an ndarray) "
                 f"would drop the derivative; write a = a + v instead of a += v"
             )
     if method == "__call__":
-        return _written(ufunc, targets, _call(ufunc, inputs, targets, **kwargs))
-    if method not in METHODS or ufunc.nin != 2:
+        return _written(out, _call(ufunc, inputs, out, **kwargs))
+    if method not in METHODS or ufunc.nin != 2 or ufunc.signature:
         raise TypeError(f"np.{ufunc.__name__}.{method} is not supported on a Var; {WAY_OUT}")
-    return _written(ufunc, targets, METHODS[method](ufunc, *inputs, **kwargs))
+    return _written(out, METHODS[method](ufunc, *inputs, **kwargs))
 
 
-def _call(
-    ufunc: Any, inputs: tuple, targets: list, where: Any = True, dtype: Any = None, **options: Any
-) -> Any:
+def _call(ufunc: Any, inputs: tuple, out: Any, where: Any = True, dtype: Any = None, **options: Any) -> Any:
     """The function itself, in a dtype; where a mask does not hold, what `out` held."""
     refuse_options(
         f"np.{ufunc.__name__}",
@@ -51,11 +51,13 @@ def _call(
     result = _plain(ufunc, inputs)
     if where is True:
         return result
-    if not targets:
+    if out is None or None in out:
         raise TypeError(
             f"np.{ufunc.__name__}: where= without out= leaves elements unset; use np.where(mask, ..., value)"
         )
-    return NAMESPACE["where"](where, result, targets[0])
+    select, several = NAMESPACE["where"], isinstance(result, tuple)
+    chosen = [select(where, y, old) for y, old in zip(result if several else (result,), out, strict=True)]
+    return tuple(chosen) if several else chosen[0]
 
 
 def _plain(ufunc: Any, inputs: tuple) -> Any:
@@ -77,14 +79,27 @@ def _plain(ufunc: Any, inputs: tuple) -> Any:
     return record(code, inputs)
 
 
-def _written(ufunc: Any, targets: list, result: Any) -> Any:
-    """The result, or the Var of `out` after it has been written there."""
-    if not targets:
+def _written(out: Any, result: Any) -> Any:
+    """The results, or the Vars of `out` after they have been written there."""
+    if out is None:
         return result
-    if len(targets) > 1 or isinstance(result, tuple):
-        raise TypeError(f"np.{ufunc.__name__}: several out= are not supported on a Var; use the results")
-    targets[0][...] = result
-    return targets[0]
+    several = isinstance(result, tuple)
+    results = []
+    for target, value in zip(out, result if several else (result,), strict=True):
+        if target is not None:
+            target[...] = value
+        results.append(value if target is None else target)
+    return tuple(results) if several else results[0]
+
+
+def _prepared(ufunc: Any, array: Any, dtype: Any) -> Any:
+    """What a method folds: in a dtype; truths where those are what is folded."""
+    a = recorded(array)
+    if ufunc in (np.logical_and, np.logical_or, np.logical_xor):
+        return elementwise.as_bool(a)
+    if ufunc not in REDUCTIONS:
+        ufunc.accumulate(np.ones(1, a.dtype))  # NumPy's error where results are no operands
+    return a if dtype is None else astype(a, dtype)
 
 
 def _reduce(
@@ -92,42 +107,68 @@ def _reduce(
     where: Any = True,
 ) -> Any:  # fmt: skip
     """The function folded over axes, by the reduction that has a name where there is one."""
-    a = recorded(array)
-    a = a if dtype is None else astype(a, dtype)
-    if where is not True:
-        if ufunc.identity is None:
-            raise TypeError(f"np.{ufunc.__name__}.reduce: where= is not supported on a Var; use np.where")
-        a = NAMESPACE["where"](where, a, ufunc.identity)
+    a = _prepared(ufunc, array, dtype)
     axes = normalize_axes(axis, a.ndim)
-    if ufunc in REDUCTIONS:
-        result = NAMESPACE[REDUCTIONS[ufunc]](a, axis=axes, keepdims=keepdims)
-    else:
-        if len(axes) != 1:
-            raise TypeError(f"np.{ufunc.__name__}.reduce over several axes is not supported on a Var")
-        result = _fold(ufunc, a, axes[0])[-1]
-        result = NAMESPACE["expand_dims"](result, axes[0]) if keepdims else result
     initial = None if initial is np._NoValue else initial
+    start = ufunc.identity if initial is None else initial
+    if where is not True and start is None:
+        raise ValueError(f"np.{ufunc.__name__}.reduce: it has no identity, so where= needs initial= too")
+    if ufunc not in REDUCTIONS:
+        last = _folded(ufunc, a, axes, start if where is not True else initial, where)
+        return NAMESPACE["expand_dims"](last, axes) if keepdims else last
+    if where is not True:
+        a = NAMESPACE["where"](where, a, start if ufunc.identity is None else ufunc.identity)
+    result = NAMESPACE[REDUCTIONS[ufunc]](a, axis=axes, keepdims=keepdims)
     return result if initial is None else ufunc(initial, result)
 
 
-def _fold(ufunc: Any, a: Any, axis: int) -> list[Any]:
-    rows = moveaxis(a, axis, 0)
+def _folded(ufunc: Any, a: Any, axes: tuple[int, ...], start: Any, where: Any) -> Any:
+    """The last result of a fold over axes, one element after the other."""
+    if len(axes) > 1:
+        ufunc.reduce(np.ones((1,) * a.ndim, a.dtype), axes)  # NumPy's error where their order would matter
+    mask = None if where is True else _in_front(broadcast_to(where, a.shape), axes)
+    a = _in_front(a, axes)
+    if not a.shape[0] and (start is not None or ufunc.identity is not None):
+        return broadcast_to(recorded(ufunc.identity if start is None else start), a.shape[1:])
+    return _fold(ufunc, a, start, mask)[-1]
+
+
+def _in_front(a: Any, axes: tuple[int, ...]) -> Any:
+    """Axes as one, the first."""
+    a = moveaxis(a, axes, tuple(range(len(axes))))
+    return reshape(a, (math.prod(a.shape[: len(axes)]), *a.shape[len(axes) :]))
+
+
+def _fold(ufunc: Any, rows: Any, start: Any = None, mask: Any = None) -> list[Any]:
+    """All intermediate results of a fold over the first axis."""
     if not rows.shape[0]:
         raise ValueError(f"np.{ufunc.__name__}: reduction of an empty axis")
-    results = [rows[0]]
-    for k in range(1, rows.shape[0]):
-        results.append(ufunc(results[-1], rows[k]))
+    results = [rows[0]] if start is None else [start]
+    for k in range(start is None, rows.shape[0]):
+        following = ufunc(results[-1], rows[k])
+        results.append(following if mask is None else NAMESPACE["where"](mask[k], following, results[-1]))
     return results
 
 
 def _accumulate(ufunc: Any, array: Any, axis: int = 0, dtype: Any = None) -> Any:
     """All intermediate results of a fold along an axis."""
-    a = recorded(array)
-    a = a if dtype is None else astype(a, dtype)
+    a = _prepared(ufunc, array, dtype)
     axis = normalize_axis(axis, a.ndim)
     if ufunc in RUNNING:
         return NAMESPACE[RUNNING[ufunc]](a, axis=axis)
-    return stack(_fold(ufunc, a, axis), axis)
+    return stack(_fold(ufunc, moveaxis(a, axis, 0)), axis)
+
+
+def _reduceat(ufunc: Any, array: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
+    """Folds from each index to the next one, or of one element where the next is not behind it."""
+    a = recorded(array)
+    axis, n = normalize_axis(axis, a.ndim), a.shape[axis]
+    starts = np.asarray(known(f"{ufunc.__name__}.reduceat", indices)).tolist()
+    if not all(0 <= k < n for k in starts):
+        raise IndexError(f"np.{ufunc.__name__}.reduceat: indices {starts} for an axis of {n} elements")
+    boxes = [slice(k, max(stop, k + 1)) for k, stop in zip(starts, [*starts[1:], n], strict=True)]
+    parts = [a[(slice(None),) * axis + (box,)] for box in boxes]
+    return concatenate([_reduce(ufunc, part, axis, dtype, True) for part in parts], axis)
 
 
 def _outer(ufunc: Any, a: Any, b: Any, **kwargs: Any) -> Any:
@@ -155,9 +196,29 @@ def _at(ufunc: Any, a: Any, indices: Any, b: Any = None) -> None:
             f"np.{ufunc.__name__}.at: writing a Var into a plain array would drop the derivative; use "
             f"wengert.numpy.index_add(a, indices, v), which returns a Var"
         )
-    if ufunc not in (np.add, np.subtract):
-        raise TypeError(f"np.{ufunc.__name__}.at is not supported on a Var; np.add.at and np.subtract.at are")
-    add_at(a, indices, b if ufunc is np.add else NAMESPACE["negative"](recorded(b)))
+    if ufunc in (np.add, np.subtract):
+        add_at(a, indices, b if ufunc is np.add else NAMESPACE["negative"](recorded(b)))
+        return
+    if ufunc.nout > 1 or ufunc.nin != 1 + (b is not None):
+        raise TypeError(f"np.{ufunc.__name__}.at is not supported on a Var; {WAY_OUT}")
+    places = np.arange(math.prod(a.shape)).reshape(a.shape)[known(f"{ufunc.__name__}.at", indices)]
+    operands = [] if b is None else [ravel(broadcast_to(recorded(b), places.shape))]
+    places = np.ravel(places)
+    for now in _rounds(places):
+        key = np.unravel_index(places[now], a.shape)
+        a[key] = ufunc(a[key], *(x[now] for x in operands))
 
 
-METHODS: dict[str, Any] = {"reduce": _reduce, "accumulate": _accumulate, "outer": _outer}
+def _rounds(places: np.ndarray) -> list[np.ndarray]:
+    """Where each place occurs for the first time, where for the second, and so on."""
+    order = np.argsort(places, kind="stable")
+    position = np.arange(len(places))
+    new = np.diff(places[order], prepend=-1) != 0
+    turn = np.empty_like(position)
+    turn[order] = position - np.maximum.accumulate(np.where(new, position, 0))
+    return [np.flatnonzero(turn == k) for k in range(turn.max(initial=-1) + 1)]
+
+
+METHODS: dict[str, Any] = {
+    "reduce": _reduce, "accumulate": _accumulate, "outer": _outer, "reduceat": _reduceat,
+}  # fmt: skip

@@ -1,0 +1,140 @@
+"""Every ufunc of NumPy's with out=, where=, reduce, accumulate, outer, at and reduceat: NumPy's answer, or an
+error that names it."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal, overrides
+
+import wengert as wg
+
+UFUNCS = {u.__name__: u for u in overrides.get_overridable_numpy_ufuncs() if hasattr(np, u.__name__)}
+FLOATS = np.array([[0.3, 0.7, 0.5], [0.2, 0.9, 0.4]])
+ARRAYS = (FLOATS, np.array([[1, 2, 3], [2, 1, 4]]), FLOATS > 0.4)
+MASK = np.array([[True, False, True], [False, True, True]])
+REFUSED = {"nextafter", "spacing"}  # neither of which has a derivative worth the name
+# Results that are constants, and floats of integers, do not go into the Var that was given.
+INTO_NOTHING = {"gcd", "lcm", "bitwise_count", "isnat", "ldexp"}
+
+
+def argument(ufunc):
+    """An array that the ufunc takes."""
+    for array in ARRAYS:
+        try:
+            with np.errstate(all="ignore"):
+                ufunc(*[array] * ufunc.nin)
+            return array
+        except (TypeError, ValueError):
+            continue
+    return None
+
+
+def empty(like):
+    """A place for results: an array for NumPy's, a Var for Vars."""
+    return (like * 0 + 0) if like.dtype != bool else (like != like)
+
+
+def into(ufunc, x, **options):
+    results = ufunc(*[x] * ufunc.nin)
+    out = tuple(map(empty, results)) if isinstance(results, tuple) else (empty(results),)
+    return ufunc(*[x] * ufunc.nin, out=out, **options)
+
+
+def at(ufunc, x, *more):
+    x = x.copy()
+    ufunc.at(x, ([0, 1, 1, 0], [0, 1, 1, 2]), *more)
+    return x
+
+
+def initial(x):
+    return np.ones((), x.dtype)[()]
+
+
+BOTH = {"out": into, "where": lambda u, x: into(u, x, where=MASK)}
+UNARY = {"at": at}
+BINARY = {
+    "at": lambda u, x: at(u, x, x[0, :1]),
+    "reduce": lambda u, x: u.reduce(x),
+    "reduce keepdims": lambda u, x: u.reduce(x, keepdims=True),
+    "reduce all": lambda u, x: u.reduce(x, axis=None),
+    "reduce initial": lambda u, x: u.reduce(x, initial=initial(x)),
+    "reduce where": lambda u, x: u.reduce(x, where=MASK, initial=initial(x)),
+    "reduce of nothing": lambda u, x: u.reduce(x[:0]),
+    "accumulate": lambda u, x: u.accumulate(x, axis=1),
+    "outer": lambda u, x: u.outer(x, x[0]),
+    "reduceat": lambda u, x: u.reduceat(x, [0, 1, 0]),
+}
+CASES = [
+    (name, case)
+    for name, ufunc in sorted(UFUNCS.items())
+    if argument(ufunc) is not None and not ufunc.signature
+    for case in (BOTH, BOTH | UNARY, BOTH | BINARY)[ufunc.nin if ufunc.nin < 3 and ufunc.nout == 1 else 0]
+]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_a_method_answers_as_numpys_or_is_named(name, case, tape):
+    ufunc, array = UFUNCS[name], argument(UFUNCS[name])
+    call = (BOTH | BINARY if ufunc.nin == 2 else BOTH | UNARY)[case]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = call(ufunc, array)
+        except (TypeError, ValueError):  # not of this ufunc
+            with pytest.raises((TypeError, ValueError)):
+                call(ufunc, tape.leaf(array))
+            return
+    if name in REFUSED:
+        with pytest.raises(TypeError, match=name):
+            call(ufunc, tape.leaf(array))
+        return
+    try:
+        found = call(ufunc, tape.leaf(array))
+    except TypeError:
+        if name in INTO_NOTHING:
+            return
+        raise
+    pairs = zip(found, expected, strict=True) if isinstance(expected, tuple) else [(found, expected)]
+    for result, answer in pairs:
+        value = result.value if isinstance(result, wg.Var) else result
+        assert np.shape(value) == np.shape(answer)
+        if np.asarray(answer).dtype == bool:
+            assert_array_equal(np.asarray(value, bool), answer)
+        assert_allclose(value, answer, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["matmul", "vecdot", "modf", "clip"])
+@pytest.mark.parametrize("method", ["reduce", "accumulate", "outer", "reduceat", "at"])
+def test_methods_that_numpy_does_not_have_are_named(name, method, tape):
+    ufunc = np._core.umath.clip if name == "clip" else UFUNCS[name]
+    more = {"at": ([0],), "outer": (FLOATS,), "reduceat": ([0],)}.get(method, ())
+    with pytest.raises((TypeError, ValueError, RuntimeError), match=f"{name}|ufunc|binary"):
+        getattr(ufunc, method)(tape.leaf(FLOATS), *more)
+
+
+def test_repeated_places_count_again():
+    def f(np, x):
+        y = x * 1.0
+        np.multiply.at(y, [0, 2, 0, 0], x[1])
+        np.maximum.at(y, [1, 1], [x[0] * 9, 0.1])
+        np.square.at(y, [3, 3])
+        np.divide.at(y.reshape(2, 2).T, (1, [0, 0]), x[:2])
+        return y
+
+    x = np.array([0.3, 0.7, 0.5, 1.2])
+    assert_allclose(wg.vjp(lambda x: f(np, x), x)[0], f(np, x), rtol=1e-14)
+    wg.testing.check_grads(lambda x: f(np, x), (x,))
+    assert_allclose(wg.compile(lambda x: f(np, x))(x), f(np, x), rtol=1e-14)
+
+
+def test_several_outputs_into_vars():
+    def f(x):
+        part, whole = x * 0.0, x * 0.0
+        np.modf(x * 3, out=(part, None))
+        np.divmod(x, 0.3, out=(whole, part), where=np.array([True, False, True]))
+        return part * x + whole
+
+    x = np.array([0.5, 1.7, 2.2])
+    assert_allclose(wg.vjp(f, x)[0], [0.5 * 0.2 + 1, 1.7 * 0.1, 2.2 * 0.1 + 7], rtol=1e-12)
+    wg.testing.check_grads(f, (x,))
