@@ -165,11 +165,12 @@ static wg_status assemble(wg_simplifier *s, wg_id id, wg_id *out) {
         pieces_of(s, id, pieces);
         qsort(pieces, n, sizeof *pieces, by_start);
         int64_t end = 0;
-        for (uint32_t k = 0; k < n && pieces[k].start == end; k++) {
-            end += pieces[k].length;
-            parts[k] = s->map[pieces[k].part];
+        uint32_t fit = 0;
+        for (; fit < n && pieces[fit].start == end; fit++) {
+            end += pieces[fit].length;
+            parts[fit] = s->map[pieces[fit].part];
         }
-        if (end == wg_size(s->src, id)) /* in order, without gap or overlap */
+        if (fit == n && end == wg_size(s->src, id)) /* all of them, in order, without gap or overlap */
             status = wg_append_flagged(s->out, WG_concatenate, (int)n, parts, 1, &(int64_t){0}, 0, out);
     }
     free(pieces);
