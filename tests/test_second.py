@@ -121,3 +121,35 @@ def test_gauss_newton():
 
     assert_allclose(wg.gauss_newton(f, loss)(x, v), J.T @ np.diag(np.exp(f(x))) @ J @ v, rtol=1e-12)
     assert_allclose(wg.compile(wg.gauss_newton(f, loss))(x, v), wg.gauss_newton(f, loss)(x, v))
+
+
+# ---- parts of a tape whose values a later write has taken over ---------------------------------------------
+
+
+@pytest.mark.parametrize("outer", [wg.jacfwd, wg.jacrev, wg.jacobian])
+def test_a_jacobian_of_a_gradient_that_adds_slices(outer):
+    """The sweep adds slices up in one buffer: what it held before is computed again."""
+
+    def f(x):
+        return np.sum(np.array([1.0, 2.0, 3.0]) * x[1:]) + np.sum((x[1:] * x[:-1]) ** 2) + np.sum(4.0 * x[:2])
+
+    x = np.array([1.0, -2.0, 3.0, 0.5])
+    expected = np.diag(2 * np.array([x[1] ** 2, x[0] ** 2 + x[2] ** 2, x[1] ** 2 + x[3] ** 2, x[2] ** 2]))
+    for k in range(3):
+        expected[k, k + 1] = expected[k + 1, k] = 4 * x[k] * x[k + 1]
+    assert_allclose(outer(wg.grad(f))(x), expected, rtol=1e-14)
+    assert_allclose(wg.compile(outer(wg.grad(f)))(x), expected, rtol=1e-14)
+
+
+def test_a_jacobian_of_a_function_that_writes_to_an_older_array():
+    def f(z):
+        kept = z * 1.0
+        kept[0] = z[1]
+
+        def g(x):
+            kept[1] = x[2]
+            return kept * x
+
+        return np.sum(wg.jacfwd(g)(2 * z))  # z1 + (x2 + x1) + z2, at x = 2 z
+
+    assert_allclose(wg.grad(f)(np.array([1.0, 2.0, 3.0])), [0, 3, 3])

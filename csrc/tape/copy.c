@@ -68,21 +68,27 @@ typedef struct {
     const wg_tape *from;
     wg_tape *t;      /* being made */
     wg_id lo, hi;    /* the nodes that are walked */
-    uint8_t *marks;  /* by id - lo */
+    uint8_t *marks;  /* by id */
     wg_id *map;      /* ids of `from` -> ids of t, WG_NONE */
     wg_id *operands; /* what the inputs of t stand for */
     int n;
 } wg_part;
-enum { DEPENDS = 1 /* on an input */, NEEDED = 2 /* by an output */ };
+enum { DEPENDS = 1 /* on an input, or has to be computed again */, NEEDED = 2 /* by an output */ };
+
+/* A later node has written into its buffer. */
+static bool lost(const wg_tape *t, wg_id id) { return t->run && !(t->nodes[id].flags & WG_FLAG_VALUE); }
 
 static void mark_part(wg_part *w) {
     const wg_id *in;
     for (wg_id id = w->lo; id < w->hi; id++)
-        for (int k = 0, n = wg_operands(w->from, id, &in); k < n; k++)
-            if (in[k] >= w->lo) w->marks[id - w->lo] |= w->marks[in[k] - w->lo] & DEPENDS;
+        for (int k = 0, n = wg_operands(w->from, id, &in); k < n; k++) w->marks[id] |= w->marks[in[k]] & DEPENDS;
     for (wg_id id = w->hi; id-- > w->lo;)
-        for (int k = 0, n = wg_operands(w->from, id, &in); k < n; k++)
-            if (in[k] >= w->lo) w->marks[in[k] - w->lo] |= w->marks[id - w->lo] & NEEDED;
+        for (int k = 0, n = wg_operands(w->from, id, &in); k < n; k++) {
+            w->marks[in[k]] |= w->marks[id] & NEEDED;
+            if (w->marks[id] != (DEPENDS | NEEDED) || !lost(w->from, in[k])) continue;
+            w->marks[in[k]] |= DEPENDS;
+            if (in[k] < w->lo) w->lo = in[k];
+        }
 }
 
 static wg_status part_input(wg_part *w, wg_id id) {
@@ -100,16 +106,15 @@ static wg_status part_operand(wg_part *w, wg_id id) {
 }
 
 static wg_status copy_part(wg_part *w, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs) {
-    for (int i = 0; i < n_in; i++) w->marks[inputs[i] - w->lo] |= DEPENDS;
-    for (int k = 0; k < n_out; k++)
-        if (outputs[k] >= w->lo) w->marks[outputs[k] - w->lo] |= NEEDED;
+    for (int i = 0; i < n_in; i++) w->marks[inputs[i]] |= DEPENDS;
+    for (int k = 0; k < n_out; k++) w->marks[outputs[k]] |= NEEDED;
     mark_part(w);
     for (int i = 0; i < n_in; i++) WG_TRY(part_input(w, inputs[i]));
     for (wg_id id = w->lo; id < w->hi; id++) {
         const wg_id *in;
         int n = wg_operands(w->from, id, &in);
         bool with_call = w->from->nodes[id].op == WG_result && w->map[in[0]] != WG_NONE; /* results stay together */
-        if (w->map[id] != WG_NONE || (w->marks[id - w->lo] != (DEPENDS | NEEDED) && !with_call)) continue;
+        if (w->map[id] != WG_NONE || (w->marks[id] != (DEPENDS | NEEDED) && !with_call)) continue;
         for (int k = 0; k < n; k++) WG_TRY(part_operand(w, in[k]));
         WG_TRY(wg_copy_node(w->t, w->from, id, w->map, &w->map[id]));
     }
@@ -139,7 +144,7 @@ wg_status wg_extract(wg_tape *t, int n_in, const wg_id *inputs, int n_out, const
     }
     if (w.hi < w.lo) w.hi = w.lo;
     w.t = wg_tape_create(NULL);
-    w.marks = calloc((size_t)(w.hi - w.lo) + 1, sizeof *w.marks);
+    w.marks = calloc((size_t)t->len + 1, sizeof *w.marks);
     w.map = malloc(((size_t)t->len + 1) * sizeof *w.map);
     w.operands = malloc(((size_t)t->len + 1) * sizeof *w.operands);
     wg_status status = w.t && w.marks && w.map && w.operands ? WG_OK : wg_no_memory(t);
