@@ -175,11 +175,17 @@ def test_bad_changes_raise(tape, key, value, error, match):
 
 @pytest.mark.parametrize(
     "cuts",
-    [[(0, 4), (1, 3)], [(1, 3), (0, 4)], [(0, 2), (2, 4), (2, 2)], [(0, 2), (2, 4), (3, 4)], [(2, 4), (0, 2)]],
+    [
+        [(0, 4), (1, 3)],
+        [(1, 3), (0, 4)],
+        [(0, 2), (2, 4), (2, 2)],
+        [(0, 2), (2, 4), (3, 4)],
+        [(2, 4), (0, 2)],
+    ],
     ids=str,
 )
 def test_slices_that_overlap_or_cover_all(cuts):
-    """A compiled gradient by a vector is a concatenation where slices cover it once, and a sum elsewhere."""
+    """The compiled gradient is a concatenation only where the slices cover the vector once."""
     x, gradient = np.arange(1.0, 5.0), np.zeros(4)
     for start, stop in cuts:
         gradient[start:stop] += 3 * x[start:stop] ** 2
