@@ -9,6 +9,7 @@
 #include "vsimple.inc"
 #include "vmath_generic.inc"
 #include "elementwise.inc"
+#include "pairs.inc"
 #include "reduce.inc"
 #undef REAL_BITS
 
@@ -17,6 +18,7 @@
 #include "vsimple.inc"
 #include "vmath_generic.inc"
 #include "elementwise.inc"
+#include "pairs.inc"
 #include "reduce.inc"
 #undef REAL_BITS
 
@@ -43,6 +45,8 @@ void wg_kernels_generic(wg_kernels *k) {
     memset(k, 0, sizeof *k);
     fill_maps_f32(k);
     fill_maps_f64(k);
+    fill_pairs_f32(k);
+    fill_pairs_f64(k);
     fill_folds_f32(k);
     fill_folds_f64(k);
     fill_plain(k);

@@ -17,6 +17,23 @@
  * params: the real parameters P(i). */
 typedef void (*wg_map_fn)(void *out, const void *const *in, int64_t n, const double *params);
 
+/* Two elementwise steps of float32 or float64 in one pass: t = a first b, out = t then c (RSUB and RDIV: c then t).
+ * Operand k moves on with the elements, or is one vector (64 bytes) of equal ones.  out may be the same pointer as any
+ * in[k]. */
+typedef void (*wg_pair_fn)(void *out, const void *const in[3], const bool moves[3], int64_t n);
+enum { WG_FIRST_ADD, WG_FIRST_SUB, WG_FIRST_MUL, WG_FIRST_DIV, WG_FIRST_COUNT };
+enum {
+    WG_THEN_NONE,
+    WG_THEN_ADD,
+    WG_THEN_SUB,
+    WG_THEN_MUL,
+    WG_THEN_DIV,
+    WG_THEN_RSUB,
+    WG_THEN_RDIV,
+    WG_THEN_ROOT,
+    WG_THEN_COUNT
+};
+
 /* *out = fold of x[0..n), n >= 1, in an order fixed by n alone (not by alignment).  max and min give NaN if any is. */
 typedef void (*wg_fold_fn)(void *out, const void *x, int64_t n);
 
@@ -49,8 +66,9 @@ typedef enum { WG_FOLD_SUM, WG_FOLD_PROD, WG_FOLD_MAX, WG_FOLD_MIN, WG_FOLD_COUN
 
 typedef struct {
     const char *isa;
-    wg_map_fn map[WG_OP_COUNT][WG_DTYPE_COUNT];     /* by the dtype of a (of the branches for where, of g for d_...);
-                                                       NULL where the row's class excludes it */
+    wg_map_fn map[WG_OP_COUNT][WG_DTYPE_COUNT]; /* by the dtype of a (of the branches for where, of g for d_...);
+                                                   NULL where the row's class excludes it */
+    wg_pair_fn pair[WG_FIRST_COUNT][WG_THEN_COUNT][WG_DTYPE_COUNT];
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
     wg_random_fn random;

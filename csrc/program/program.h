@@ -105,6 +105,9 @@ wg_array wg_window_array(const wg_tape *t, const wg_window *windows, wg_id id); 
 /* Is the node neither a leaf nor a view? */
 bool wg_computes(const wg_tape *t, const wg_window *windows, wg_id id);
 
+/* Bytes in whole cache lines. */
+static inline size_t wg_round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
 /* ---- arena.c: a plan of blocks ----------------------------------------------------------------------------- */
 typedef struct {
     size_t offset, size;
@@ -181,7 +184,9 @@ typedef struct { /* one node, for a block of rows */
     bool gathers;     /* instead of computing: brings an operand into the order in which the next micro-op wants it */
     uint8_t moves[4]; /* MAP: bytes by which the operands move on with each element, 0 for fills */
     uint8_t out_size; /* MAP: bytes of an element of the result */
+    bool strides[4];  /* pair: operand k is an array, else one vector of the same number */
     wg_map_fn map;
+    wg_pair_fn pair;     /* MAP: instead of map, for one or two nodes */
     uint32_t in[4], out; /* slots */
     uint32_t detail;
     int64_t width; /* elements of the result for each row */
@@ -223,6 +228,8 @@ typedef struct {
 /* escapes[id]: somebody outside reads the node. */
 wg_status wg_region_new(wg_tape *t, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
                         wg_interface *face);
+/* blocks.c.  row_bytes: of tiles for each row; flat: every element is a row; multiplies: there are products. */
+void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies);
 void wg_region_free(wg_region *r);
 size_t wg_region_scratch(const wg_region *r);
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step);

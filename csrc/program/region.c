@@ -6,14 +6,8 @@
 #include "program.h"
 
 enum {
-    CHUNK = 1024,                 /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
-    TILE_BYTES = 1 << 16,         /* of one block's tiles and rows, about, so that they stay in the first caches */
-    PRODUCT_TILE_BYTES = 1 << 18, /* with products more: each block reads and writes whole matrices besides */
-    LEAST_ROWS = 6,               /* in a block of products: the rows of the register tile */
-    ALIGNED_ROWS = 64,            /* tiles of rows of one element start at cache lines */
-    GROUP_NS = 25000,             /* what a group of rows should be worth: waking a thread takes up to 10 us */
-    MAX_GROUPS = 16,
-    MAX_SUMS = 1 << 18, /* bytes of all groups' sums: adding them up must stay cheap beside the work */
+    CHUNK = 1024, /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
+    VECTOR = 64,  /* bytes of the widest vector: what a pair reads of a single number */
     FEW = 8
 };
 
@@ -29,6 +23,7 @@ typedef struct {
     wg_arena tiles;      /* in bytes for each row */
     bool flat;           /* every element is a row */
     bool multiplies;     /* there are products */
+    wg_id paired;        /* what the last micro-op makes, if it may become the first half of a pair */
     uint32_t spare[FEW]; /* tiles that only the micro-op in the making needs */
     int n_spare;
 } wg_maker;
@@ -36,7 +31,6 @@ typedef struct {
 static bool is_inside(const wg_maker *m, wg_id root) { return root >= m->range.lo && root < m->range.hi; }
 static int64_t itemsize_of(const wg_maker *m, wg_id id) { return (int64_t)wg_itemsize(m->t->nodes[id].dtype); }
 static int64_t width_of(const wg_maker *m, wg_id id) { return m->flat ? 1 : wg_size(m->t, id) / m->r->rows; }
-static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* ---- slots ------------------------------------------------------------------------------------------------- */
 static wg_status new_slot(wg_maker *m, wg_slot slot, uint32_t *out) {
@@ -108,7 +102,7 @@ static wg_status new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *o
     }
     if (!wg_grow(&r->fills, &r->cap_fills, (uint64_t)r->n_fills + 1, sizeof *r->fills)) return wg_no_memory(m->t);
     WG_TRY(new_slot(m, (wg_slot){.kind = WG_SLOT_FILL, .base = (int64_t)r->fill_bytes}, out));
-    r->fill_bytes += round_up((size_t)(wg_vec_size(m->t, reading.shape) * itemsize_of(m, id)));
+    r->fill_bytes += wg_round_up((size_t)(wg_vec_size(m->t, reading.shape) * itemsize_of(m, id)));
     reading.slot = *out;
     r->fills[r->n_fills++] = reading;
     return WG_OK;
@@ -164,9 +158,10 @@ static bool goes_by_rows(const wg_maker *m, wg_id id, int ndim) {
 typedef struct { /* an operand of an elementwise micro-op */
     uint32_t slot;
     uint8_t moves; /* bytes with each element; 0: a fill */
+    bool single;   /* a fill of one vector, all its elements the same: for pairs */
 } wg_argument;
 
-static wg_status map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, wg_argument *out) {
+static wg_status map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, wg_argument *out) {
     wg_tape *t = m->t;
     const int ndim = wg_ndim(t, id);
     const int64_t width = width_of(m, id);
@@ -179,6 +174,8 @@ static wg_status map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, wg_a
     wg_reading reading = {0};
     out->moves = 0;
     if (wg_size(t, x) == 1) {
+        out->single = pairs;
+        if (pairs) chunk = VECTOR / itemsize_of(m, x);
         WG_TRY(reading_as(m, x, 1, &chunk, &reading));
         reading.strides = wg_intern(&t->vectors, 1, &(int64_t){0});
         if (reading.strides == WG_NONE) return wg_no_memory(t);
@@ -240,7 +237,7 @@ static wg_status sum_slot(wg_maker *m, wg_id id, uint32_t *out) {
     WG_TRY(result_number(m, id, &slot.array));
     WG_TRY(new_slot(m, slot, out));
     m->slot[id - m->range.lo] = *out;
-    r->sum_bytes += round_up((size_t)(wg_size(m->t, id) * itemsize_of(m, id)));
+    r->sum_bytes += wg_round_up((size_t)(wg_size(m->t, id) * itemsize_of(m, id)));
     if (!wg_grow(&r->sums, &r->cap_sums, (uint64_t)r->n_sums + 1, sizeof *r->sums)) return wg_no_memory(m->t);
     const wg_map_fn add = wg_kernels_table()->map[WG_add][m->t->nodes[id].dtype];
     r->sums[r->n_sums++] = (wg_sum){*out, wg_size(m->t, id), add};
@@ -261,17 +258,64 @@ static int64_t chunk_of(const wg_maker *m, int64_t width) {
     return (rows < m->r->rows ? rows : m->r->rows) * width;
 }
 
+/* Does the node add, subtract, multiply or divide real numbers: WG_FIRST_...? */
+static bool is_first(const wg_tape *t, wg_id id, int *first) {
+    static const uint16_t ops[WG_FIRST_COUNT] = {WG_add, WG_sub, WG_mul, WG_div};
+    for (*first = 0; *first < WG_FIRST_COUNT; ++*first)
+        if (t->nodes[id].op == ops[*first]) return wg_is_float(t->nodes[id].dtype);
+    return false;
+}
+
+/* What the node does to its operand number k in the second half of a pair: WG_THEN_NONE if that is not among them. */
+static int then_of(const wg_tape *t, wg_id id, int k) {
+    static const int as_left[] = {WG_THEN_ADD, WG_THEN_SUB, WG_THEN_MUL, WG_THEN_DIV};
+    static const int as_right[] = {WG_THEN_ADD, WG_THEN_RSUB, WG_THEN_MUL, WG_THEN_RDIV};
+    int first;
+    if (is_first(t, id, &first)) return (k == 0 ? as_left : as_right)[first];
+    return t->nodes[id].op == WG_sqrt ? WG_THEN_ROOT : WG_THEN_NONE;
+}
+
+/* Which operand of `id` the last micro-op has made for it alone, so that `id` can be its second half; else -1. */
+static int paired_operand(const wg_maker *m, wg_id id) {
+    const wg_id p = m->paired, *in = m->t->nodes[id].in;
+    if (p == WG_NONE || m->escapes[p] || m->last[p - m->range.lo] != id) return -1;
+    if (m->t->nodes[p].dtype != m->t->nodes[id].dtype || wg_size(m->t, p) != wg_size(m->t, id)) return -1;
+    const bool alone = wg_operands(m->t, id, &(const wg_id *){NULL}) == 1;
+    if (!alone && m->windows[in[0]].root == m->windows[in[1]].root) return -1;
+    const int k = in[0] == p ? 0 : !alone && in[1] == p ? 1 : -1;
+    return k < 0 || then_of(m->t, id, k) == WG_THEN_NONE ? -1 : k;
+}
+
+/* Makes the last micro-op a pair: `id` is what it does with its result, the operand numbered k, and with the other. */
+static wg_status make_second(wg_maker *m, wg_id id, int k, const wg_argument *other) {
+    wg_micro *micro = &m->r->code[m->r->n_code - 1];
+    int first;
+    (void)is_first(m->t, m->paired, &first);
+    micro->pair = wg_kernels_table()->pair[first][then_of(m->t, id, k)][m->t->nodes[id].dtype];
+    micro->in[2] = other->slot;
+    micro->moves[2] = other->moves;
+    micro->strides[2] = !other->single;
+    if (!other->moves && !other->single) micro->chunk = chunk_of(m, micro->width);
+    m->paired = WG_NONE;
+    return result_slot(m, id, &micro->out);
+}
+
 static wg_status make_map(wg_maker *m, wg_id id) {
     wg_tape *t = m->t;
-    const int op = t->nodes[id].op;
+    const int op = t->nodes[id].op, second = paired_operand(m, id);
     const int64_t width = width_of(m, id), chunk = chunk_of(m, width);
+    const uint32_t n_code = m->r->n_code;
     wg_micro micro = {.op = (uint16_t)op, .role = WG_ROLE_MAP, .width = width, .out_size = (uint8_t)itemsize_of(m, id)};
     wg_argument arguments[4] = {{0}};
-    int n = wg_operands(t, id, &(const wg_id *){NULL});
+    const int n = wg_operands(t, id, &(const wg_id *){NULL});
+    int first;
+    const bool pairs = is_first(t, id, &first);
     for (int k = 0; k < n; k++) {
-        WG_TRY(map_operand(m, id, t->nodes[id].in[k], chunk, &arguments[k]));
-        if (!arguments[k].moves) micro.chunk = chunk;
+        WG_TRY(map_operand(m, id, t->nodes[id].in[k], chunk, pairs, &arguments[k]));
+        if (!arguments[k].moves && !arguments[k].single) micro.chunk = chunk;
     }
+    m->r->cost += (double)wg_size(t, id) * map_cost(t, id);
+    if (second >= 0 && m->r->n_code == n_code) return make_second(m, id, second, &arguments[n == 1 ? 0 : 1 - second]);
     const void *given[3] = {&arguments[0], &arguments[1], &arguments[2]}, *wanted[4];
     for (int k = 0; k < 4; k++) wanted[k] = &arguments[0];
     wg_map_operands(op, n, given, wanted);
@@ -279,14 +323,16 @@ static wg_status make_map(wg_maker *m, wg_id id) {
         const wg_argument *argument = wanted[k];
         micro.in[k] = argument->slot;
         micro.moves[k] = argument->moves;
+        micro.strides[k] = !argument->single;
     }
     micro.map = wg_map_of(wg_kernels_table(), t, id);
+    if (pairs) micro.pair = wg_kernels_table()->pair[first][WG_THEN_NONE][t->nodes[id].dtype];
+    m->paired = pairs ? id : WG_NONE;
     wg_detail detail = {.dtype = (wg_dtype)t->nodes[id].dtype};
     const int64_t *attrs;
     const int n_attr = op == WG_cast ? 0 : wg_attrs(t, id, &attrs);
     for (int i = 0; i < n_attr && i < WG_MAX_PARAMS; i++) detail.params[i] = wg_bits_double(attrs[i]);
     WG_TRY(result_slot(m, id, &micro.out));
-    m->r->cost += (double)wg_size(t, id) * map_cost(t, id);
     return add_micro(m, micro, n_attr ? &detail : NULL);
 }
 
@@ -363,6 +409,7 @@ static wg_status make_node(wg_maker *m, wg_id id) {
     r->ops[r->n_ops++] = m->t->nodes[id].op;
     r->flops += wg_flops(m->t, id);
     m->n_spare = 0;
+    if (role != WG_ROLE_MAP) m->paired = WG_NONE;
     switch (role) {
     case WG_ROLE_NONE:
         return wg_fail(m->t, WG_RUNTIME_ERROR, "region: %s has no part in it", wg_row(m->t->nodes[id].op)->name);
@@ -406,48 +453,6 @@ static bool is_flat(const wg_maker *m) {
     return true;
 }
 
-static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/* How many rows a block has, and into how many groups blocks fall: by shapes alone. */
-static void choose_blocks(wg_maker *m) {
-    wg_region *r = m->r;
-    int64_t tile = m->tiles.size ? (int64_t)m->tiles.size : 8;
-    for (uint32_t k = 0; k < r->n_slots && !m->multiplies; k++) /* arrays that pass by need the cache as well */
-        if (r->slots[k].kind == WG_SLOT_ARRAY) tile += llabs(r->slots[k].per_row); /* some go backwards */
-    int64_t block = (m->multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = m->multiplies ? LEAST_ROWS : 1;
-    if (block < least) block = least;
-    if (m->flat && block > 4 * CHUNK) block = 4 * CHUNK;
-    int64_t groups = (int64_t)(r->cost / GROUP_NS), most = divide_up(r->rows, block);
-    if (groups > MAX_GROUPS) groups = MAX_GROUPS;
-    if (groups > most) groups = most;
-    while (groups > 1 && (size_t)groups * r->sum_bytes > MAX_SUMS) groups--;
-    r->groups = groups < 1 ? 1 : (int)groups;
-    const int64_t rows = divide_up(r->rows, r->groups); /* of a group: shared evenly among its blocks */
-    r->block = divide_up(rows, divide_up(rows, block));
-    const int64_t tile_rows = m->flat ? divide_up(r->block, ALIGNED_ROWS) * ALIGNED_ROWS : r->block;
-    for (uint32_t k = 0; k < r->n_slots; k++) {
-        if (r->slots[k].kind != WG_SLOT_TILE) continue;
-        r->slots[k].base *= tile_rows;
-        r->slots[k].per_row = 0; /* blocks use the same tiles */
-    }
-    r->tile_bytes = round_up((size_t)(m->tiles.size * (size_t)tile_rows));
-    size_t scratch = 0;
-    for (uint32_t k = 0; k < r->n_code; k++) {
-        const wg_micro *micro = &r->code[k];
-        if (micro->gathers ||
-            (micro->role != WG_ROLE_PRODUCT && micro->role != WG_ROLE_OUTER && micro->role != WG_ROLE_COLUMNS))
-            continue;
-        wg_detail *detail = &r->details[micro->detail];
-        wg_gemm *g = &detail->gemm;
-        if (micro->role == WG_ROLE_COLUMNS)
-            *g = (wg_gemm){.m = 1, .n = micro->width, .b_row = micro->width, .b_col = 1, .c_row = micro->width};
-        *(micro->role == WG_ROLE_PRODUCT ? &g->m : &g->k) = r->block;
-        const size_t need = wg_kernels_table()->gemm_scratch[detail->dtype](g->m, g->n, g->k);
-        if (need > scratch) scratch = need;
-    }
-    r->gemm_bytes = round_up(scratch);
-}
-
 static wg_status make_region(wg_maker *m) {
     const size_t n = m->range.hi - m->range.lo;
     m->slot = malloc(n * sizeof *m->slot);
@@ -455,6 +460,7 @@ static wg_status make_region(wg_maker *m) {
     if (!m->slot || !m->last) return wg_no_memory(m->t);
     memset(m->last, 0xff, n * sizeof *m->last);
     m->flat = is_flat(m);
+    m->paired = WG_NONE;
     m->r->t = m->t;
     m->r->rows = m->range.rows;
     for (wg_id id = m->range.lo; id < m->range.hi; id++) {
@@ -469,7 +475,7 @@ static wg_status make_region(wg_maker *m) {
     }
     for (wg_id id = m->range.lo; id < m->range.hi; id++)
         if (wg_computes(m->t, m->windows, id)) WG_TRY(make_node(m, id));
-    choose_blocks(m);
+    wg_choose_blocks(m->r, m->tiles.size, m->flat, m->multiplies);
     for (uint32_t k = 0; k < m->r->n_slots; k++)
         if (m->r->slots[k].result) m->r->slots[k].array += m->face->n_operands;
     return WG_OK;

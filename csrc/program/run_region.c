@@ -27,16 +27,16 @@ typedef struct { /* one group on its way */
 static void run_map(const wg_block_run *b, const wg_micro *micro) {
     const int64_t n = b->rows * micro->width;
     const double *params = b->run->r->details ? b->run->r->details[micro->detail].params : NULL;
+    const int64_t chunk = micro->chunk ? micro->chunk : n;
     const void *in[4];
     for (int k = 0; k < 4; k++) in[k] = b->at[micro->in[k]];
     char *out = b->at[micro->out];
-    if (micro->chunk == 0 || n <= micro->chunk) {
-        micro->map(out, in, n, params);
-        return;
-    }
-    for (int64_t done = 0; done < n; done += micro->chunk) {
-        const int64_t size = n - done < micro->chunk ? n - done : micro->chunk;
-        micro->map(out, in, size, params);
+    for (int64_t done = 0; done < n; done += chunk) {
+        const int64_t size = n - done < chunk ? n - done : chunk;
+        if (micro->pair)
+            micro->pair(out, in, micro->strides, size);
+        else
+            micro->map(out, in, size, params);
         out += size * micro->out_size;
         for (int k = 0; k < 4; k++) in[k] = (const char *)in[k] + size * micro->moves[k];
     }
@@ -220,7 +220,7 @@ static void make_fills(const wg_run *run) {
 }
 
 static size_t area_bytes(const wg_region *r) {
-    return r->tile_bytes + r->gemm_bytes + ((size_t)r->n_slots * sizeof(char *) + 63) / 64 * 64;
+    return r->tile_bytes + r->gemm_bytes + wg_round_up((size_t)r->n_slots * sizeof(char *));
 }
 
 size_t wg_region_scratch(const wg_region *r) {

@@ -162,7 +162,7 @@ class Adam(Optimizer):
         beta1, beta2 = self.betas
         count = state["count"] + 1.0
         mean = tree_map(lambda m, g: beta1 * m + (1 - beta1) * g, state["mean"], grads)
-        square = tree_map(lambda v, g: beta2 * v + (1 - beta2) * (g * g), state["square"], grads)
+        square = tree_map(lambda v, g: (1 - beta2) * (g * g) + beta2 * v, state["square"], grads)
         # float64 until here: 1 - 0.999 ** t loses digits in float32
         # The root is multiplied by the inverse: a division for each parameter takes five times as long.
         correction1, inverse_root = 1 - beta1**count, 1 / np.sqrt(1 - beta2**count)

@@ -162,6 +162,46 @@ static void test_compare_and_where(const wg_kernels *k, wg_dtype dtype) {
 
 /* ---- folds --------------------------------------------------------------------------------------------------- */
 
+/* A pair is what its two steps are one after the other, bit for bit, whichever operands are a single number. */
+static void test_pairs(const wg_kernels *k, const wg_kernels *generic, wg_dtype dtype) {
+    enum { MOST = 37, VECTOR = 64 };
+    static const int firsts[] = {WG_add, WG_sub, WG_mul, WG_div};
+    static const int thens[] = {WG_sqrt, WG_add, WG_sub, WG_mul, WG_div, WG_sub, WG_div, WG_sqrt};
+    const size_t size = item_size[dtype];
+    for (int i = 0; i < WG_FIRST_COUNT * WG_THEN_COUNT * 8 * (MOST + 1); i++) {
+        const int first = i % WG_FIRST_COUNT, then = i / WG_FIRST_COUNT % WG_THEN_COUNT;
+        const int n = i / WG_FIRST_COUNT / WG_THEN_COUNT / 8, mask = i / WG_FIRST_COUNT / WG_THEN_COUNT % 8;
+        void *given[3], *whole[3], *t = allocate((size_t)n * size), *want = allocate((size_t)n * size);
+        bool moves[3];
+        for (int j = 0; j < 3; j++) {
+            moves[j] = mask >> j & 1;
+            given[j] = allocate(moves[j] ? (size_t)n * size : VECTOR);
+            whole[j] = allocate((size_t)n * size);
+            const double single = uniform(0.5, 2);
+            for (int e = 0; e < (moves[j] ? n : VECTOR / (int)size); e++)
+                set(dtype, given[j], e, moves[j] ? uniform(0.5, 2) : single);
+            for (int e = 0; e < n; e++) set(dtype, whole[j], e, get(dtype, given[j], moves[j] ? e : 0));
+        }
+        generic->map[firsts[first]][dtype](t, (const void *const[]){whole[0], whole[1]}, n, NULL);
+        const bool reversed = then == WG_THEN_RSUB || then == WG_THEN_RDIV;
+        const void *const second[] = {reversed ? whole[2] : t, reversed ? t : whole[2]};
+        if (then == WG_THEN_NONE)
+            memcpy(want, t, (size_t)n * size);
+        else
+            generic->map[thens[then]][dtype](want, second, n, NULL);
+        void *const out = moves[0] ? given[0] : t; /* in place where that can be */
+        k->pair[first][then][dtype](out, (const void *const *)given, moves, n);
+        int wrong = 0;
+        for (int e = 0; e < n; e++) {
+            const double a = get(dtype, out, e), b = get(dtype, want, e);
+            wrong += a != b && !(isnan(a) && isnan(b));
+        }
+        CHECK(wrong == 0, "%s %s pair %d %d n=%d: %d differ", k->isa, dtype_name(dtype), first, then, n, wrong);
+        for (int j = 0; j < 3; j++) free(given[j]), free(whole[j]);
+        free(t), free(want);
+    }
+}
+
 static void test_folds(const wg_kernels *k, wg_dtype dtype) {
     const int64_t sizes[] = {1, 2, 3, 7, 8, 9, 31, 64, 65, 1000, 4095, 4096, 4097, 20001, 70000};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
@@ -301,6 +341,7 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
             if (fused) test_same_bits(k, &avx2, dtype, &rows[r]);
         }
         test_compare_and_where(k, dtype);
+        test_pairs(k, generic, dtype);
         test_folds(k, dtype);
     }
     test_integers(k);

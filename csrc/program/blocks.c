@@ -1,0 +1,55 @@
+/* How many rows a block of a region has, and into how many groups its blocks fall: by shapes alone. */
+#include <stdlib.h>
+
+#include "program.h"
+
+enum {
+    TILE_BYTES = 1 << 16,         /* of one block's tiles and rows, about, so that they stay in the first caches */
+    PRODUCT_TILE_BYTES = 1 << 18, /* with products more: each block reads and writes whole matrices besides */
+    LEAST_ROWS = 6,               /* in a block of products: the rows of the register tile */
+    ALIGNED_ROWS = 64,            /* tiles of rows of one element start at cache lines */
+    LONGEST = 4096,               /* of elements that are rows of their own */
+    GROUP_NS = 25000,             /* what a group of rows should be worth: waking a thread takes up to 10 us */
+    MAX_GROUPS = 16,
+    MAX_SUMS = 1 << 18, /* bytes of all groups' sums: adding them up must stay cheap beside the work */
+};
+
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies) {
+    int64_t tile = row_bytes ? (int64_t)row_bytes : 8;
+    for (uint32_t k = 0; k < r->n_slots && !multiplies; k++) /* arrays that pass by need the cache as well */
+        if (r->slots[k].kind == WG_SLOT_ARRAY) tile += llabs(r->slots[k].per_row); /* some go backwards */
+    int64_t block = (multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = multiplies ? LEAST_ROWS : 1;
+    if (block < least) block = least;
+    if (flat && block > LONGEST) block = LONGEST;
+    int64_t groups = (int64_t)(r->cost / GROUP_NS), most = divide_up(r->rows, block);
+    if (groups > MAX_GROUPS) groups = MAX_GROUPS;
+    if (groups > most) groups = most;
+    while (groups > 1 && (size_t)groups * r->sum_bytes > MAX_SUMS) groups--;
+    r->groups = groups < 1 ? 1 : (int)groups;
+    const int64_t rows = divide_up(r->rows, r->groups); /* of a group: shared evenly among its blocks */
+    r->block = divide_up(rows, divide_up(rows, block));
+    const int64_t tile_rows = flat ? divide_up(r->block, ALIGNED_ROWS) * ALIGNED_ROWS : r->block;
+    for (uint32_t k = 0; k < r->n_slots; k++) {
+        if (r->slots[k].kind != WG_SLOT_TILE) continue;
+        r->slots[k].base *= tile_rows;
+        r->slots[k].per_row = 0; /* blocks use the same tiles */
+    }
+    r->tile_bytes = wg_round_up((size_t)(row_bytes * (size_t)tile_rows));
+    size_t scratch = 0;
+    for (uint32_t k = 0; k < r->n_code; k++) {
+        const wg_micro *micro = &r->code[k];
+        if (micro->gathers ||
+            (micro->role != WG_ROLE_PRODUCT && micro->role != WG_ROLE_OUTER && micro->role != WG_ROLE_COLUMNS))
+            continue;
+        wg_detail *detail = &r->details[micro->detail];
+        wg_gemm *g = &detail->gemm;
+        if (micro->role == WG_ROLE_COLUMNS)
+            *g = (wg_gemm){.m = 1, .n = micro->width, .b_row = micro->width, .b_col = 1, .c_row = micro->width};
+        *(micro->role == WG_ROLE_PRODUCT ? &g->m : &g->k) = r->block;
+        const size_t need = wg_kernels_table()->gemm_scratch[detail->dtype](g->m, g->n, g->k);
+        if (need > scratch) scratch = need;
+    }
+    r->gemm_bytes = wg_round_up(scratch);
+}
