@@ -34,7 +34,10 @@ def same_bits(program, arrays):
 
 @pytest.mark.parametrize("name", names("UNARY", "BINARY", "COMPARE"))
 def test_elementwise(name):
-    same_bits(program(name), operands(name, [(LARGE,)] * OPS[name].arity, "float32"))
+    arrays = operands(name, [(LARGE,)] * OPS[name].arity, "float32")
+    if name == "zeta":
+        arrays[1] += 20  # where its series is short: near 0 it takes ten microseconds an element
+    same_bits(program(name), arrays)
 
 
 @pytest.mark.parametrize("name", ["sum", "max", "min", "logsumexp"])
