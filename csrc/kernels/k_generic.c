@@ -27,12 +27,14 @@
 #define T float
 #define GEMM gemm_f32
 #define ZERO 0
+#define ONE 1
 #define MULTIPLY_ADD(c, a, b) ((c) + (a) * (b))
 #include "gemm_plain.inc"
 
 #define T double
 #define GEMM gemm_f64
 #define ZERO 0
+#define ONE 1
 #define MULTIPLY_ADD(c, a, b) ((c) + (a) * (b))
 #include "gemm_plain.inc"
 

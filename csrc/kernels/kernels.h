@@ -37,9 +37,10 @@ enum {
 /* *out = fold of x[0..n), n >= 1, in an order fixed by n alone (not by alignment).  max and min give NaN if any is. */
 typedef void (*wg_fold_fn)(void *out, const void *x, int64_t n);
 
-/* C (m, n) = A (m, k) B (k, n), or C + A B with accumulate; strides in elements, A and B strided at will (also negative
+/* C (m, n) = A (m, k) B (k, n), or C + A B with accumulate, and a bias, where there is one, added to each row of the
+ * result; strides in elements, A and B strided at will (also negative
  * or 0), C with unit column stride.  Each element of C is one chain of multiply-adds in increasing k, the same for
- * every path (packed or not, edge or not). k = 0 gives zeros. C overlaps neither A nor B. */
+ * every path (packed or not, edge or not). k = 0 gives zeros and the bias. C overlaps neither A nor B. */
 typedef struct {
     int64_t m, n, k;
     const void *a;
@@ -49,7 +50,8 @@ typedef struct {
     void *c;
     int64_t c_row;
     bool accumulate;
-    void *scratch; /* gemm_scratch(...) bytes of the product or a larger one, 64-byte aligned */
+    const void *bias; /* (n,), n > 1, or NULL; not for gemv and dot */
+    void *scratch;    /* gemm_scratch(...) bytes of the product or a larger one, 64-byte aligned */
 } wg_gemm;
 /* gemv and dot have the same arguments and serve products that have one row or one column, or both, as a whole; a part
  * of a larger product that happens to have one keeps to the larger one's kernel.  dot, and gemv where its matrix is

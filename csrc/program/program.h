@@ -184,6 +184,7 @@ typedef struct { /* one node, for a block of rows */
     bool gathers;     /* instead of computing: brings an operand into the order in which the next micro-op wants it */
     uint8_t moves[4]; /* MAP: bytes by which the operands move on with each element, 0 for fills */
     uint8_t out_size; /* MAP: bytes of an element of the result */
+    bool biased;      /* PRODUCT: in[2] is added to its rows */
     bool strides[4];  /* pair: operand k is an array, else one vector of the same number */
     wg_map_fn map;
     wg_pair_fn pair;     /* MAP: instead of map, for one or two nodes */

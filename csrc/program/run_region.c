@@ -75,6 +75,7 @@ static void run_gemm(const wg_block_run *b, const wg_micro *micro) {
     if (micro->role == WG_ROLE_PRODUCT) {
         g.m = b->rows;
         run = wg_gemm_for(k, detail->dtype, b->run->r->rows, g.n);
+        if (micro->biased) g.bias = b->at[micro->in[2]];
     } else {
         g.k = b->rows;
         g.accumulate = !b->first;

@@ -46,6 +46,9 @@ static void check_with(const wg_kernels *k, wg_gemm_fn run, wg_dtype dtype, int6
     const int64_t c_cells = m && n ? (m - 1) * c_row + n : 0;
     void *a = allocate((size_t)a_cells * size), *b = allocate((size_t)b_cells * size);
     void *c = allocate((size_t)c_cells * size), *want = allocate((size_t)c_cells * size);
+    void *bias = allocate((size_t)n * size);
+    for (int64_t j = 0; j < n; j++) set(dtype, bias, j, uniform(-1, 1));
+    if (run == k->gemm[dtype] && n > 1 && random_bits() % 2) g.bias = bias;
     for (int64_t i = 0; i < a_cells; i++) set(dtype, a, i, uniform(-1, 1));
     for (int64_t i = 0; i < b_cells; i++) set(dtype, b, i, uniform(-1, 1));
     for (int64_t i = 0; i < c_cells; i++) set(dtype, c, i, uniform(-1, 1));
@@ -62,7 +65,7 @@ static void check_with(const wg_kernels *k, wg_gemm_fn run, wg_dtype dtype, int6
             for (int64_t width = chains / 2; width > 0; width /= 2)
                 for (int64_t l = 0; l < width; l++) sums[l] = plus(dtype, sums[l], sums[l + width]);
             const double sum = chains > 1 && accumulate ? plus(dtype, before, sums[0]) : sums[0];
-            set(dtype, want, i * c_row + j, sum);
+            set(dtype, want, i * c_row + j, g.bias ? plus(dtype, sum, get(dtype, bias, j)) : sum);
         }
     const size_t scratch = k->gemm_scratch[dtype](m, n, depth);
     g.a = (char *)a + (size_t)a0 * size, g.b = (char *)b + (size_t)b0 * size, g.c = c;
@@ -70,12 +73,12 @@ static void check_with(const wg_kernels *k, wg_gemm_fn run, wg_dtype dtype, int6
     run(&g);
     CHECK(scratch <= 2 << 20, "%s scratch of %zu bytes", k->isa, scratch);
     CHECK(memcmp(c, want, (size_t)c_cells * size) == 0,
-          "%s %s %s (%d, %d) x (%d, %d), layouts %d and %d, accumulate %d", k->isa,
+          "%s %s %s (%d, %d) x (%d, %d), layouts %d and %d, accumulate %d, bias %d", k->isa,
           run == k->gemm[dtype]  ? "gemm"
           : run == k->dot[dtype] ? "dot"
                                  : "gemv",
-          dtype_name(dtype), (int)m, (int)depth, (int)depth, (int)n, a_layout, b_layout, accumulate);
-    free(a), free(b), free(c), free(want), free(g.scratch);
+          dtype_name(dtype), (int)m, (int)depth, (int)depth, (int)n, a_layout, b_layout, accumulate, g.bias != NULL);
+    free(a), free(b), free(c), free(want), free(bias), free(g.scratch);
 }
 
 static void check_product(const wg_kernels *k, wg_dtype dtype, int64_t m, int64_t n, int64_t depth, int a_layout,

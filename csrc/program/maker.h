@@ -1,0 +1,56 @@
+/* What region.c and slots.c share while they make a region. */
+#ifndef WG_MAKER_H
+#define WG_MAKER_H
+
+#include "program.h"
+
+enum { SPARE_TILES = 8 };
+
+typedef struct {
+    wg_tape *t;
+    const wg_window *windows;
+    const bool *escapes;
+    wg_range range;
+    wg_region *r;
+    wg_interface *face;
+    uint32_t *slot;              /* by node - lo: where its value is */
+    wg_id *last;                 /* by node - lo: its last reader in the region */
+    wg_arena tiles;              /* in bytes for each row */
+    bool flat;                   /* every element is a row */
+    bool multiplies;             /* there are products */
+    wg_id latest;                /* what the last micro-op makes, if arithmetic may still join it; else WG_NONE */
+    uint32_t spare[SPARE_TILES]; /* tiles that only the micro-op in the making needs */
+    int n_spare;
+} wg_maker;
+
+static inline bool is_inside(const wg_maker *m, wg_id root) { return root >= m->range.lo && root < m->range.hi; }
+static inline int64_t itemsize_of(const wg_maker *m, wg_id id) { return (int64_t)wg_itemsize(m->t->nodes[id].dtype); }
+static inline int64_t width_of(const wg_maker *m, wg_id id) { return m->flat ? 1 : wg_size(m->t, id) / m->r->rows; }
+
+/* The memory of `id` as it stands, moving on by per_row bytes; inside the region it is the root's. */
+wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out);
+/* A tile that only the micro-op in the making needs; and one that nobody needs any more. */
+wg_status wg_spare_tile(wg_maker *m, int64_t row_bytes, uint32_t *out);
+wg_status wg_drop_tile(wg_maker *m, uint32_t slot);
+/* Made once, before the first block. */
+wg_status wg_new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *out);
+wg_status wg_add_micro(wg_maker *m, wg_micro micro, const wg_detail *detail);
+/* Does `id` lie in contiguous rows that start where its array, or its root's tile, does? */
+bool wg_lies_in_order(const wg_maker *m, wg_id id);
+
+typedef struct { /* an operand of an elementwise micro-op */
+    uint32_t slot;
+    uint8_t moves; /* bytes with each element; 0: a fill */
+    bool single;   /* a fill of one vector, all its elements the same: for pairs */
+} wg_argument;
+
+/* Operand x of the elementwise node `id`; fills hold `chunk` elements; pairs: of a single number one vector will do. */
+wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, wg_argument *out);
+/* The operand of a reduction: contiguous rows. */
+wg_status wg_row_operand(wg_maker *m, wg_id x, uint32_t *out);
+
+/* Where the node's rows go: to the step's array if anybody outside reads them, else to a tile. */
+wg_status wg_result_slot(wg_maker *m, wg_id id, uint32_t *out);
+wg_status wg_sum_slot(wg_maker *m, wg_id id, uint32_t *out);
+
+#endif

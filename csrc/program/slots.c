@@ -1,0 +1,213 @@
+/* Where a region's micro-ops find their operands and leave their results. */
+#include <string.h>
+
+#include "maker.h"
+
+enum { VECTOR = 64 }; /* bytes of the widest vector: what a pair reads of a single number */
+
+/* ---- slots ------------------------------------------------------------------------------------------------- */
+static wg_status new_slot(wg_maker *m, wg_slot slot, uint32_t *out) {
+    wg_region *r = m->r;
+    if (!wg_grow(&r->slots, &r->cap_slots, (uint64_t)r->n_slots + 1, sizeof *r->slots)) return wg_no_memory(m->t);
+    r->slots[r->n_slots] = slot;
+    return *out = r->n_slots++, WG_OK;
+}
+
+static wg_status new_tile(wg_maker *m, int64_t bytes, uint32_t *out) {
+    size_t base, size = (size_t)(m->flat ? bytes : (bytes + 7) / 8 * 8);
+    if (!wg_arena_take(&m->tiles, size, &base)) return wg_no_memory(m->t);
+    return new_slot(m, (wg_slot){.kind = WG_SLOT_TILE, .base = (int64_t)base, .per_row = (int64_t)size}, out);
+}
+
+wg_status wg_spare_tile(wg_maker *m, int64_t bytes, uint32_t *out) {
+    WG_TRY(new_tile(m, bytes, out));
+    m->spare[m->n_spare++] = *out;
+    return WG_OK;
+}
+
+wg_status wg_drop_tile(wg_maker *m, uint32_t slot) {
+    const wg_slot *s = &m->r->slots[slot];
+    if (s->kind != WG_SLOT_TILE) return WG_OK;
+    return wg_arena_give(&m->tiles, (size_t)s->base, (size_t)s->per_row) ? WG_OK : wg_no_memory(m->t);
+}
+
+static wg_status operand_number(wg_maker *m, wg_id id, uint32_t *out) {
+    wg_interface *face = m->face;
+    for (uint32_t k = face->n_operands; k-- > 0 && face->n_operands - k <= 64;) /* most are near */
+        if (face->operands[k] == id) return *out = k, WG_OK;
+    if (!wg_grow(&face->operands, &face->cap_operands, (uint64_t)face->n_operands + 1, sizeof *face->operands))
+        return wg_no_memory(m->t);
+    face->operands[face->n_operands] = id;
+    return *out = face->n_operands++, WG_OK;
+}
+
+static wg_status result_number(wg_maker *m, wg_id id, uint32_t *out) {
+    wg_interface *face = m->face;
+    if (!wg_grow(&face->results, &face->cap_results, (uint64_t)face->n_results + 1, sizeof *face->results))
+        return wg_no_memory(m->t);
+    face->results[face->n_results] = id;
+    return *out = face->n_results++, WG_OK;
+}
+
+/* ---- reading operands -------------------------------------------------------------------------------------- */
+/* Node `id` read as an array of the given shape: missing and repeated axes have stride 0. */
+static wg_status reading_as(wg_maker *m, wg_id id, int ndim, const int64_t *shape, wg_reading *out) {
+    int64_t extents[WG_MAX_NDIM], strides[WG_MAX_NDIM];
+    const int own = wg_ndim(m->t, id);
+    for (int i = 0; i < ndim; i++) {
+        const int k = i - (ndim - own);
+        extents[i] = shape[i];
+        strides[i] = k < 0 || wg_shape(m->t, id)[k] == 1 ? 0 : wg_vec(m->t, m->windows[id].strides)[k];
+    }
+    out->shape = wg_intern(&m->t->vectors, ndim, extents);
+    out->strides = wg_intern(&m->t->vectors, ndim, strides);
+    return out->shape == WG_NONE || out->strides == WG_NONE ? wg_no_memory(m->t) : WG_OK;
+}
+
+/* Made once, before the first block. */
+wg_status wg_new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *out) {
+    wg_region *r = m->r;
+    WG_TRY(operand_number(m, id, &reading.array));
+    for (uint32_t k = 0; k < r->n_fills; k++) {
+        const wg_reading *old = &r->fills[k];
+        if (old->array == reading.array && old->shape == reading.shape && old->strides == reading.strides)
+            return *out = old->slot, WG_OK;
+    }
+    if (!wg_grow(&r->fills, &r->cap_fills, (uint64_t)r->n_fills + 1, sizeof *r->fills)) return wg_no_memory(m->t);
+    WG_TRY(new_slot(m, (wg_slot){.kind = WG_SLOT_FILL, .base = (int64_t)r->fill_bytes}, out));
+    r->fill_bytes += wg_round_up((size_t)(wg_vec_size(m->t, reading.shape) * itemsize_of(m, id)));
+    reading.slot = *out;
+    r->fills[r->n_fills++] = reading;
+    return WG_OK;
+}
+
+wg_status wg_add_micro(wg_maker *m, wg_micro micro, const wg_detail *detail) {
+    wg_region *r = m->r;
+    if (detail) {
+        if (!wg_grow(&r->details, &r->cap_details, (uint64_t)r->n_details + 1, sizeof *r->details))
+            return wg_no_memory(m->t);
+        r->details[micro.detail = r->n_details++] = *detail;
+    }
+    if (!wg_grow(&r->code, &r->cap_code, (uint64_t)r->n_code + 1, sizeof *r->code)) return wg_no_memory(m->t);
+    r->code[r->n_code++] = micro;
+    return WG_OK;
+}
+
+/* The memory of `id` as it stands, moving on by per_row bytes; inside the region it is the root's. */
+wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out) {
+    const wg_id root = m->windows[id].root;
+    if (is_inside(m, root)) return *out = m->slot[root - m->range.lo], WG_OK;
+    wg_slot slot = {.kind = WG_SLOT_ARRAY, .per_row = per_row};
+    WG_TRY(operand_number(m, id, &slot.array));
+    return new_slot(m, slot, out);
+}
+
+/* `id` gathered block by block into a tile of contiguous rows of the given shape. */
+static wg_status gather_rows(wg_maker *m, wg_id id, int ndim, const int64_t *shape, uint32_t *out) {
+    wg_detail detail = {.dtype = (wg_dtype)m->t->nodes[id].dtype};
+    wg_micro micro = {.gathers = true, .width = 1};
+    for (int i = 1; i < ndim; i++) micro.width *= shape[i];
+    WG_TRY(reading_as(m, id, ndim, shape, &detail.reading));
+    const int64_t step = ndim ? wg_vec(m->t, detail.reading.strides)[0] * itemsize_of(m, id) : 0;
+    WG_TRY(wg_slot_in_place(m, id, step, &micro.in[0]));
+    if (is_inside(m, m->windows[id].root)) detail.reading.offset = m->windows[id].offset;
+    WG_TRY(wg_spare_tile(m, micro.width * itemsize_of(m, id), &micro.out));
+    *out = micro.out;
+    return wg_add_micro(m, micro, &detail);
+}
+
+/* Does `id` lie in contiguous rows that start where its array, or its root's tile, does? */
+bool wg_lies_in_order(const wg_maker *m, wg_id id) {
+    const wg_array x = wg_window_array(m->t, m->windows, id);
+    return wg_array_contiguous(&x) && (!is_inside(m, m->windows[id].root) || m->windows[id].offset == 0);
+}
+
+/* Does `id` go on, row by row, as a value of `ndim` axes does?  Else it is the same for all rows. */
+static bool goes_by_rows(const wg_maker *m, wg_id id, int ndim) {
+    if (m->r->rows == 1) return is_inside(m, m->windows[id].root);
+    return wg_ndim(m->t, id) == ndim && wg_shape(m->t, id)[0] == m->r->rows;
+}
+
+wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, wg_argument *out) {
+    wg_tape *t = m->t;
+    const int ndim = wg_ndim(t, id);
+    const int64_t width = width_of(m, id);
+    out->moves = (uint8_t)itemsize_of(m, x);
+    if (wg_size(t, x) == wg_size(t, id) && wg_lies_in_order(m, x))
+        return wg_slot_in_place(m, x, width * itemsize_of(m, x), &out->slot);
+    int64_t shape[WG_MAX_NDIM];
+    if (ndim) memcpy(shape, wg_shape(t, id), (size_t)ndim * sizeof *shape);
+    if (goes_by_rows(m, x, ndim)) return gather_rows(m, x, ndim, shape, &out->slot);
+    wg_reading reading = {0};
+    out->moves = 0;
+    if (wg_size(t, x) == 1) {
+        out->single = pairs;
+        if (pairs) chunk = VECTOR / itemsize_of(m, x);
+        WG_TRY(reading_as(m, x, 1, &chunk, &reading));
+        reading.strides = wg_intern(&t->vectors, 1, &(int64_t){0});
+        if (reading.strides == WG_NONE) return wg_no_memory(t);
+    } else {
+        shape[0] = chunk / width;
+        WG_TRY(reading_as(m, x, ndim, shape, &reading));
+    }
+    return wg_new_fill(m, x, reading, &out->slot);
+}
+
+/* The operand of a reduction: contiguous rows. */
+wg_status wg_row_operand(wg_maker *m, wg_id x, uint32_t *out) {
+    if (wg_lies_in_order(m, x)) return wg_slot_in_place(m, x, width_of(m, x) * itemsize_of(m, x), out);
+    int64_t shape[WG_MAX_NDIM];
+    memcpy(shape, wg_shape(m->t, x), (size_t)wg_ndim(m->t, x) * sizeof *shape);
+    return gather_rows(m, x, wg_ndim(m->t, x), shape, out);
+}
+
+/* ---- results ----------------------------------------------------------------------------------------------- */
+/* A tile that dies with this elementwise node and that its result may take over. */
+static uint32_t heir_of(const wg_maker *m, wg_id id) {
+    const wg_id *in;
+    int n = wg_operands(m->t, id, &in);
+    for (int k = 0; k < n; k++) {
+        const wg_id root = m->windows[in[k]].root;
+        if (!is_inside(m, root) || m->last[root - m->range.lo] != id || !wg_lies_in_order(m, in[k])) continue;
+        const uint32_t slot = m->slot[root - m->range.lo];
+        bool alone = m->r->slots[slot].kind == WG_SLOT_TILE && itemsize_of(m, root) == itemsize_of(m, id) &&
+                     wg_size(m->t, root) == wg_size(m->t, id) && wg_size(m->t, in[k]) == wg_size(m->t, id);
+        for (int j = 0; j < n && alone; j++) /* another view of it is read in another order */
+            alone = m->windows[in[j]].root != root ||
+                    (wg_lies_in_order(m, in[j]) && wg_size(m->t, in[j]) == wg_size(m->t, id));
+        if (alone) return root;
+    }
+    return WG_NONE;
+}
+
+/* Where the node's rows go: to the step's array if anybody outside reads them, else to a tile. */
+wg_status wg_result_slot(wg_maker *m, wg_id id, uint32_t *out) {
+    const int64_t bytes = width_of(m, id) * itemsize_of(m, id);
+    const bool takes_over = !m->escapes[id] && wg_map_of(wg_kernels_table(), m->t, id);
+    const wg_id heir = takes_over ? heir_of(m, id) : WG_NONE;
+    uint32_t *own = &m->slot[id - m->range.lo];
+    if (m->escapes[id]) {
+        wg_slot slot = {.kind = WG_SLOT_ARRAY, .result = true, .per_row = bytes};
+        WG_TRY(result_number(m, id, &slot.array));
+        WG_TRY(new_slot(m, slot, own));
+    } else if (heir != WG_NONE) {
+        WG_TRY(new_slot(m, m->r->slots[m->slot[heir - m->range.lo]], own));
+        m->last[heir - m->range.lo] = WG_NONE; /* not to be given back */
+    } else {
+        WG_TRY(new_tile(m, bytes, own));
+    }
+    return *out = *own, WG_OK;
+}
+
+wg_status wg_sum_slot(wg_maker *m, wg_id id, uint32_t *out) {
+    wg_region *r = m->r;
+    wg_slot slot = {.kind = WG_SLOT_SUM, .result = true, .base = (int64_t)r->sum_bytes};
+    WG_TRY(result_number(m, id, &slot.array));
+    WG_TRY(new_slot(m, slot, out));
+    m->slot[id - m->range.lo] = *out;
+    r->sum_bytes += wg_round_up((size_t)(wg_size(m->t, id) * itemsize_of(m, id)));
+    if (!wg_grow(&r->sums, &r->cap_sums, (uint64_t)r->n_sums + 1, sizeof *r->sums)) return wg_no_memory(m->t);
+    const wg_map_fn add = wg_kernels_table()->map[WG_add][m->t->nodes[id].dtype];
+    r->sums[r->n_sums++] = (wg_sum){*out, wg_size(m->t, id), add};
+    return WG_OK;
+}
