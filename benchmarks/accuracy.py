@@ -92,6 +92,7 @@ FORMULAS: dict[str, Callable] = {
     "rint": mpmath.nint,
     "reciprocal": lambda a: 1 / a,
     "square": lambda a: a * a,
+    "one_minus_square": lambda a: 1 - a * a,
     "cbrt": lambda a: mpmath.sign(a) * mpmath.cbrt(abs(a)),
     "exp2": lambda a: mpf(2) ** a,
     "log2": lambda a: mpmath.log(a, 2),

@@ -91,8 +91,9 @@ sinc = Row("sinc", sine_cardinal, sinc_slope)
 sin = Row("sin", c99(math.sin), lambda a, y: cos(a))
 cos = Row("cos", c99(math.cos), lambda a, y: -sin(a))
 tan = Row("tan", c99(math.tan), lambda a, y: 1 + square(y))
-asin = Row("asin", c99(math.asin), lambda a, y: reciprocal(sqrt((1 - a) * (1 + a))))
-acos = Row("acos", c99(math.acos), lambda a, y: -reciprocal(sqrt((1 - a) * (1 + a))))
+one_minus_square = Row("one_minus_square", lambda a: (1 - a) * (1 + a), lambda a, y: -2 * a)
+asin = Row("asin", c99(math.asin), lambda a, y: reciprocal(sqrt(one_minus_square(a))))
+acos = Row("acos", c99(math.acos), lambda a, y: -reciprocal(sqrt(one_minus_square(a))))
 atan = Row("atan", math.atan, lambda a, y: reciprocal(1 + square(a)))
 atan2 = Row("atan2", math.atan2,
             lambda a, b, y: angle_slope(b, a, b), lambda a, b, y: angle_slope(neg(a), a, b))
@@ -100,11 +101,11 @@ atan2 = Row("atan2", math.atan2,
 # ---- hyperbolic functions ----------------------------------------------------------------------------------
 sinh = Row("sinh", lambda a: copysign(c99(math.sinh)(abs(a)), a), lambda a, y: cosh(a))
 cosh = Row("cosh", c99(math.cosh), lambda a, y: sinh(a))
-tanh = Row("tanh", math.tanh, lambda a, y: (1 - y) * (1 + y))
+tanh = Row("tanh", math.tanh, lambda a, y: one_minus_square(y))
 asinh = Row("asinh", math.asinh, lambda a, y: reciprocal(hypot(a, 1)))
 acosh = Row("acosh", c99(math.acosh), lambda a, y: reciprocal(sqrt(a - 1) * sqrt(a + 1)))
 atanh = Row("atanh", lambda a: copysign(inf, a) if abs(a) == 1 else c99(math.atanh)(a),
-            lambda a, y: reciprocal((1 - a) * (1 + a)))
+            lambda a, y: reciprocal(one_minus_square(a)))
 
 # ---- error functions and activations -----------------------------------------------------------------------
 erf = Row("erf", math.erf, lambda a, y: 2 / math.sqrt(math.pi) * exp(-square(a)))
@@ -183,7 +184,7 @@ silu = Row("silu", lambda a: a * sigmoid(a), lambda a, y: sigmoid(a) * (1 + a * 
 
 def mish_slope(a):
     t = tanh(softplus(a))
-    return t + a * sigmoid(a) * ((1 - t) * (1 + t))
+    return t + a * sigmoid(a) * one_minus_square(t)
 
 
 mish = Row("mish", lambda a: a * math.tanh(softplus(a)), lambda a, y: mish_slope(a))

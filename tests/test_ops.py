@@ -296,12 +296,13 @@ COMPLEX = {
     "gelu": lambda a: a * 0.5 * (1 + scipy.special.erf(a / np.sqrt(2))),
     "silu": lambda a: a / (1 + np.exp(-a)),
     "zmul": lambda a, b: a * b,
+    "one_minus_square": lambda a: 1 - a * a,
     "maximum": lambda a, b: np.where(a.real > b.real, a, b),
     "minimum": lambda a, b: np.where(a.real < b.real, a, b),
 }
 # The words of a column as NumPy functions: its text is valid Python.
 WORDS = {
-    name: COMPLEX[name] if name in ("sigmoid", "softplus") else known(name)
+    name: COMPLEX[name] if name in ("sigmoid", "softplus", "one_minus_square") else known(name)
     for name in (
         "sqrt",
         "digamma",
@@ -319,6 +320,7 @@ WORDS = {
         "div",
         "neg",
         "square",
+        "one_minus_square",
         "reciprocal",
         "exp",
         "log",

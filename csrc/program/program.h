@@ -139,8 +139,6 @@ bool wg_sums_rows(wg_role role);
 bool wg_streams(const wg_tape *t, const wg_window *windows, wg_id id, wg_role role, int operand, int64_t rows);
 /* Row r of node `id`, along the axis, lies in row r of its root. */
 bool wg_row_aligned(const wg_tape *t, const wg_window *window, wg_id id, int64_t rows, int axis);
-/* Is the same op on the same operands the same value, and nothing else? */
-static inline bool wg_is_pure(int op) { return op != WG_call && op != WG_result && op != WG_host; }
 /* The kernel of an elementwise op or cast; NULL for any other node. */
 wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id);
 

@@ -14,10 +14,9 @@
 
 typedef struct {
     wg_tape *src, *out;
-    wg_id *map;     /* src -> out */
-    uint32_t *uses; /* by src node: how many operands, and outputs, it is */
-    wg_id *table;   /* open addressing over the nodes of out; WG_NONE: empty */
-    uint32_t mask;
+    wg_id *map;       /* src -> out */
+    uint32_t *uses;   /* by src node: how many operands, and outputs, it is */
+    wg_common common; /* the nodes of out */
 } wg_simplifier;
 
 static bool same_shape(const wg_tape *t, wg_id a, wg_id b) { return t->nodes[a].shape == t->nodes[b].shape; }
@@ -85,40 +84,6 @@ static wg_status strip_broadcasts(wg_tape *t, wg_id id) {
         if (shape == t->nodes[id].shape) t->nodes[id].in[k] = t->nodes[wide].in[0];
     }
     return WG_OK;
-}
-
-/* ---- common nodes ------------------------------------------------------------------------------------------ */
-static uint64_t mix(uint64_t hash, uint64_t word) { return (hash ^ word) * 1099511628211u; } /* FNV-1a */
-
-static uint64_t hash_node(const wg_tape *t, wg_id id) {
-    const wg_node_rec *node = &t->nodes[id];
-    const wg_id *in;
-    const int64_t *attrs;
-    uint64_t hash = mix(mix(mix(14695981039346656037u, node->op), node->dtype), node->shape);
-    for (int k = 0, n = wg_operands(t, id, &in); k < n; k++) hash = mix(hash, in[k]);
-    for (int k = 0, n = wg_attrs(t, id, &attrs); k < n; k++) hash = mix(hash, (uint64_t)attrs[k]);
-    return hash ^ (hash >> 29);
-}
-
-static bool same_node(const wg_tape *t, wg_id a, wg_id b) {
-    const wg_node_rec *x = &t->nodes[a], *y = &t->nodes[b];
-    if (x->op != y->op || x->dtype != y->dtype || x->shape != y->shape) return false;
-    const wg_id *in_x, *in_y;
-    const int64_t *attrs_x, *attrs_y;
-    const int n = wg_operands(t, a, &in_x), n_attr = wg_attrs(t, a, &attrs_x);
-    if (wg_operands(t, b, &in_y) != n || wg_attrs(t, b, &attrs_y) != n_attr) return false;
-    return memcmp(in_x, in_y, (size_t)n * sizeof *in_x) == 0 &&
-           (n_attr == 0 || memcmp(attrs_x, attrs_y, (size_t)n_attr * sizeof *attrs_x) == 0);
-}
-
-/* The first node like this one.  Leaves are what they are, and what runs a child or calls out is not looked into. */
-static wg_id common_node(wg_simplifier *s, wg_id id) {
-    const wg_op_info *info = wg_row(s->out->nodes[id].op);
-    if (info->kind == WG_KIND_LEAF || !wg_is_pure(s->out->nodes[id].op)) return id;
-    for (uint32_t at = (uint32_t)hash_node(s->out, id) & s->mask;; at = (at + 1) & s->mask) {
-        if (s->table[at] == WG_NONE) return s->table[at] = id;
-        if (same_node(s->out, s->table[at], id)) return s->table[at];
-    }
 }
 
 /* ---- assembly ---------------------------------------------------------------------------------------------- */
@@ -190,22 +155,18 @@ static wg_status simplify_node(wg_simplifier *s, wg_id id) {
     WG_TRY(strip_broadcasts(s->out, *now));
     WG_TRY(fold_constant(s->out, now));
     *now = same_as(s->out, *now);
-    *now = common_node(s, *now);
+    *now = wg_common_node(&s->common, *now);
     return WG_OK;
 }
 
 static wg_status simplify(wg_simplifier *s) {
     wg_tape *t = s->src;
     const size_t n = (size_t)t->len + 1;
-    size_t slots = 64;
-    while (slots < 4 * n) slots *= 2; /* assembly adds nodes: fewer than there are */
     s->out = wg_tape_create(NULL);
     s->map = malloc(n * sizeof *s->map);
     s->uses = calloc(n, sizeof *s->uses);
-    s->table = malloc(slots * sizeof *s->table);
-    if (!s->out || !s->map || !s->uses || !s->table) return wg_no_memory(t);
-    memset(s->table, 0xff, slots * sizeof *s->table);
-    s->mask = (uint32_t)(slots - 1);
+    if (!s->out || !s->map || !s->uses) return wg_no_memory(t);
+    WG_TRY(wg_common_init(&s->common, s->out, n, NULL, 0)); /* assembly at most doubles them */
     for (wg_id id = 0; id < t->len; id++) {
         const wg_id *in;
         for (int k = wg_operands(t, id, &in); k-- > 0;) s->uses[in[k]]++;
@@ -227,7 +188,7 @@ wg_status wg_simplify(wg_program *p) {
     if (status != WG_OK && s.out && s.out->error[0]) wg_fail(s.src, status, "%s", s.out->error);
     free(s.map);
     free(s.uses);
-    free(s.table);
+    wg_common_free(&s.common);
     if (status != WG_OK) {
         if (s.out) wg_tape_release(s.out);
         return status;

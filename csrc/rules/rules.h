@@ -19,6 +19,7 @@ typedef struct {
     wg_id lo, hi;   /* the nodes that are walked: lo <= id < hi */
     uint8_t *marks; /* by id - lo: WG_MARK_... */
     wg_id *slot;    /* by id - lo: the cotangent (reverse) or tangent (forward), WG_NONE = zero */
+    wg_id *same;    /* reverse, by id - lo: the first node that computes the same; NULL: nobody has looked */
     wg_id extra_lo; /* the expansion of one derivative column, appended during the sweep */
     wg_id extra_hi;
     bool extra_active[WG_MAX_EXPANSION];

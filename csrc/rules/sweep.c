@@ -145,6 +145,29 @@ static void mark_needed(wg_sweep *s, int n_out, const wg_id *outputs) {
     }
 }
 
+/* Where a function is recorded twice (a net for its value, and again for a derivative), each node's cotangent is to
+ * be found once, as its value will be.  Copies count as what they copy, but inputs as nothing else. */
+static wg_status find_same(wg_sweep *s) {
+    const size_t n = (size_t)(s->hi - s->lo);
+    wg_common common;
+    s->same = malloc((n + 1) * sizeof *s->same);
+    if (!s->same) return wg_no_memory(s->t);
+    WG_TRY(wg_common_init(&common, s->t, n, s->same, s->lo));
+    for (wg_id id = s->lo; id < s->hi; id++) {
+        const wg_id from = s->t->nodes[id].in[0];
+        const bool copies = s->t->nodes[id].op == WG_copy;
+        wg_id *same = &s->same[id - s->lo];
+        if (s->marks[id - s->lo] & WG_MARK_KEEP)
+            *same = id;
+        else if (copies)
+            *same = from < s->lo ? from : s->same[from - s->lo];
+        else
+            *same = wg_common_node(&common, id);
+    }
+    wg_common_free(&common);
+    return WG_OK;
+}
+
 static wg_status sweep_init(wg_sweep *s, wg_tape *t, int n_in, const wg_id *inputs, int n_out, const wg_id *outputs) {
     *s = (wg_sweep){.t = t, .lo = WG_NONE, .base = t->len};
     for (int i = 0; i < n_in; i++) {
@@ -173,6 +196,7 @@ static wg_status sweep_init(wg_sweep *s, wg_tape *t, int n_in, const wg_id *inpu
 static void sweep_free(wg_sweep *s) {
     free(s->marks);
     free(s->slot);
+    free(s->same);
     free(s->refs);
 }
 
@@ -208,8 +232,11 @@ static wg_status reverse(wg_sweep *s) {
         uint8_t marks = s->marks[id - s->lo];
         wg_id g = s->slot[id - s->lo], from = s->t->len;
         if (!(marks & WG_MARK_ACTIVE)) continue;
+        const wg_id same = s->same && s->t->nodes[id].op != WG_copy ? s->same[id - s->lo] : id;
         if (s->t->nodes[id].op == WG_call) {
             WG_TRY(wg_vjp_results(s, id));
+        } else if (g != WG_NONE && same != id) {
+            WG_TRY(wg_contribute(s, same, g));
         } else if (g != WG_NONE && s->t->nodes[id].op != WG_result) { /* a result's slot waits for its call */
             WG_TRY(wg_vjp_node(s, id, g));
             if (!(marks & WG_MARK_KEEP)) wg_set_slot(s, id, WG_NONE);
@@ -234,6 +261,7 @@ wg_status wg_vjp(wg_tape *t, int n_out, const wg_id *outputs, const wg_id *cotan
     uint32_t len = t->len;
     wg_status status = sweep_init(&s, t, n_in, inputs, n_out, outputs);
     s.transient = transient && t->run;
+    if (status == WG_OK && !t->run) status = find_same(&s); /* what is eager has been computed twice already */
     if (status == WG_OK) status = vjp(&s, n_out, outputs, cotangents);
     for (int i = 0; status == WG_OK && i < n_in; i++) result[i] = s.slot[inputs[i] - s.lo];
     sweep_free(&s);

@@ -171,6 +171,19 @@ bool wg_view_op(int op, const int64_t *attrs, int ndim_in, const int64_t *shape_
                 int ndim_out, const int64_t *shape_out, int64_t *offset, int64_t *strides_out);
 void wg_contiguous_strides(int ndim, const int64_t *shape, int64_t *strides);
 
+/* ---- common.c ---------------------------------------------------------------------------------------------- */
+typedef struct {
+    wg_tape *t;
+    const wg_id *same; /* by id - lo: what an operand from lo on counts as; NULL: itself */
+    wg_id lo;
+    wg_id *table; /* open addressing; WG_NONE: empty */
+    uint32_t mask;
+} wg_common;
+wg_status wg_common_init(wg_common *c, wg_tape *t, size_t most, const wg_id *same, wg_id lo); /* for so many nodes */
+void wg_common_free(wg_common *c);
+/* The first node asked for that is the same op on the same operands: maybe this one. */
+wg_id wg_common_node(wg_common *c, wg_id id);
+
 /* ---- vectors.c --------------------------------------------------------------------------------------------- */
 bool wg_vectors_init(wg_vectors *v);
 void wg_vectors_free(wg_vectors *v);
