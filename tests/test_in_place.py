@@ -134,8 +134,6 @@ def test_programs_that_write(name):
     eager = lambda x: program(np, x)  # noqa: E731
     assert_allclose(wg.vjp(eager, X)[0], expected, rtol=1e-14)
     wg.testing.check_grads(eager, (X,))
-    if name == "mask":  # indexing by a mask needs values
-        return
     compiled = wg.compile(eager)
     assert_allclose(compiled(X), expected, rtol=1e-14)
     wg.testing.check_grads(compiled, (X,))
@@ -157,6 +155,35 @@ def test_masks_in_eager_and_compiled_code():
         return y
 
     assert_allclose(wg.compile(wg.jacobian(masked))(X), wg.jacobian(masked)(X), rtol=1e-14)
+    with pytest.raises(TypeError, match=r"v\[mask\] \(.*test_in_place.py, line.*a mask made of plain arrays"):
+        wg.compile(lambda x: x[x < 0])(X)
+
+
+def test_a_recording_serves_while_a_mask_keeps_its_values():
+    mask = X > 0.5
+
+    def f(x):
+        y = x * 1.0
+        y[mask] = x[mask] ** 2
+        return np.sum(y[mask]) + np.sum(np.compress(mask, x) * x[0])
+
+    inner = wg.compile(f)
+    compiled = [
+        (inner, f),
+        (wg.compile(wg.grad(f)), wg.grad(f)),
+        (wg.compile(lambda x: inner(x) * 2), lambda x: f(x) * 2),
+        (wg.compile(wg.vmap(f)), wg.vmap(f)),
+        (
+            wg.compile(lambda x: wg.scan(lambda c, _: (c[::-1], f(c)), x, None, length=2)[1]),
+            lambda x: [f(x), f(x[::-1])],
+        ),
+    ]
+    for changed in (None, 1, 0, None, 4):
+        if changed is not None:
+            mask[changed] = not mask[changed]
+        for g, plain in compiled:
+            x = np.stack([X, X**2]) if plain is compiled[3][1] else X
+            assert_allclose(g(x), plain(x), rtol=1e-14)
 
 
 def test_arguments_are_not_changed():

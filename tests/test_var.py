@@ -323,3 +323,60 @@ def test_threads_have_tapes_of_their_own():
     for thread in threads:
         thread.join()
     assert found == [True] * 4
+
+
+# ---- operators and methods that are NumPy's ---------------------------------------------------------------
+
+N = np.array([[5.5, -3.0, 2.0], [1.0, 7.0, -4.5]])
+SAME = {
+    "%": lambda x: [x % 2, 2.5 % x, np.ones(3) % x, x % x[:1]],
+    "//": lambda x: [x // 2, 7 // x, x // np.array([1.0, 2.0, -3.0])],
+    "divmod": lambda x: [*divmod(x, 2), *divmod(7, x)],
+    "round": lambda x: [round(x[0, 0], 1) if isinstance(x, wg.Var) else np.round(x[0, 0], 1), x.round(1)],
+    "argpartition": lambda x: [np.sort(x[0])[:2] * 1.0, np.take(x[0], x[0].argpartition(0)[0])],
+    "choose": lambda x: [(x > 0).astype(int).choose([x, -x])],
+    "compress": lambda x: [x.compress([True, False, True], axis=1)],
+    "diagonal": lambda x: [x.diagonal(1), x.trace()],
+    "mT": lambda x: [x.mT @ x, np.float64(x.nbytes), np.float64(x.itemsize)],
+    "searchsorted": lambda x: [np.sort(x[0]).searchsorted(1.5) * x[0]],
+    "nonzero": lambda x: [x.nonzero()[1] * 1.0],
+}
+
+
+def writes(x):
+    a, b, c = x * 1.0, x * 1.0, (x > 0) | (x < -3.5)
+    view, mask = a[0], c[0]
+    a %= 2
+    a //= 0.5
+    b.sort(axis=0)
+    b[0].fill(x[0, 0])
+    b.put([4], x[1, 1] ** 2)
+    b[1].partition(1)
+    c &= x < 6
+    c ^= x > 5
+    c |= x == 1
+    n = (x * 2).astype(int)
+    m = n[1]
+    n <<= 2
+    n >>= 1
+    return [a, view, np.sort(b), c, mask, n, m]
+
+
+@pytest.mark.parametrize("f", [*SAME.values(), writes], ids=[*SAME, "writes"])
+def test_operators_and_methods_are_numpys(f):
+    for found in (wg.vjp(lambda x: [y * 1.0 for y in f(x)], N)[0], [v.value for v in on_a_tape(f)]):
+        for y, expected in zip(found, f(N), strict=True):
+            np.testing.assert_allclose(y, expected)
+
+
+def on_a_tape(f):
+    return [v if isinstance(v, wg.Var) else wg.Tape().leaf(np.asarray(v)) for v in f(wg.Tape().leaf(N))]
+
+
+def test_attributes_that_a_var_does_not_have_are_named(tape):
+    v = tape.leaf(N)
+    with pytest.raises(AttributeError, match=r"'strides' \(.*test_var.py, line .*v.value.strides"):
+        v.strides  # noqa: B018
+    with pytest.raises(AttributeError, match=r"has no 'colour'$"):
+        v.colour  # noqa: B018
+    assert not hasattr(v, "__array_interface__")

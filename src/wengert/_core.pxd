@@ -23,7 +23,7 @@ cdef extern from "wengert.h" nogil:
         WG_neg, WG_abs, WG_reciprocal, WG_square, WG_sqrt, WG_copy, WG_broadcast
         WG_add, WG_sub, WG_mul, WG_div, WG_pow, WG_matmul
         WG_bitwise_and, WG_bitwise_or, WG_bitwise_xor, WG_invert, WG_left_shift, WG_right_shift
-        WG_cast, WG_to_complex
+        WG_cast, WG_to_complex, WG_remainder
         WG_equal, WG_not_equal, WG_less, WG_less_equal, WG_greater, WG_greater_equal
 
     ctypedef struct wg_op_info:
@@ -150,6 +150,7 @@ cdef class Tape:
     cdef dict slots             # abstract: identity of an array or Var -> its input node
     cdef readonly list sources  # abstract: per input slot None (declared), or the ndarray or Var behind it
     cdef public list snapshots  # abstract: (captured ndarray, its contents when first used)
+    cdef public list relied     # abstract: the same of arrays whose values decide what is recorded
     cdef public bint ended      # the recording is over: its Vars take no more operations
     cdef uint32_t writes        # how often something was written in place
     cdef object __weakref__
@@ -200,7 +201,7 @@ cdef class Tree:
 
 
 cdef class Guards:
-    cdef public list names, cells, attributes
+    cdef public list names, cells, attributes, relied
 
     cpdef bint hold(self) except -1
 

@@ -219,7 +219,7 @@ cdef class Tape:
         self.depth = 0 if parent is None else parent.depth + 1
         self.slots = {}
         self.sources = []
-        self.snapshots = []
+        self.snapshots, self.relied = [], []
 
     def __dealloc__(self):
         # Nobody refers to this object any more: no Var can see the C tape that the next transform takes over.
@@ -598,7 +598,8 @@ cdef object read(Tape tape, wg_id index):
     check(tape, wg_node(tape.handle, index, &info))
     if not info.has_value:
         raise TypeError(
-            "this Var is traced: it has a shape and a dtype but no value while a function is compiled; "
+            f"this Var is traced ({METHODS['line']()}): it has a shape and a dtype but no value while a "
+            "function is compiled; "
             "compute with it, or pass what must be known as a static argument (static_argnums)")
     if info.ndim == 0:
         check(tape, wg_read(tape.handle, index, &element))
@@ -747,6 +748,11 @@ cdef object in_place(Var v, object result):
         return result
     METHODS["overwrite"](v, result)
     return v
+
+
+cdef object registered(str name, object left, object right):
+    """left op right by a function that the protocols register; NotImplemented where one is no operand."""
+    return METHODS[name](left, right) if is_operand(left) and is_operand(right) else NotImplemented
 
 
 cdef bint is_operand(object x):
@@ -910,9 +916,19 @@ cdef class Var:
         return power(left, right)
 
     def __matmul__(left, right):
-        if is_operand(left) and is_operand(right):
-            return METHODS["matmul"](left, right)
-        return NotImplemented
+        return registered("matmul", left, right)
+
+    def __mod__(left, right):
+        return binary(WG_remainder, left, right)
+
+    def __floordiv__(left, right):
+        return registered("floor_divide", left, right)
+
+    def __divmod__(left, right):
+        return registered("divmod", left, right)
+
+    def __round__(self, ndigits=None):
+        return self.round(ndigits or 0)
 
     def __richcmp__(self, other, int op):
         return binary(COMPARISONS[op], self, other)
@@ -941,9 +957,9 @@ cdef class Var:
     def __bool__(self):
         if self.tape.abstract:
             raise TypeError(
-                "bool(v): a traced value has no truth value while a function is compiled, so `if`, `while`, "
-                "`and`, `or` and `assert` cannot look at it; use np.where (or wg.cond), or pass what decides "
-                "as a static argument (static_argnums)")
+                f"bool(v) ({METHODS['line']()}): a traced value has no truth value while a function is "
+                "compiled, so `if`, `while`, `and`, `or` and `assert` cannot look at it; use np.where (or "
+                "wg.cond), or pass what decides as a static argument (static_argnums)")
         return bool(self.value)
 
     def __float__(self):
@@ -955,8 +971,9 @@ cdef class Var:
 
     def __index__(self):
         raise TypeError(
-            "an index, a shape or range() needs a Python integer, not a Var: np.take(a, v) gathers, v.value "
-            "is the plain number, and of a compiled function such an argument belongs in static_argnums")
+            f"an index, a shape or range() ({METHODS['line']()}) needs a Python integer, not a Var: "
+            "np.take(a, v) gathers, v.value is the plain number, and of a compiled function such an argument "
+            "belongs in static_argnums")
 
     def __complex__(self):
         refuse("complex(v)", "v.astype(complex)")
@@ -1003,6 +1020,27 @@ cdef class Var:
 
     def __imatmul__(self, other):
         return in_place(self, METHODS["matmul"](self, other))
+
+    def __imod__(self, other):
+        return in_place(self, binary(WG_remainder, self, other))
+
+    def __ifloordiv__(self, other):
+        return in_place(self, METHODS["floor_divide"](self, other))
+
+    def __iand__(self, other):
+        return in_place(self, binary(WG_bitwise_and, self, other))
+
+    def __ior__(self, other):
+        return in_place(self, binary(WG_bitwise_or, self, other))
+
+    def __ixor__(self, other):
+        return in_place(self, binary(WG_bitwise_xor, self, other))
+
+    def __ilshift__(self, other):
+        return in_place(self, binary(WG_left_shift, self, other))
+
+    def __irshift__(self, other):
+        return in_place(self, binary(WG_right_shift, self, other))
 
     def __format__(self, spec):
         return format(self.value, spec)
@@ -1061,6 +1099,9 @@ cdef class Var:
 
     def copy(self, order="C"):
         return unary(WG_copy, self)
+
+    def __getattr__(self, name):
+        return METHODS["attribute"](self, name)
 
 
 # ---- programs ----------------------------------------------------------------------------------------------
@@ -1496,6 +1537,9 @@ cdef class Guards:
                 return False
         for entry in self.cells:  # (cell, contents)
             if PyCell_GET(entry[0]) != (NULL if entry[1] is MISSING else <PyObject *>entry[1]):
+                return False
+        for entry in self.relied:  # (array, its contents)
+            if entry[0].shape != entry[1].shape or entry[0].tobytes() != entry[1].tobytes():
                 return False
         for entry in self.attributes:  # (function, its defaults, those of its keywords)
             function, defaults, keywords = entry

@@ -21,6 +21,7 @@ class Guards(_core.Guards):
 
     def __init__(self, f: Callable[..., Any]):
         functions = list(_functions(f))
+        self.relied = []  # filled in once the function is recorded
         self.cells = [(cell, _contents(cell)) for g in functions for cell in g.__closure__ or ()]
         self.attributes = [(g, g.__defaults__, dict(g.__kwdefaults__ or {})) for g in functions]
         self.names = [

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, overload
 import numpy as np
 
 from ._core import Caller, Var, current, innermost, supported
+from .protocols.registry import rely_on
 from .pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_map
 from .recording import Program, Static, Trace, count, describe
 from .tape import Tape
@@ -54,6 +55,7 @@ class Compiled(Caller):
         if target is not None and (target.abstract or not trace.cacheable or variables):
             if out is not None:
                 raise TypeError("out= cannot receive Vars; call without it inside of a transform")
+            rely_on(target, trace.guards.relied)
             return trace.assemble(target.call(trace.tape, trace.operands(leaves)))
 
         def run(trace: Trace, operands: list) -> list | None:
@@ -383,7 +385,7 @@ def compile(f=None, static_argnums=(), donate_argnums=(), check=False):
     Raises
     ------
     TypeError
-        Where the function needs a value while it is recorded (`if`, `float`, a boolean mask), and for
+        Where the function needs a value while it is recorded (`if`, `float`, a traced mask), and for
         arguments that are neither traced nor hashable.
     RuntimeError
         With `check`, where two recordings differ.

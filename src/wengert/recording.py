@@ -102,6 +102,7 @@ class Trace(_core.Replay):
             tape.ended = True
         tape.parent = None  # the recording is over, and so is its relation to the tape around it
         refuse_rewritten("compile", tape)
+        self.guards.relied = tape.relied
         self.hidden = tape.sources[len(self.traced) :]
         self.cacheable = not any(isinstance(source, Var) for source in self.hidden)
         self.alias = self._match(donated, leaf_names(tree.children[0] if keywords else tree))

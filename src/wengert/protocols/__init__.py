@@ -10,6 +10,7 @@ from typing import Any
 from .._core import register
 from . import (
     arranging,
+    attributes,
     calculus,
     choosing,
     constants,
@@ -30,9 +31,9 @@ from . import (
 from .registry import FUNCTIONS, METHODS, NAMESPACE, WAY_OUT
 
 __all__ = [
-    "FUNCTIONS", "NAMESPACE", "arranging", "calculus", "choosing", "constants", "contracting", "elementwise",
-    "indexing", "movement", "patterns", "polynomials", "products", "quotients", "reductions", "refusals",
-    "sorting", "statistics", "ufuncs",
+    "FUNCTIONS", "NAMESPACE", "arranging", "attributes", "calculus", "choosing", "constants", "contracting",
+    "elementwise", "indexing", "movement", "patterns", "polynomials", "products", "quotients", "reductions",
+    "refusals", "sorting", "statistics", "ufuncs",
 ]  # fmt: skip
 
 

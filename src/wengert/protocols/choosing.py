@@ -11,6 +11,7 @@ from .._core import Var
 from .constants import known
 from .elementwise import as_bool, where
 from .movement import astype, concatenate, ravel, reshape, take
+from .refusals import users_line
 from .registry import NAMESPACE, append, implements, method, normalize_axis, operand, recorded, refuse_options
 from .sorting import along
 
@@ -213,8 +214,8 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 def _target(name: str, a: Any) -> Var:
     if not isinstance(a, Var):
         raise TypeError(
-            f"np.{name}: writing a Var into a plain array would drop the derivative; write to a Var, or use "
-            f"np.where"
+            f"np.{name}: writing a Var into a plain array would drop the derivative ({users_line()}); write "
+            f"to a Var, or use np.where"
         )
     return a
 

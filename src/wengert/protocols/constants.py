@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Var
-from .registry import FUNCTIONS, is_recorded
+from .._core import Var, current
+from .refusals import users_line
+from .registry import FUNCTIONS, is_recorded, rely_on
 
 CONSTANT: set[Any] = set()  # those of FUNCTIONS whose results carry no derivative
 
@@ -21,10 +22,12 @@ def known(name: str, x: Any) -> Any:
     if isinstance(x, Var):
         if x.tape.abstract:
             raise TypeError(
-                f"np.{name} looks at values, which are unknown while a function is compiled; compute it "
-                f"outside and pass it as an argument, or name the argument in static_argnums"
+                f"np.{name} ({users_line()}) looks at values, which are unknown while a function is "
+                f"compiled; compute it outside and pass it as an argument, or name that in static_argnums"
             )
         return x.value
+    if isinstance(x, np.ndarray):
+        rely_on(current(), [(x, x.copy())])
     if isinstance(x, (list, tuple)) and is_recorded(x):
         return type(x)([known(name, entry) for entry in x])
     return x

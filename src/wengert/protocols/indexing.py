@@ -13,7 +13,8 @@ import numpy as np
 
 from .._core import Var, innermost
 from .movement import astype, broadcast_to, reshape, transpose
-from .registry import OPS, append, extra, method, operand
+from .refusals import users_line
+from .registry import OPS, append, extra, method, operand, rely_on
 
 
 class _Item(NamedTuple):
@@ -39,7 +40,8 @@ def getitem(v: Var, key: Any) -> Any:
     IndexError
         For an index out of range, too many indices, or an index that is no integer.
     TypeError
-        For a boolean mask while a function is compiled, where the result's shape would depend on values.
+        For a boolean mask that is traced while a function is compiled: the result's shape would depend on
+        its values.
     """
     shape = v.shape
     key = key if type(key) is tuple else (key,)
@@ -149,11 +151,13 @@ def _entry(v: Var, entry: Any) -> list[Any]:
 
 def _mask(v: Var, mask: Any) -> list[Any]:
     tape = innermost([v, mask])
-    if tape.abstract:
+    if tape.abstract and isinstance(mask, Var):
         raise TypeError(
-            "v[mask]: the shape of the result would depend on values, which are unknown while a function is "
-            "compiled; use np.where(mask, v, 0), or index with integers"
+            f"v[mask] ({users_line()}): the shape of the result depends on values, unknown while "
+            "a function is compiled; use np.where(mask, v, 0), integers, or a mask made of plain arrays"
         )
+    if tape.abstract:
+        rely_on(tape, [(mask, mask.copy())])
     if mask.ndim == 0:
         raise IndexError("a single True or False is not an index of a Var; use np.where")
     mask = mask.value if isinstance(mask, Var) else mask

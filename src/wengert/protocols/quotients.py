@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from .elementwise import where
-from .registry import NAMESPACE, append, implements, recorded
+from .registry import NAMESPACE, append, implements, method, recorded
 
 NAMES = NAMESPACE
 
 
 @implements(np.floor_divide)
+@method("floor_divide")
 def floor_divide(x1: Any, x2: Any) -> Any:
     """The largest whole number that is not above x1 / x2; the derivative is zero."""
     x1, x2 = recorded(x1), recorded(x2)
@@ -21,6 +22,7 @@ def floor_divide(x1: Any, x2: Any) -> Any:
 
 
 @implements(np.divmod)
+@method("divmod")
 def divmod_(x1: Any, x2: Any) -> tuple[Any, Any]:
     """The quotient rounded down, and the remainder."""
     return floor_divide(x1, x2), NAMES["remainder"](x1, x2)

@@ -12,9 +12,10 @@ from .._core import Var, watch
 from .registry import method
 
 _LIBRARIES = ("numpy", "scipy", "wengert")
+_MIRRORS = ("scipy.linalg", "scipy.signal", "scipy.special", "scipy.stats")
 
 
-def _users_line() -> tuple[str, str | None]:
+def _callers() -> tuple[str, str | None]:
     """The innermost line of code that is neither NumPy's, SciPy's nor ours, and the function of SciPy's or of
     numpy.random's that it called."""
     frame: FrameType | None = sys._getframe(1)
@@ -29,15 +30,26 @@ def _users_line() -> tuple[str, str | None]:
     return "an unknown line", called
 
 
+@method("line")
+def users_line() -> str:
+    """Where the user's code is."""
+    return _callers()[0]
+
+
 @method("refusal")
 def refusal(what: str, instead: str) -> str:
     """The message of a TypeError."""
-    line, called = _users_line()
+    line, called = _callers()
     if called is not None:
         package = called.split(" ")[0]
+        mirror = (
+            f"use wengert.{package} where that has the function"
+            if package in _MIRRORS
+            else "write it in NumPy code, or give it a derivative (wg.implicit_root, wg.custom_vjp)"
+        )
         return (
-            f"{called} cannot be differentiated, for it turns a Var into plain numbers ({line}): use "
-            f"wengert.{package} where that has the function, or v.value for the plain number"
+            f"{called} cannot be differentiated, for it turns a Var into plain numbers ({line}): {mirror}, "
+            f"or pass v.value for the plain number"
         )
     return (
         f"{what} would drop the derivative ({line}): use the NumPy function on the Var ({instead}), "
@@ -65,7 +77,7 @@ def look(v: Var) -> None:
         node = tape.node(first)
         operands = ", ".join(str(np.asarray(tape.value(k))) for k in node.inputs if tape.node(k).has_value)
         raise FloatingPointError(
-            f"{node.op} made a NaN: node %{first} of shape {node.shape}, noticed at {_users_line()[0]}"
+            f"{node.op} made a NaN: node %{first} of shape {node.shape}, noticed at {users_line()}"
             + (f"; its operands: {operands[:200]}" if operands else "")
         )
     finally:

@@ -40,6 +40,13 @@ def is_recorded(args: Iterable) -> bool:
     return False
 
 
+def rely_on(tape: Any, arrays: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Lets what a tape and those around it record serve only while arrays keep their contents."""
+    while tape is not None and tape.abstract:
+        tape.relied += arrays
+        tape = tape.parent
+
+
 def implements(*functions: Any, names: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
     """Files an implementation under NumPy functions, their names in `wengert.numpy`, and further names there.
 

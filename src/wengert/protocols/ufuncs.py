@@ -12,6 +12,7 @@ from . import elementwise
 from .constants import known
 from .indexing import add_at
 from .movement import astype, broadcast_to, concatenate, moveaxis, ravel, reshape, stack
+from .refusals import users_line
 from .registry import FUNCTIONS, NAMESPACE, WAY_OUT, normalize_axes, normalize_axis, recorded, refuse_options
 
 REDUCTIONS = {
@@ -31,7 +32,7 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         if target is not None and not isinstance(target, Var):
             raise TypeError(
                 f"np.{ufunc.__name__}: writing a Var into a plain array (out=, or +=, -=, *= on an ndarray) "
-                f"would drop the derivative; write a = a + v instead of a += v"
+                f"would drop the derivative ({users_line()}); write a = a + v instead of a += v"
             )
     if method == "__call__":
         return _written(out, _call(ufunc, inputs, out, **kwargs))
@@ -193,8 +194,8 @@ def _at(ufunc: Any, a: Any, indices: Any, b: Any = None) -> None:
     """`ufunc.at(a, indices, b)`: a[indices] = ufunc(a[indices], b), repeated indices counting again."""
     if not isinstance(a, Var):
         raise TypeError(
-            f"np.{ufunc.__name__}.at: writing a Var into a plain array would drop the derivative; use "
-            f"wengert.numpy.index_add(a, indices, v), which returns a Var"
+            f"np.{ufunc.__name__}.at: writing a Var into a plain array would drop the derivative "
+            f"({users_line()}); use wengert.numpy.index_add(a, indices, v), which returns a Var"
         )
     if ufunc in (np.add, np.subtract):
         add_at(a, indices, b if ufunc is np.add else NAMESPACE["negative"](recorded(b)))
