@@ -19,6 +19,8 @@ OPERATORS = {
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
     "/": lambda a, b: a / b,
+    "%": lambda a, b: a % b,
+    "//": lambda a, b: a // b,
     "==": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
     "<": lambda a, b: a < b,
@@ -91,6 +93,21 @@ def test_integer_powers_stay_integers(tape):
     same(2**v, np.array([0, 1, 4], np.int32))  # 2**-3 rounded towards 0
     with pytest.raises(ValueError, match="integers to negative integer powers"):
         v**-1
+
+
+def test_divmod_and_in_place(tape):
+    plain = np.array([3.5, -2.0, 7.0])
+    for found, expected in zip(divmod(tape.leaf(plain), 0.75), divmod(plain, 0.75), strict=True):
+        same(found, expected)
+    for found, expected in zip(divmod(7, tape.leaf(plain)), divmod(7, plain), strict=True):
+        same(found, expected)
+    v = tape.leaf(plain)
+    part, plain_part = v[1:], plain[1:]
+    part %= 2.25
+    part //= 0.3
+    plain_part %= 2.25
+    plain_part //= 0.3
+    same(v, plain)
 
 
 def test_bitwise_operators(tape):

@@ -16,9 +16,8 @@ NAMES = NAMESPACE
 @method("floor_divide")
 def floor_divide(x1: Any, x2: Any) -> Any:
     """The largest whole number that is not above x1 / x2; the derivative is zero."""
-    x1, x2 = recorded(x1), recorded(x2)
-    result = NAMES["rint"](NAMES["divide"](x1 - NAMES["remainder"](x1, x2), x2))
-    return NAMES["astype"](result, np.result_type(x1.dtype, x2.dtype))
+    rest = NAMES["remainder"](x1, x2)
+    return NAMES["astype"](NAMES["rint"](NAMES["divide"](NAMES["subtract"](x1, rest), x2)), rest.dtype)
 
 
 @implements(np.divmod)
