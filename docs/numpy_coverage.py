@@ -15,7 +15,7 @@ from numpy.testing import overrides
 
 import wengert.hosted.fft
 import wengert.hosted.linalg  # as wengert does when one of them is asked for
-import wengert.scipy.special  # noqa: F401
+import wengert.scipy.special  # noqa: F401  (its ufuncs join the registry)
 from wengert.protocols import FUNCTIONS, elementwise
 from wengert.protocols.constants import CONSTANT
 
