@@ -37,7 +37,7 @@ def register() -> None:
     Examples
     --------
     >>> import threadpoolctl, wengert as wg
-    >>> before = wg.get_num_threads()
+    >>> register()
     >>> with threadpoolctl.threadpool_limits(1, user_api="wengert"):
     ...     wg.get_num_threads()
     1
