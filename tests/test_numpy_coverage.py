@@ -165,6 +165,7 @@ CASES = {
     "ldexp far": (lambda np, x: np.ldexp(np.ldexp(x, 1021), -1022), (X,)),
     "frexp": (lambda np, x: np.frexp(x)[0] * np.frexp(x)[1], (X,)),
     "frexp of edges": (lambda np, x: np.frexp(x * 0 + 2.0 ** np.array([-3, 0, 1, 900]))[1] * x, (X,)),
+    "real_if_close": (lambda np, x: np.real_if_close(x + 1e-15j * x) ** 2, (X,), EAGER),
     "isreal": (lambda np, x: np.isreal(x + 0j) * x + np.iscomplex(x * 1j), (X,)),
     "append": (lambda np, x: np.append(x, x[:1] ** 2, axis=0), (X,)),
     "block": (lambda np, x: np.block([[x, x[:, :1]], [x[:1] ** 2, np.ones((1, 1))]]), (X,)),

@@ -3,6 +3,7 @@
 import autograd
 import autograd.numpy as anp
 import autograd.scipy as ascipy
+import autograd.scipy.linalg
 import numpy as np
 import pytest
 import scipy.linalg
@@ -19,6 +20,9 @@ from wengert.extend import defvjp, primitive
 X, P = np.array([0.3, 1.2, 2.7]), np.array([0.5, 1.5, 3.0])
 A = np.random.default_rng(0).normal(size=(3, 3)) * 0.4
 EYE = np.eye(3)
+BAND = np.random.default_rng(1).normal(size=(4, 4)) + 4 * (np.arange(4) == 2)[:, None]
+WIDE = np.cos(np.arange(14.0).reshape(7, 2)) + 3.0 * (np.arange(7) == 4)[:, None]
+P2 = np.array([1.0, -0.5, 2.0, 0.3])
 
 SPECIAL = {
     "digamma": (X,), "psi": (X,), "gammaln": (X,), "gamma": (X,), "beta": (X, P), "betaln": (X, P),
@@ -34,6 +38,8 @@ CASES = {
 CASES |= {
     "gammainc": (lambda s, x: s.special.gammainc(P, x) + s.special.gammaincc(2.0, x), (X,)),
     "betainc": (lambda s, x: s.special.betainc(P, 2.0, x), (X / 4,)),
+    "ive": (lambda s, x: s.special.ive(P, x) + s.special.ive(1.0, -x), (X,)),
+    "rgamma": (lambda s, x: s.special.rgamma(x) + s.special.gammasgn(-x) * x, (X,)),
     "polygamma": (lambda s, x: s.special.polygamma(0, x) + s.special.polygamma(2, x), (X,)),
     "multigammaln": (lambda s, x: s.special.multigammaln(x, 3), (X[2] + 2,)),
     "jv": (lambda s, x: s.special.jv(1.5, x) + s.special.yv(2, x), (X,)),
@@ -46,6 +52,14 @@ CASES |= {
     "solve_triangular": (lambda s, a, b: s.linalg.solve_triangular(a + EYE, b, lower=True), (A, X)),
     "solve_triangular T": (lambda s, a, b: s.linalg.solve_triangular(a, b, "T", unit_diagonal=True), (A, A)),
     "cholesky": (lambda s, a: s.linalg.cholesky(a @ a.T + EYE), (A,)),
+    "solve_banded": (lambda s, ab, b: s.linalg.solve_banded((1, 2), ab, b), (BAND, BAND.T[:, :2])),
+    "solve_banded vector": (lambda s, ab, b: s.linalg.solve_banded((2, 0), ab[:3], b), (BAND, P2)),
+    "solve_banded wide": (
+        lambda s, ab: s.linalg.solve_banded((2, 4), ab, P[:2]), (WIDE,),
+    ),
+    "solve_sylvester": (
+        lambda s, a, b, q: s.linalg.solve_sylvester(a + EYE, b, q), (A, A[:2, :2] + EYE[:2, :2], A[:, :2]),
+    ),
     "solve": (lambda s, a, b: s.linalg.solve(a + EYE, b) * s.linalg.det(a + EYE), (A, X)),
     "convolve": (lambda s, a, b: s.signal.convolve(a, b), (A, A[:2, :2] + 1)),
     "convolve same": (lambda s, a, b: s.signal.convolve(a, b, "same"), (A, A[:2, :2] + 1)),
@@ -66,6 +80,8 @@ CASES |= {
     "multivariate_normal": (
         lambda s, x, m, c: s.stats.multivariate_normal.logpdf(x, m, c @ c.T + EYE), (A, X, A),
     ),
+    "poisson cdf": (lambda s, m: s.stats.poisson.cdf(np.array([-1.0, 0.0, 2.5]), m), (P,)),
+    "entropy": (lambda s, c: s.stats.multivariate_normal.entropy(cov=c @ c.T + EYE), (A,)),
     "dirichlet": (lambda s, a: s.stats.dirichlet.logpdf(np.array([0.2, 0.3, 0.5]), a), (P,)),
 }  # fmt: skip
 
@@ -83,9 +99,9 @@ def test_values_and_derivatives(name):
 
 
 HIPS = [
-    "digamma", "gammaln", "gamma", "beta", "betaln", "j0", "j1", "y0", "y1", "erf", "erfc", "erfinv", "logit",
-    "expit", "multigammaln", "logsumexp axis", "norm", "norm cdf", "t", "gamma pdf", "beta pdf",
-    "multivariate_normal", "dirichlet",
+    "solve_banded vector", "solve_sylvester", "ive", "digamma", "gammaln", "gamma", "beta", "betaln",
+    "j0", "j1", "y0", "y1", "erf", "erfc", "erfinv", "logit", "expit", "multigammaln", "logsumexp axis",
+    "norm", "norm cdf", "t", "gamma pdf", "beta pdf", "multivariate_normal", "dirichlet",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Functions that are no NumPy code, with derivatives by hand: HIPS autograd's `primitive` and `defvjp`.
+"""Functions that are no NumPy code, with derivatives by hand, as HIPS autograd's `primitive` and `defvjp`.
 
 Examples
 --------
@@ -21,15 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from ._core import Var
-from .hosted import call, custom_vjp
+from ._core import Var, set_current
+from .hosted import call, custom_jvp, custom_vjp
 from .protocols.registry import is_recorded
 
-__all__ = ["defvjp", "primitive"]
+__all__ = ["defjvp", "defvjp", "primitive"]
 
 
 class primitive:  # noqa: N801  a decorator
-    """A function of plain arrays, used on Vars as one operation; `defvjp` gives its derivative.
+    """A function of plain arrays, used on Vars as one operation; `defvjp` or `defjvp` gives its derivative.
+
+    Either serves both modes, to any order; where both are given the former counts.
 
     While a function is compiled it is called once with ones to learn the shape of its result.
     """
@@ -38,6 +40,7 @@ class primitive:  # noqa: N801  a decorator
         functools.update_wrapper(self, f)
         self._f = f
         self._rules: dict[int, Callable | None] = {}
+        self._forward: dict[int, Callable | str | None] = {}
         self._hosts: dict[Any, Callable] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -51,37 +54,67 @@ class primitive:  # noqa: N801  a decorator
         """The function of its arrays alone; kept, for a tape that calls it may live long."""
         key = (tuple(moving), tuple(fixed.items()), tuple(kwargs.items()))
         if key not in self._hosts:
-            self._hosts[key] = lambda *arrays: self._f(*_merged(moving, arrays, fixed), **kwargs)
+
+            def host(*arrays):
+                before = set_current(None)  # wengert.numpy's functions compute, whatever is being recorded
+                try:
+                    return self._f(*_merged(moving, arrays, fixed), **kwargs)
+                finally:
+                    set_current(before)
+
+            self._hosts[key] = host
         return self._hosts[key]
 
     def _custom(self, moving: list[int], fixed: dict[int, Any], kwargs: dict) -> Callable:
         host = self._host(moving, fixed, kwargs)
 
-        @custom_vjp
         @functools.wraps(self._f)
         def function(*arrays):
             like = np.asarray(host(*(np.ones(x.shape, x.dtype) for x in arrays)))
             return call(host, *arrays, shape=like.shape, dtype=like.dtype, stacks=False)
 
+        if self._forward and not self._rules:
+            return self._of_tangents(custom_jvp(function), moving, fixed, kwargs)
+        custom: Any = custom_vjp(function)
+
         def forward(*arrays):
-            answer = function(*arrays)
+            answer = custom(*arrays)
             return answer, (answer, arrays)
 
         def backward(residuals, g):
             answer, arrays = residuals
             args = _merged(moving, arrays, fixed)
-            return tuple(self._rule(k)(answer, *args, **kwargs)(g) if self._rule(k) else None for k in moving)
+            rules = [self._rule(self._rules, k) for k in moving]
+            return tuple(rule(answer, *args, **kwargs)(g) if rule else None for rule in rules)
 
-        function.defvjp(forward, backward)
+        custom.defvjp(forward, backward)
+        return custom
+
+    def _of_tangents(self, function: Any, moving: list[int], fixed: dict[int, Any], kwargs: dict) -> Callable:
+        @function.defjvp
+        def rule(primals, tangents):
+            answer, args = function(*primals), _merged(moving, primals, fixed)
+            total = answer * 0.0
+            for k, g in zip(moving, tangents, strict=True):
+                slope = self._rule(self._forward, k)
+                if slope == "same":
+                    raise TypeError(
+                        f"{self.__name__}: a derivative by argument {k} that is the function itself "  # type: ignore[attr-defined]
+                        f"says nothing of reverse mode; give it one with defvjp, which serves both"
+                    )
+                if slope is not None:
+                    total = total + slope(g, answer, *args, **kwargs)
+            return answer, total
+
         return function
 
-    def _rule(self, k: int) -> Any:
-        if k not in self._rules:
+    def _rule(self, rules: dict[int, Any], k: int) -> Any:
+        if k not in rules:
             raise TypeError(
                 f"{self.__name__}: no derivative was defined by argument {k}; give it one with "  # type: ignore[attr-defined]
-                f"wengert.extend.defvjp, or None for zero"
+                f"wengert.extend.defvjp (or defjvp), or None for zero"
             )
-        return self._rules[k]
+        return rules[k]
 
 
 def _merged(moving: list[int], arrays: Sequence[Any], fixed: dict[int, Any]) -> list[Any]:
@@ -101,3 +134,18 @@ def defvjp(function: primitive, *makers: Callable | None, argnums: Sequence[int]
     """
     numbers = range(len(makers)) if argnums is None else argnums
     function._rules.update(zip(numbers, makers, strict=True))
+
+
+def defjvp(function: primitive, *slopes: Callable | str | None, argnums: Sequence[int] | None = None) -> None:
+    """Gives a primitive its derivative in forward mode.
+
+    Parameters
+    ----------
+    function : primitive
+    *slopes : callable, "same" or None
+        For each argument in turn, or for those in `argnums`: a function of the argument's tangent, of the
+        answer and of all arguments that returns the tangent of the answer; None for zero.  "same", for the
+        function itself, needs `defvjp` too.
+    """
+    numbers = range(len(slopes)) if argnums is None else argnums
+    function._forward.update(zip(numbers, slopes, strict=True))

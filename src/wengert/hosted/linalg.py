@@ -10,6 +10,7 @@ from .. import numpy as wnp
 from .._core import innermost
 from ..protocols.registry import FUNCTIONS, normalize_axes
 from . import LINALG, floating
+from .decompositions import cholesky as cholesky
 from .decompositions import svdvals
 from .solutions import file, inv, matrix, pinv
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Op, Var, ops, record
+from .constants import known
 from .registry import (
     NAMESPACE,
     append,
@@ -88,7 +89,7 @@ def positive(x: Any) -> Var:
     return append("copy", x)
 
 
-@implements(np.conjugate)
+@implements(np.conjugate, names=("conj",))
 @method("conj", "conjugate")
 def conjugate(x: Any) -> Any:
     """The complex conjugate, which of real numbers is they themselves."""
@@ -102,6 +103,16 @@ def real(val: Any) -> Any:
     """The real part."""
     val = operand(val)
     return append("real", val) if val.dtype.kind == "c" else val
+
+
+@implements(np.real_if_close)
+def real_if_close(a: Any, tol: float = 100) -> Any:
+    """The real part where the imaginary parts are within rounding of 0, as values say."""
+    a = operand(a)
+    if a.dtype.kind != "c":
+        return append("copy", a)
+    parts = known("real_if_close", imag(a))
+    return real(a) if np.all(np.abs(parts) < (tol * np.finfo(a.dtype).eps if tol > 1 else tol)) else a
 
 
 @implements(np.imag)

@@ -96,7 +96,7 @@ def flatten(a: Var, order: str = "C") -> Var:
     return append("copy", ravel(a, order))
 
 
-@implements(np.transpose)
+@implements(np.transpose, names=("permute_dims",))
 def transpose(a: Any, axes: Any = None) -> Var:
     """The axes permuted, or reversed."""
     a = operand(a)
@@ -175,7 +175,7 @@ def flip(m: Any, axis: Any = None) -> Var:
 # ---- joining and parting ------------------------------------------------------------------------------
 
 
-@implements(np.concatenate)
+@implements(np.concatenate, names=("concat",))
 def concatenate(arrays: Any, axis: Any = 0, out: Any = None, **kwargs: Any) -> Var:
     """Arrays joined along an existing axis."""
     refuse_options("concatenate", out=out, **kwargs)

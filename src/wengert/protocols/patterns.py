@@ -10,7 +10,7 @@ from .._core import Var, innermost
 from .elementwise import where
 from .movement import astype, broadcast_to, concatenate, flip, moveaxis, ravel, reshape, take
 from .reductions import max_, mean, min_
-from .registry import NAMESPACE, append, dims, implements, method, normalize_axis, recorded
+from .registry import NAMESPACE, append, dims, extra, implements, method, normalize_axis, operand, recorded
 from .statistics import median
 
 
@@ -18,6 +18,23 @@ def _cut(a: Any, axis: int, start: int, stop: int) -> Any:
     """Elements start to stop of an axis."""
     boxes = ((start, 1, stop - start) if k == axis else (0, 1, n) for k, n in enumerate(a.shape))
     return append("slice", a, attrs=tuple(x for box in boxes for x in box))
+
+
+@extra
+def make_diagonal(D: Any, offset: int = 0, axis1: int = -1, axis2: int = -2) -> Any:
+    """Matrices with the last axis of D on the diagonal, 0 elsewhere; HIPS autograd's name for it.
+
+    Examples
+    --------
+    >>> import wengert.numpy as np
+    >>> np.make_diagonal(np.array([[1.0, 2.0]]))
+    array([[[1., 0.],
+            [0., 2.]]])
+    """
+    if offset or {axis1, axis2} != {-1, -2}:
+        raise TypeError("make_diagonal: only the main diagonal of the last two axes is supported")
+    D = operand(D)
+    return where(np.eye(D.shape[-1], dtype=bool), reshape(D, (*D.shape, 1)), 0)
 
 
 @implements(np.roll)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 import scipy.linalg as _linalg
 
 from .. import numpy as wnp
-from ..hosted import LINALG, call, custom_vjp, dagger
+from .._core import innermost
+from ..hosted import LINALG, call, custom_vjp, dagger, floating
+from ..hosted import linalg as _numpys  # which fills LINALG
 from ..hosted.solutions import broadcast_solve, matrix
 from ..protocols.registry import is_recorded, refuse_options
 
@@ -95,11 +98,95 @@ def solve_triangular(
     return broadcast_solve(lambda a, b: solver(a, b, mask), a, wnp.asarray(b))
 
 
+# ---- banded systems -----------------------------------------------------------------------------------
+# ab[upper + i - j, j] is a[i, j]: row r has the diagonal r - upper below the main one, from its column on.
+
+
+def _diagonals(lower: int, upper: int, n: int) -> list[tuple[int, slice, slice]]:
+    """Per row of `ab` its number, and the columns and rows of the matrix that it has elements in."""
+    below = [(row, min(max(row - upper, -n), n)) for row in range(lower + upper + 1)]
+    return [(row, slice(max(-d, 0), n - max(d, 0)), slice(max(d, 0), n - max(-d, 0))) for row, d in below]
+
+
+def _spread(part: Any, columns: slice, n: int) -> Any:
+    """A row of `ab` from the elements that lie in the matrix."""
+    return wnp.pad(part, (columns.start, n - columns.start - part.shape[0]))
+
+
+@functools.cache
+def _banded(lower: int, upper: int) -> Callable:
+    def solve(ab: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return _linalg.solve_banded((lower, upper), ab, b)
+
+    @custom_vjp
+    def primitive(ab, b):
+        return call(solve, ab, b, shape=b.shape, dtype=b.dtype, stacks=False)
+
+    def forward(ab, b):
+        x = primitive(ab, b)
+        return x, (ab, x)
+
+    def backward(residuals, g):
+        ab, x = residuals
+        n = ab.shape[1]
+        diagonals = _diagonals(lower, upper, n)
+        turned = [_spread(ab[row, columns], rows, n) for row, columns, rows in reversed(diagonals)]
+        u = _banded(upper, lower)(wnp.stack(turned), g)
+        slopes = [_spread(wnp.sum(-u[rows] * x[columns], 1), columns, n) for _, columns, rows in diagonals]
+        return wnp.stack(slopes), u
+
+    primitive.defvjp(forward, backward)
+    return primitive
+
+
+def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any, **options: Any) -> Any:
+    """As `scipy.linalg.solve_banded`; takes Vars and arrays."""
+    if not is_recorded((ab, b)):
+        return _linalg.solve_banded(l_and_u, ab, b, **options)
+    refuse_options("solve_banded", **options)
+    tape = innermost((ab, b))
+    ab, b = tape.as_var(floating(ab)), tape.as_var(floating(b))
+    dtype = np.result_type(ab.dtype, b.dtype)
+    columns = wnp.reshape(wnp.astype(b, dtype), (b.shape[0], -1))
+    return wnp.reshape(_banded(*l_and_u)(wnp.astype(ab, dtype), columns), b.shape)
+
+
+# ---- Sylvester's equation -----------------------------------------------------------------------------
+
+
+@custom_vjp
+def _sylvester(a, b, q):
+    return call(_linalg.solve_sylvester, a, b, q, shape=q.shape, dtype=q.dtype, stacks=False)
+
+
+def _sylvester_forward(a, b, q):
+    x = _sylvester(a, b, q)
+    return x, (a, b, x)
+
+
+def _sylvester_backward(residuals, g):
+    a, b, x = residuals
+    u = _sylvester(dagger(a), dagger(b), g)
+    return -u @ dagger(x), -dagger(x) @ u, u
+
+
+_sylvester.defvjp(_sylvester_forward, _sylvester_backward)
+
+
+def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
+    """As `scipy.linalg.solve_sylvester`, the x with a @ x + x @ b = q; takes Vars and arrays."""
+    if not is_recorded((a, b, q)):
+        return _linalg.solve_sylvester(a, b, q)
+    operands = [floating(x) for x in (a, b, q)]
+    dtype = np.result_type(*(x.dtype for x in operands))
+    return _sylvester(*(wnp.astype(x, dtype) for x in operands))
+
+
 def cholesky(a: Any, lower: bool = False, **options: Any) -> Any:
     """As `scipy.linalg.cholesky`: upper triangular unless `lower`."""
     if not is_recorded((a,)):
         return _linalg.cholesky(a, lower, **options)
-    return LINALG["cholesky"](a, upper=not lower)
+    return _numpys.cholesky(a, upper=not lower)
 
 
 def __getattr__(name: str) -> Any:

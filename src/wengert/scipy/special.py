@@ -82,7 +82,7 @@ def _composed(implementation: Callable) -> Callable:
     return _public(implementation.__name__.rstrip("_"), implementation)
 
 
-jv_, yv_, iv_, zeta_ = map(_again, ("jv", "yv", "iv", "zeta"))
+jv_, yv_, iv_, ive_, zeta_ = map(_again, ("jv", "yv", "iv", "ive", "zeta"))
 
 # ---- gamma and beta -----------------------------------------------------------------------------------
 
@@ -95,6 +95,8 @@ digamma = _hosted("digamma", lambda y, x: _polygamma(1, x))
 psi = _public("psi", lambda x: digamma(x))
 gammaln = _hosted("gammaln", lambda y, x: digamma(x))
 gamma = _hosted("gamma", lambda y, x: y * digamma(x))
+rgamma = _hosted("rgamma", lambda y, x: -y * digamma(x))
+gammasgn = _hosted("gammasgn", lambda y, x: y * 0.0)
 zeta = _hosted("zeta", None, lambda y, s, x: -s * zeta_(s + 1.0, x))
 beta = _hosted(
     "beta",
@@ -195,6 +197,7 @@ yv: Any = _hosted("yv", None, lambda y, v, x: 0.5 * (yv_(v - 1.0, x) - yv_(v + 1
 i0 = _hosted("i0", lambda y, x: i1(x))
 i1: Any = _hosted("i1", lambda y, x: 0.5 * (i0(x) + iv(2.0, x)))
 iv: Any = _hosted("iv", None, lambda y, v, x: 0.5 * (iv_(v - 1.0, x) + iv_(v + 1.0, x)))
+ive: Any = _hosted("ive", None, lambda y, v, x: 0.5 * (ive_(v - 1.0, x) + ive_(v + 1.0, x)) - wnp.sign(x) * y)
 jn, yn = jv, yv
 FUNCTIONS[np.i0] = i0
 

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.stats as _stats
 
 from .. import numpy as wnp
-from ..protocols.registry import recorded
+from ..protocols.registry import is_recorded, recorded
 from . import special
 
 LOG_2PI = math.log(2 * math.pi)
@@ -169,6 +169,13 @@ class _Poisson(_Plain):
     def pmf(self, k: Any, mu: Any, loc: Any = 0) -> Any:
         return wnp.exp(self.logpmf(k, mu, loc))
 
+    def cdf(self, k: Any, mu: Any, loc: Any = 0) -> Any:
+        if not is_recorded((k, mu, loc)):
+            return self._plain.cdf(k, mu, loc)
+        k = wnp.floor(wnp.stop_gradient(recorded(k) - loc))
+        below = special.PRIMITIVES["gammaincc"](wnp.maximum(k, 0.0) + 1.0, recorded(mu))
+        return wnp.where(k < 0, 0.0, below)
+
 
 class _MultivariateNormal(_Plain):
     def logpdf(self, x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False) -> Any:
@@ -184,6 +191,13 @@ class _MultivariateNormal(_Plain):
 
     def pdf(self, x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False) -> Any:
         return wnp.exp(self.logpdf(x, mean, cov))
+
+    def entropy(self, mean: Any = None, cov: Any = 1) -> Any:
+        """As SciPy's: of a number for `cov` in as many dimensions as the mean has."""
+        n = 1 if mean is None else np.size(mean)
+        cov = recorded(cov)
+        cov = cov * np.eye(n) if cov.ndim < 2 else cov
+        return 0.5 * (cov.shape[-1] * (LOG_2PI + 1.0) + wnp.linalg.slogdet(cov)[1])
 
 
 class _Dirichlet(_Plain):
