@@ -5,11 +5,12 @@
 #include "kernel_testing.h"
 
 /* Element (0, 0) of a rows x cols matrix within `cells` elements, laid out in one of these ways. */
-enum { ROWS, COLUMNS, PADDED, REVERSED, SAME_ROW, SAME_COLUMN, SPREAD, N_LAYOUTS };
+enum { ROWS, COLUMNS, PADDED, REVERSED, SAME_ROW, SAME_COLUMN, SPREAD, DIAGONALS, N_LAYOUTS };
 static int64_t lay_out(int layout, int64_t rows, int64_t cols, int64_t *row, int64_t *col, int64_t *cells) {
     *row = layout == COLUMNS || layout == SAME_COLUMN ? 1 : layout == PADDED ? cols + 3 : layout == SAME_ROW ? 0 : cols;
     *col = layout == COLUMNS ? rows : layout == SAME_COLUMN ? 0 : 1;
     if (layout == SPREAD) *row *= 2, *col = 2;
+    if (layout == DIAGONALS) *row = *col = 1;
     if (layout == REVERSED) *row = -*row, *col = -1;
     const int64_t reach = (rows ? rows - 1 : 0) * llabs(*row) + (cols ? cols - 1 : 0) * llabs(*col);
     *cells = rows && cols ? reach + 1 : 0;
