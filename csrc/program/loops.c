@@ -3,12 +3,6 @@
 
 #include "program.h"
 
-int64_t wg_array_size(const wg_array *x) {
-    int64_t size = 1;
-    for (int i = 0; i < x->ndim; i++) size *= x->shape[i];
-    return size;
-}
-
 bool wg_array_contiguous(const wg_array *x) {
     int64_t step = 1;
     for (int i = x->ndim - 1; i >= 0; i--) {
@@ -59,9 +53,8 @@ static void walk_init(wg_walk *w, const wg_array *x, int64_t start) {
     }
 }
 
-/* Moves on by n elements, which do not pass the end of the last axis. */
-static void walk_on(wg_walk *w, int64_t n) {
-    int i = w->ndim - 1;
+/* Moves on by n along axis i, not past its end. */
+static void walk_on(wg_walk *w, int i, int64_t n) {
     w->at[i] += n;
     w->place += n * w->stride[i];
     while (w->at[i] == w->shape[i] && i > 0) {
@@ -71,6 +64,7 @@ static void walk_on(wg_walk *w, int64_t n) {
     }
 }
 
+/* Where n elements hold several whole lines of the last axis, those are moved as one plane. */
 void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
     size_t itemsize = wg_itemsize(x->dtype);
     if (n <= 0) return; /* an empty array has no element to start from */
@@ -78,12 +72,21 @@ void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
     walk_init(&w, x, start);
     int last = w.ndim - 1;
     for (char *out = dst; n > 0;) {
-        int64_t run = w.shape[last] - w.at[last];
-        if (run > n) run = n;
-        wg_copy_run(out, 1, x->data + w.place * (int64_t)itemsize, w.stride[last], run, itemsize);
+        char *in = x->data + w.place * (int64_t)itemsize;
+        int64_t line = w.shape[last], run = line - w.at[last];
+        if (last > 0 && run == line && n >= 2 * line) {
+            int64_t lines = w.shape[last - 1] - w.at[last - 1], shape[2] = {lines < n / line ? lines : n / line, line};
+            wg_move(&(wg_array){out, shape, (int64_t[]){line, 1}, 2, x->dtype},
+                    &(wg_array){in, shape, w.stride + last - 1, 2, x->dtype});
+            run = shape[0] * line;
+            walk_on(&w, last - 1, shape[0]);
+        } else {
+            if (run > n) run = n;
+            wg_copy_run(out, 1, in, w.stride[last], run, itemsize);
+            walk_on(&w, last, run);
+        }
         out += (size_t)run * itemsize;
         n -= run;
-        walk_on(&w, run);
     }
 }
 
@@ -99,7 +102,7 @@ void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src) {
         wg_copy_run(x->data + w.place * (int64_t)itemsize, w.stride[last], in, 1, run, itemsize);
         in += (size_t)run * itemsize;
         n -= run;
-        walk_on(&w, run);
+        walk_on(&w, last, run);
     }
 }
 

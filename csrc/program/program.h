@@ -9,18 +9,9 @@
 #include "../tape/tape.h"
 #include "../threads/pool.h"
 
-/* ---- arrays ------------------------------------------------------------------------------------------------ */
-typedef struct {
-    char *data;
-    const int64_t *shape, *strides; /* strides in elements */
-    int ndim;
-    wg_dtype dtype;
-} wg_array;
-
 enum { WG_TILE = 512 }; /* elements that a loop gathers at once: four operands of 8 bytes are half of L1 */
 
 /* ---- loops.c: strided walks -------------------------------------------------------------------------------- */
-int64_t wg_array_size(const wg_array *x);
 bool wg_array_contiguous(const wg_array *x);
 /* Where element `index` (C order) of an array lies, in elements. */
 int64_t wg_place_of(const wg_array *x, int64_t index);
@@ -41,12 +32,6 @@ typedef struct {
 bool wg_stops(wg_watch *watch);
 int64_t wg_now(void);             /* nanoseconds of a clock that only goes forward */
 const void *wg_this_thread(void); /* another address on every thread */
-
-/* ---- move.c ------------------------------------------------------------------------------------------------ */
-/* dst[...] = src[...] for two layouts of one shape and dtype that do not overlap. */
-void wg_move(const wg_array *dst, const wg_array *src);
-void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, int64_t s_step, int64_t n,
-                 size_t itemsize);
 
 /* ---- execute.c: one op on arrays --------------------------------------------------------------------------- */
 typedef struct {

@@ -10,6 +10,20 @@ extern const wg_op_info wg_op_table[WG_OP_COUNT];
 /* wg_op for a code that is known to be one */
 static inline const wg_op_info *wg_row(int op) { return &wg_op_table[op]; }
 
+/* ---- move.c: arrays in any layout ---------------------------------------------------------------------------- */
+typedef struct {
+    char *data;
+    const int64_t *shape, *strides; /* strides in elements */
+    int ndim;
+    wg_dtype dtype;
+} wg_array;
+
+int64_t wg_array_size(const wg_array *x);
+/* dst[...] = src[...] for two layouts of one shape and dtype that do not overlap. */
+void wg_move(const wg_array *dst, const wg_array *src);
+void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, int64_t s_step, int64_t n,
+                 size_t itemsize);
+
 /* ---- values ------------------------------------------------------------------------------------------------ */
 typedef struct { /* reference-counted memory that views share */
     int64_t refs;

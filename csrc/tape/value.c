@@ -188,26 +188,12 @@ bool wg_view_op(int op, const int64_t *attrs, int ndim_in, const int64_t *shape_
 
 wg_status wg_read(wg_tape *t, wg_id id, void *dst) {
     WG_TRY(wg_check_id(t, id, "read"));
-    const char *src = wg_data(t, id);
+    char *src = wg_data(t, id);
     if (!src) return wg_fail(t, WG_RUNTIME_ERROR, "node %u (%s) has no value", id, wg_row(t->nodes[id].op)->name);
-    size_t itemsize = wg_itemsize(t->nodes[id].dtype);
-    int ndim = wg_ndim(t, id);
-    const int64_t *shape = wg_shape(t, id), *strides = wg_strides(t, id);
-    int64_t size = wg_size(t, id), step = 1;
-    if (size == 0) return WG_OK;
-    int tail = ndim; /* axes tail.. are contiguous in the source */
-    while (tail > 0 && (shape[tail - 1] == 1 || strides[tail - 1] == step)) step *= shape[--tail];
-    int64_t at[WG_MAX_NDIM] = {0};
-    for (char *out = dst;;) {
-        memcpy(out, src, (size_t)step * itemsize);
-        out += (size_t)step * itemsize;
-        int axis = tail - 1;
-        for (; axis >= 0; axis--) {
-            src += strides[axis] * (int64_t)itemsize;
-            if (++at[axis] < shape[axis]) break;
-            src -= strides[axis] * shape[axis] * (int64_t)itemsize;
-            at[axis] = 0;
-        }
-        if (axis < 0) return WG_OK;
-    }
+    const wg_dtype dtype = (wg_dtype)t->nodes[id].dtype;
+    int64_t strides[WG_MAX_NDIM];
+    wg_contiguous_strides(wg_ndim(t, id), wg_shape(t, id), strides);
+    wg_move(&(wg_array){dst, wg_shape(t, id), strides, wg_ndim(t, id), dtype},
+            &(wg_array){src, wg_shape(t, id), wg_strides(t, id), wg_ndim(t, id), dtype});
+    return WG_OK;
 }

@@ -1,13 +1,19 @@
 /* Copying arrays between any two layouts. */
 #include <string.h>
 
-#include "program.h"
+#include "tape.h"
+
+int64_t wg_array_size(const wg_array *x) {
+    int64_t size = 1;
+    for (int i = 0; i < x->ndim; i++) size *= x->shape[i];
+    return size;
+}
 
 typedef struct {
     uint64_t half[2];
 } wg_wide;
 
-/* One element repeated, and elements turned around, are loops that a compiler makes vectors of. */
+/* One element repeated, elements turned around, and every other one are loops that a compiler makes vectors of. */
 #define COPY_RUN(type)                                                                                                 \
     do {                                                                                                               \
         type *d = (type *)dst;                                                                                         \
@@ -16,6 +22,8 @@ typedef struct {
             for (int64_t i = 0; i < n; i++) d[i] = s[0];                                                               \
         else if (d_step == 1 && s_step == -1)                                                                          \
             for (int64_t i = 0; i < n; i++) d[i] = s[-i];                                                              \
+        else if (d_step == 1 && s_step == 2)                                                                           \
+            for (int64_t i = 0; i < n; i++) d[i] = s[2 * i];                                                           \
         else                                                                                                           \
             for (int64_t i = 0; i < n; i++) d[i * d_step] = s[i * s_step];                                             \
     } while (0)
@@ -68,15 +76,37 @@ enum {
     BLOCK = 16     /* a turned matrix is copied in squares: each line of memory that is read serves a whole one */
 };
 
-static void copy_plane(char *dst, const char *src, const wg_axis *rows, const wg_axis *columns, size_t itemsize) {
-    bool turned = distance(rows->s) == 1 && columns->d == 1 && distance(columns->s) > 1;
-    int64_t size = (int64_t)itemsize, width = turned ? BLOCK : columns->n, height = turned ? BLOCK : rows->n;
-    for (int64_t top = 0; top < rows->n; top += height)
-        for (int64_t left = 0; left < columns->n; left += width)
-            for (int64_t i = top; i < rows->n && i < top + height; i++)
-                wg_copy_run(dst + (i * rows->d + left * columns->d) * size, columns->d,
-                            src + (i * rows->s + left * columns->s) * size, columns->s,
-                            columns->n - left < width ? columns->n - left : width, itemsize);
+/* Down the source's lines, so that it is read as so many streams. */
+#define COPY_TURNED(type)                                                                                              \
+    for (int64_t left = 0; left < wide; left += BLOCK)                                                                 \
+        for (int64_t top = 0; top < high; top += BLOCK) {                                                              \
+            type *restrict d = (type *)dst + top * rows.d + left;                                                      \
+            const type *s = (const type *)src + top * rows.s + left * columns.s;                                       \
+            for (int64_t i = 0; i < BLOCK; i++)                                                                        \
+                for (int64_t j = 0; j < BLOCK; j++) d[i * rows.d + j] = s[i * rows.s + j * columns.s];                 \
+        }
+
+static void copy_rows(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
+    if (columns.n < SHORT_RUN && rows.n > columns.n) swap_axes(&rows, &columns);
+    for (int64_t i = 0; i < rows.n; i++)
+        wg_copy_run(dst + i * rows.d * itemsize, columns.d, src + i * rows.s * itemsize, columns.s, columns.n,
+                    (size_t)itemsize);
+}
+
+static void copy_plane(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
+    if (distance(rows.s) == 1 && columns.d == 1 && distance(columns.s) > 1 && (itemsize == 4 || itemsize == 8)) {
+        const int64_t high = rows.n - rows.n % BLOCK, wide = high ? columns.n - columns.n % BLOCK : 0;
+        if (itemsize == 4)
+            COPY_TURNED(uint32_t)
+        else
+            COPY_TURNED(uint64_t)
+        if (wide && high < rows.n) /* what is left below the squares, then beside them */
+            copy_rows(dst + high * rows.d * itemsize, src + high * rows.s * itemsize,
+                      (wg_axis){rows.n - high, rows.d, rows.s}, (wg_axis){wide, columns.d, columns.s}, itemsize);
+        dst += wide * columns.d * itemsize, src += wide * columns.s * itemsize;
+        columns.n -= wide;
+    }
+    copy_rows(dst, src, rows, columns, itemsize);
 }
 
 void wg_move(const wg_array *dst, const wg_array *src) {
@@ -87,12 +117,10 @@ void wg_move(const wg_array *dst, const wg_array *src) {
     for (int i = n - 2; i >= 0; i--)
         if (axes[i].n > 1 && axes[i].s && distance(axes[i].s) < distance(axes[dense].s)) dense = i;
     if (dense != n - 1) swap_axes(&axes[dense], &axes[n - 2]); /* the source's own rows are the inner plane's */
-    wg_axis *rows = &axes[n - 2], *columns = &axes[n - 1];
-    if (columns->n < SHORT_RUN && rows->n > columns->n) swap_axes(rows, columns);
     char *to = dst->data;
     const char *from = src->data;
     for (;;) {
-        copy_plane(to, from, rows, columns, (size_t)itemsize);
+        copy_plane(to, from, axes[n - 2], axes[n - 1], itemsize);
         int i = n - 3;
         for (; i >= 0; i--) {
             to += axes[i].d * itemsize;
