@@ -75,11 +75,12 @@ void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
         char *in = x->data + w.place * (int64_t)itemsize;
         int64_t line = w.shape[last], run = line - w.at[last];
         if (last > 0 && run == line && n >= 2 * line) {
-            int64_t lines = w.shape[last - 1] - w.at[last - 1], shape[2] = {lines < n / line ? lines : n / line, line};
-            wg_move(&(wg_array){out, shape, (int64_t[]){line, 1}, 2, x->dtype},
-                    &(wg_array){in, shape, w.stride + last - 1, 2, x->dtype});
-            run = shape[0] * line;
-            walk_on(&w, last - 1, shape[0]);
+            int64_t lines = w.shape[last - 1] - w.at[last - 1];
+            if (lines > n / line) lines = n / line;
+            wg_copy_plane(out, in, (wg_axis){lines, line, w.stride[last - 1]}, (wg_axis){line, 1, w.stride[last]},
+                          (int64_t)itemsize);
+            run = lines * line;
+            walk_on(&w, last - 1, lines);
         } else {
             if (run > n) run = n;
             wg_copy_run(out, 1, in, w.stride[last], run, itemsize);

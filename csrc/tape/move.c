@@ -42,10 +42,6 @@ void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, i
     }
 }
 
-typedef struct {
-    int64_t n, d, s; /* extent; strides of destination and source, elements */
-} wg_axis;
-
 /* The axes that both have, neighbours merged where both allow it, in the destination's order. */
 static int merge_axes(const wg_array *dst, const wg_array *src, wg_axis *axes) {
     int n = 0;
@@ -61,8 +57,6 @@ static int merge_axes(const wg_array *dst, const wg_array *src, wg_axis *axes) {
     while (n < 2) axes[n++] = (wg_axis){1, 0, 0};
     return n;
 }
-
-static int64_t distance(int64_t stride) { return stride < 0 ? -stride : stride; }
 
 /* Exchanges two axes: the order of a copy's loops is free. */
 static void swap_axes(wg_axis *a, wg_axis *b) {
@@ -93,8 +87,8 @@ static void copy_rows(char *dst, const char *src, wg_axis rows, wg_axis columns,
                     (size_t)itemsize);
 }
 
-static void copy_plane(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
-    if (distance(rows.s) == 1 && columns.d == 1 && distance(columns.s) > 1 && (itemsize == 4 || itemsize == 8)) {
+void wg_copy_plane(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
+    if (wg_distance(rows.s) == 1 && columns.d == 1 && wg_distance(columns.s) > 1 && (itemsize == 4 || itemsize == 8)) {
         const int64_t high = rows.n - rows.n % BLOCK, wide = high ? columns.n - columns.n % BLOCK : 0;
         if (itemsize == 4)
             COPY_TURNED(uint32_t)
@@ -115,12 +109,14 @@ void wg_move(const wg_array *dst, const wg_array *src) {
     if (wg_array_size(dst) == 0) return;
     int n = merge_axes(dst, src, axes), dense = n - 1;
     for (int i = n - 2; i >= 0; i--)
-        if (axes[i].n > 1 && axes[i].s && distance(axes[i].s) < distance(axes[dense].s)) dense = i;
+        if (axes[i].n > 1 && wg_distance(axes[i].d) < wg_distance(axes[n - 1].d)) swap_axes(&axes[i], &axes[n - 1]);
+    for (int i = n - 2; i >= 0; i--)
+        if (axes[i].n > 1 && axes[i].s && wg_distance(axes[i].s) < wg_distance(axes[dense].s)) dense = i;
     if (dense != n - 1) swap_axes(&axes[dense], &axes[n - 2]); /* the source's own rows are the inner plane's */
     char *to = dst->data;
     const char *from = src->data;
     for (;;) {
-        copy_plane(to, from, axes[n - 2], axes[n - 1], itemsize);
+        wg_copy_plane(to, from, axes[n - 2], axes[n - 1], itemsize);
         int i = n - 3;
         for (; i >= 0; i--) {
             to += axes[i].d * itemsize;

@@ -21,6 +21,12 @@ typedef struct {
 int64_t wg_array_size(const wg_array *x);
 /* dst[...] = src[...] for two layouts of one shape and dtype that do not overlap. */
 void wg_move(const wg_array *dst, const wg_array *src);
+typedef struct {
+    int64_t n, d, s; /* extent; strides of destination and source, elements */
+} wg_axis;
+/* The same for two axes, the columns being the one along which the destination's elements lie closer. */
+void wg_copy_plane(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize);
+static inline int64_t wg_distance(int64_t stride) { return stride < 0 ? -stride : stride; }
 void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, int64_t s_step, int64_t n,
                  size_t itemsize);
 
