@@ -37,6 +37,12 @@ enum {
 /* *out = fold of x[0..n), n >= 1, in an order fixed by n alone (not by alignment).  max and min give NaN if any is. */
 typedef void (*wg_fold_fn)(void *out, const void *x, int64_t n);
 
+/* The first place of *value among n elements that have it; of a NaN, if that comes first or *value is one. */
+typedef int64_t (*wg_find_fn)(const void *x, int64_t n, const void *value);
+/* Where row[i] is larger (or smaller) than best[i], or the first NaN, it becomes best[i], and at places[i]: int64_t for
+ * elements of 8 bytes, else int32_t. */
+typedef void (*wg_advance_fn)(void *best, void *places, const void *row, int64_t n, int64_t at, bool largest);
+
 /* C (m, n) = A (m, k) B (k, n), or C + A B with accumulate, and a bias, where there is one, added to each row of the
  * result; strides in elements, A and B strided at will (also negative
  * or 0), C with unit column stride.  Each element of C is one chain of multiply-adds in increasing k, the same for
@@ -73,6 +79,8 @@ typedef struct {
     wg_pair_fn pair[WG_FIRST_COUNT][WG_THEN_COUNT][WG_DTYPE_COUNT];
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
+    wg_find_fn find[WG_DTYPE_COUNT];                /* these two: of real dtypes */
+    wg_advance_fn advance[WG_DTYPE_COUNT];
     wg_random_fn random;
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
     wg_gemm_fn gemv[WG_DTYPE_COUNT], dot[WG_DTYPE_COUNT];

@@ -19,6 +19,7 @@
 #define store_bools_tail(p, m, n) store_bools(p, m)
 
 #define set1(c) ((T)(c))
+#define any(m) (m)
 #define blend(m, a, b) ((m) ? (a) : (b))
 #define vsqrt(a) ((T)sqrt(a)) /* a float's root rounded from the double's is the correctly rounded one */
 #define vabs(a) ((T)fabs(a))

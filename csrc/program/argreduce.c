@@ -3,95 +3,76 @@
 #include "program.h"
 
 typedef struct {
-    const wg_array *x;
-    int64_t n, stride; /* of the axis */
-    wg_fold_fn fold;   /* of the largest or smallest */
-    bool largest;
+    wg_fold_fn fold; /* of the largest or smallest */
+    wg_find_fn find;
+    wg_advance_fn advance;
+    bool largest, wide; /* wide: places are int64_t, else int32_t */
 } wg_search;
 
-enum {
-    SHORT = 32, /* elements that are compared one by one */
-    BLOCK = 32  /* those that are compared with the result at once, without a branch */
-};
+enum { LONG_TILE = 4096 }; /* elements of a contiguous line that are folded at once, and then looked through */
 
-#define BEFORE(candidate, best) ((largest ? (candidate) > (best) : (candidate) < (best)) || (candidate) != (candidate))
+static int64_t place_at(const wg_search *s, const void *places, int64_t i) {
+    return s->wide ? ((const int64_t *)places)[i] : ((const int32_t *)places)[i];
+}
 
-/* Lines along the axis: the kernels fold one tile after the other, and the first that has the result is looked through;
- * short lines are compared element by element.  Lines across it: those of one tile advance together from row to row. */
-#define SEARCH(name, type)                                                                                             \
-    static int64_t place_##name(const type *x, int64_t stride, int64_t n, bool largest) {                              \
-        int64_t place = 0;                                                                                             \
-        for (int64_t i = 1; i < n && x[place * stride] == x[place * stride]; i++)                                      \
-            if (BEFORE(x[i * stride], x[place * stride])) place = i;                                                   \
-        return place;                                                                                                  \
-    }                                                                                                                  \
-    static int64_t along_##name(const wg_search *s, const wg_array *line) {                                            \
-        const bool largest = s->largest;                                                                               \
-        type tile[WG_TILE], best = 0, value;                                                                           \
-        int64_t place = 0, length;                                                                                     \
-        if (s->n <= SHORT) return place_##name((const type *)line->data, s->stride, s->n, s->largest);                 \
-        for (int64_t start = 0; start < s->n && best == best; start += WG_TILE) {                                      \
-            length = s->n - start < WG_TILE ? s->n - start : WG_TILE;                                                  \
-            s->fold(&value, wg_fetch(tile, line, start, length), length);                                              \
-            if (start == 0 || BEFORE(value, best)) best = value, place = start;                                        \
-        }                                                                                                              \
-        length = s->n - place < WG_TILE ? s->n - place : WG_TILE;                                                      \
-        const type *x = wg_fetch(tile, line, place, length);                                                           \
-        int64_t i = 0, none = best == best;                                                                            \
-        for (; none && i + BLOCK < length; i += none ? BLOCK : 0)                                                      \
-            for (int64_t j = 0; j < BLOCK; j++) none &= x[i + j] != best;                                              \
-        while (x[i] != best && x[i] == x[i]) i++;                                                                      \
-        return place + i;                                                                                              \
-    }                                                                                                                  \
-    static void across_##name(const wg_search *s, const char *at, int64_t width, int64_t *out) {                       \
-        const bool largest = s->largest;                                                                               \
-        type best[WG_TILE];                                                                                            \
-        const type *x = (const type *)at;                                                                              \
-        for (int64_t i = 0; i < width; i++) best[i] = x[i], out[i] = 0;                                                \
-        for (int64_t k = 1; k < s->n; k++) {                                                                           \
-            x += s->stride;                                                                                            \
-            for (int64_t i = 0; i < width; i++) {                                                                      \
-                const bool better = best[i] == best[i] && BEFORE(x[i], best[i]);                                       \
-                best[i] = better ? x[i] : best[i];                                                                     \
-                out[i] = better ? k : out[i];                                                                          \
-            }                                                                                                          \
-        }                                                                                                              \
+/* A line along the axis: one tile is folded after the other, and the first that has the result is looked through. */
+static int64_t along(const wg_search *s, const wg_array *line) {
+    _Alignas(64) char tile[WG_TILE * 8], best[8], value[8];
+    const int64_t n = line->shape[0], most = line->strides[0] == 1 ? LONG_TILE : WG_TILE;
+    int64_t place = 0, length = n < most ? n : most;
+    if (length == n) {
+        const char *x = line->data;
+        if (line->strides[0] != 1) wg_copy_run(tile, 1, x, line->strides[0], n, wg_itemsize(line->dtype)), x = tile;
+        s->fold(best, x, n);
+        return s->find(x, n, best);
     }
-SEARCH(bool, uint8_t)
-SEARCH(i32, int32_t)
-SEARCH(i64, int64_t)
-SEARCH(f32, float)
-SEARCH(f64, double)
+    s->fold(best, wg_fetch(tile, line, 0, length), length);
+    for (int64_t start = most; start < n; start += most) {
+        length = n - start < most ? n - start : most;
+        s->fold(value, wg_fetch(tile, line, start, length), length);
+        s->advance(best, &place, value, 1, start / most, s->largest);
+    }
+    place = place_at(s, &place, 0) * most;
+    length = n - place < most ? n - place : most;
+    return place + s->find(wg_fetch(tile, line, place, length), length, best);
+}
 
-static const struct {
-    int64_t (*along)(const wg_search *s, const wg_array *line);
-    void (*across)(const wg_search *s, const char *at, int64_t width, int64_t *out);
-} searches[WG_DTYPE_COUNT] = {[WG_BOOL] = {along_bool, across_bool},
-                              [WG_I32] = {along_i32, across_i32},
-                              [WG_I64] = {along_i64, across_i64},
-                              [WG_F32] = {along_f32, across_f32},
-                              [WG_F64] = {along_f64, across_f64}};
+/* Lines across it: those that start in a row of n advance together from row to row. */
+static void across(const wg_search *s, const wg_array *x, int64_t stride, int64_t n, int64_t *out) {
+    _Alignas(64) char best[WG_TILE * 8], row[WG_TILE * 8];
+    int64_t places[WG_TILE] = {0};
+    const int64_t itemsize = (int64_t)wg_itemsize(x->dtype);
+    wg_copy_run(best, 1, x->data, stride, n, (size_t)itemsize);
+    for (int64_t k = 1; k < x->shape[0]; k++) {
+        const char *next = x->data + k * x->strides[0] * itemsize;
+        if (stride != 1) wg_copy_run(row, 1, next, stride, n, (size_t)itemsize);
+        s->advance(best, places, stride == 1 ? next : row, n, k, s->largest);
+    }
+    for (int64_t i = 0; i < n; i++) out[i] = place_at(s, places, i);
+}
 
 wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step) {
     const wg_array *x = &step->in[0];
-    const int axis = (int)step->attrs[0];
+    const int axis = (int)step->attrs[0], kept = axis == x->ndim - 1 ? axis - 1 : x->ndim - 1; /* the last kept axis */
     const wg_fold fold = step->op == WG_argmax ? WG_FOLD_MAX : WG_FOLD_MIN;
-    wg_search s = {x, x->shape[axis], x->strides[axis], k->fold[fold][x->dtype], step->op == WG_argmax};
-    if (!searches[x->dtype].along) return step->problem = "this op is not offered for this dtype", WG_TYPE_ERROR;
-    int64_t inner = 1, *out = (int64_t *)step->out.data, n_out = wg_array_size(&step->out), dense = 1;
+    const wg_search s = {k->fold[fold][x->dtype], k->find[x->dtype], k->advance[x->dtype], step->op == WG_argmax,
+                         wg_itemsize(x->dtype) == 8};
+    if (!s.find) return step->problem = "this op is not offered for this dtype", WG_TYPE_ERROR;
+    const int64_t n = x->shape[axis], row = kept < 0 ? 1 : x->shape[kept], stride = kept < 0 ? 0 : x->strides[kept];
+    const bool rows = row >= 4 && stride && wg_distance(stride) < wg_distance(x->strides[axis]) && n <= INT32_MAX;
+    const int64_t itemsize = (int64_t)wg_itemsize(x->dtype), n_out = wg_array_size(&step->out);
+    int64_t inner = 1, *out = (int64_t *)step->out.data;
     for (int i = axis + 1; i < x->ndim; i++) inner *= x->shape[i];
-    wg_array across = {x->data, x->shape + axis + 1, x->strides + axis + 1, x->ndim - axis - 1, x->dtype};
-    bool rows = wg_array_contiguous(&across) && inner >= 4;
-    wg_array line = {x->data, &s.n, &s.stride, 1, x->dtype};
-    for (int64_t i = 0; i < n_out; i += dense) {
-        const int64_t first = i / inner * s.n * inner + i % inner; /* the line's first element, in C order */
-        line.data = x->data + wg_place_of(x, first) * (int64_t)wg_itemsize(x->dtype);
-        if (!rows) {
-            out[i] = searches[x->dtype].along(&s, &line);
-            continue;
+    for (int64_t i = 0, taken; i < n_out; i += taken) {
+        const int64_t first = i / inner * n * inner + i % inner; /* the line's first element, in C order */
+        wg_array at = {x->data + wg_place_of(x, first) * itemsize, x->shape + axis, x->strides + axis, 1, x->dtype};
+        taken = row - i % row;
+        if (rows) {
+            if (taken > WG_TILE) taken = WG_TILE;
+            across(&s, &at, stride, taken, out + i);
+        } else {
+            for (int64_t j = 0; j < taken; j++, at.data += stride * itemsize) out[i + j] = along(&s, &at);
         }
-        dense = inner - i % inner < WG_TILE ? inner - i % inner : WG_TILE;
-        searches[x->dtype].across(&s, line.data, dense, out + i);
     }
     return WG_OK;
 }

@@ -1,6 +1,6 @@
-/* Reductions.  The order of a sum depends on shapes and strides only: elements of one result are taken in C order of
- * the reduced axes, in chunks of WG_TILE, each folded by the kernel's fixed tree, chunks added from left to right;
- * where the kept axis is the contiguous one, whole rows are added from first to last instead. */
+/* Reductions.  The order of a sum depends on shapes and strides only: elements of one result are taken in the order of
+ * the reduced axes' strides, in chunks of WG_TILE, each folded by the kernel's fixed tree, chunks added from left to
+ * right; where the kept axis is the densest one, whole rows are added from first to last instead. */
 #include <math.h>
 #include <string.h>
 
@@ -11,12 +11,18 @@ typedef struct {
     int64_t shapes[2][WG_MAX_NDIM], strides[2][WG_MAX_NDIM];
 } wg_split;
 
+/* The kept axes stay in order; the reduced ones are sorted, so that memory is read in order. */
 static void split_axes(wg_split *s, const wg_array *x, uint64_t mask) {
     int n[2] = {0, 0};
     for (int i = 0; i < x->ndim; i++) {
-        int group = mask >> i & 1;
-        s->shapes[group][n[group]] = x->shape[i];
-        s->strides[group][n[group]++] = x->strides[i];
+        const int group = mask >> i & 1;
+        int place = n[group]++;
+        for (; group && place > 0 && wg_distance(s->strides[1][place - 1]) < wg_distance(x->strides[i]); place--) {
+            s->shapes[1][place] = s->shapes[1][place - 1];
+            s->strides[1][place] = s->strides[1][place - 1];
+        }
+        s->shapes[group][place] = x->shape[i];
+        s->strides[group][place] = x->strides[i];
     }
     s->kept = (wg_array){x->data, s->shapes[0], s->strides[0], n[0], x->dtype};
     s->reduced = (wg_array){x->data, s->shapes[1], s->strides[1], n[1], x->dtype};
@@ -26,6 +32,7 @@ typedef struct {
     wg_map_fn combine; /* add, mul, maximum, minimum; NULL for max and min of bool */
     wg_fold_fn fold;
     wg_dtype dtype; /* of the result */
+    bool whole;     /* the order does not matter: contiguous elements are folded at once */
 } wg_reducer;
 
 static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype out) {
@@ -33,7 +40,8 @@ static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype 
                                            [WG_max] = {WG_FOLD_MAX, WG_maximum},
                                            [WG_min] = {WG_FOLD_MIN, WG_minimum},
                                            [WG_sum] = {WG_FOLD_SUM, WG_add}};
-    return (wg_reducer){k->map[of[op][1]][out], k->fold[of[op][0]][in], out};
+    const bool whole = op == WG_max || op == WG_min || out < WG_F32;
+    return (wg_reducer){k->map[of[op][1]][out], k->fold[of[op][0]][in], out, whole};
 }
 
 /* *out = *out combined with *part */
@@ -49,8 +57,9 @@ static void combine_one(const wg_reducer *r, void *out, const void *part) {
 /* The fold of all elements of x, n >= 1, in chunks; out has the reducer's dtype. */
 static void fold_all(const wg_reducer *r, const wg_array *x, int64_t n, void *out) {
     _Alignas(64) char tile[WG_TILE * 16], part[16];
-    for (int64_t start = 0; start < n; start += WG_TILE) {
-        int64_t length = n - start < WG_TILE ? n - start : WG_TILE;
+    const int64_t most = r->whole && wg_array_contiguous(x) ? n : WG_TILE;
+    for (int64_t start = 0; start < n; start += most) {
+        int64_t length = n - start < most ? n - start : most;
         r->fold(start ? part : out, wg_fetch(tile, x, start, length), length);
         if (start) combine_one(r, out, part);
     }
@@ -91,27 +100,33 @@ static void log_sum_exp(const wg_kernels *k, const wg_array *x, int64_t n, void 
         *(double *)out = sum.f64 + m;
 }
 
-/* Is the last kept axis the contiguous one?  Then rows of it are combined whole. */
+/* Is the last kept axis denser than those reduced?  Then rows of it are combined whole. */
 static bool rows_win(const wg_split *s, wg_dtype in, wg_dtype out) {
     int last = s->kept.ndim - 1;
     while (last >= 0 && s->kept.shape[last] == 1) last--;
-    if (last < 0 || in != out || s->kept.strides[last] != 1) return false;
+    if (last < 0 || in != out || s->kept.strides[last] == 0) return false;
+    for (int i = 0; i < s->reduced.ndim; i++) {
+        const int64_t stride = wg_distance(s->reduced.strides[i]);
+        if (s->reduced.shape[i] > 1 && stride && stride <= wg_distance(s->kept.strides[last])) return false;
+    }
     return s->kept.shape[last] >= 4;
 }
 
 static void reduce_rows(const wg_reducer *r, wg_split *s, int64_t n_kept, int64_t n_reduced, char *out) {
-    size_t itemsize = wg_itemsize(r->dtype);
+    _Alignas(64) char tile[WG_TILE * 16];
+    const int64_t itemsize = (int64_t)wg_itemsize(r->dtype);
     int last = s->kept.ndim - 1;
     while (s->kept.shape[last] == 1) last--;
-    int64_t row = s->kept.shape[last];
-    for (int64_t start = 0; start < n_kept; start += row, out += (size_t)row * itemsize) {
-        const char *x = s->kept.data + wg_place_of(&s->kept, start) * (int64_t)itemsize;
+    const int64_t row = s->kept.shape[last], stride = s->kept.strides[last];
+    for (int64_t start = 0, n; start < n_kept; start += n, out += n * itemsize) {
+        const char *x = s->kept.data + wg_place_of(&s->kept, start) * itemsize;
+        n = row - start % row;
+        if (stride != 1 && n > WG_TILE) n = WG_TILE;
         for (int64_t j = 0; j < n_reduced; j++) {
-            const void *in[2] = {out, x + wg_place_of(&s->reduced, j) * (int64_t)itemsize};
-            if (j == 0)
-                memcpy(out, in[1], (size_t)row * itemsize);
-            else
-                r->combine(out, in, row, NULL);
+            const void *in[2] = {out, x + wg_place_of(&s->reduced, j) * itemsize};
+            if (j == 0 || stride != 1) wg_copy_run(j ? tile : out, 1, in[1], stride, n, (size_t)itemsize);
+            if (stride != 1) in[1] = tile;
+            if (j) r->combine(out, in, n, NULL);
         }
     }
 }

@@ -236,7 +236,12 @@ static void test_folds(const wg_kernels *k, wg_dtype dtype) {
         CHECK(get(dtype, &got, 0) == least, "%s min n=%d", k->isa, (int)n);
         for (int64_t i = 0; i < n; i += n / 7 + 1) {
             const double kept = get(dtype, x, i);
+            set(dtype, x, i, 9);
+            set(dtype, &got, 0, 9);
+            CHECK(k->find[dtype](x, n, &got) == i, "%s found not %d of %d", k->isa, (int)i, (int)n);
             set(dtype, x, i, NAN);
+            set(dtype, &got, 0, NAN);
+            CHECK(k->find[dtype](x, n, &got) == i, "%s found not the NaN %d of %d", k->isa, (int)i, (int)n);
             k->fold[WG_FOLD_MAX][dtype](&got, x, n);
             k->fold[WG_FOLD_MIN][dtype](&again, x, n);
             CHECK(isnan(get(dtype, &got, 0)) && isnan(get(dtype, &again, 0)), "%s lost NaN %d of %d", k->isa, (int)i,
