@@ -289,3 +289,18 @@ def test_what_ieee_arithmetic_distinguishes_stays_apart():
             ours, theirs = wg.compile(f)(x), f(x)
         assert_array_equal(ours, theirs)
         assert_array_equal(np.signbit(ours[:2]), np.signbit(theirs[:2]))
+
+
+def test_groups_of_few_elements_have_a_block_each():
+    """Much work on few elements: a group without any would leave its part of the sum unwritten."""
+
+    def f(x):
+        y = x
+        for _ in range(1500):
+            y = np.sin(y + x)
+        return np.sum(y)
+
+    program = wg.compile(f)
+    for n in (1, 63, 64, 65, 100, 128, 130, 300):
+        x = np.linspace(0, 1, n)
+        np.testing.assert_allclose(program(x), f(x), rtol=1e-13)

@@ -7,9 +7,11 @@ enum {
     TILE_BYTES = 1 << 16,         /* of one block's tiles and rows, about, so that they stay in the first caches */
     PRODUCT_TILE_BYTES = 1 << 18, /* with products more: each block reads and writes whole matrices besides */
     LEAST_ROWS = 6,               /* in a block of products: the rows of the register tile */
-    ALIGNED_ROWS = 64,            /* tiles of rows of one element start at cache lines */
+    ALIGNED_ROWS = 64,            /* blocks of rows of one element start at cache lines */
     LONGEST = 4096,               /* of elements that are rows of their own */
-    GROUP_NS = 25000,             /* what a group of rows should be worth: waking a thread takes up to 10 us */
+    GROUP_NS = 8000,              /* what a group of rows should be worth: waking a thread that sleeps takes as long */
+    PRODUCTS_NS = 40000,          /* beyond two groups, with products: each of them reads all matrices again */
+    GROUP_ROWS = 16,              /* of products */
     MAX_GROUPS = 16,
     MAX_SUMS = 1 << 18, /* bytes of all groups' sums: adding them up must stay cheap beside the work */
 };
@@ -23,14 +25,18 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     int64_t block = (multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = multiplies ? LEAST_ROWS : 1;
     if (block < least) block = least;
     if (flat && block > LONGEST) block = LONGEST;
-    int64_t groups = (int64_t)(r->cost / GROUP_NS), most = divide_up(r->rows, block);
-    if (groups > MAX_GROUPS) groups = MAX_GROUPS;
-    if (groups > most) groups = most;
-    while (groups > 1 && (size_t)groups * r->sum_bytes > MAX_SUMS) groups--;
-    r->groups = groups < 1 ? 1 : (int)groups;
+    r->unit = flat ? ALIGNED_ROWS : 1;
+    int64_t most = multiplies ? divide_up(r->rows, GROUP_ROWS) : divide_up(r->rows, block);
+    if (most > r->rows / r->unit) most = r->rows / r->unit; /* no group is empty */
+    const double worth = multiplies ? PRODUCTS_NS : GROUP_NS;
+    int groups = r->cost >= 2 * GROUP_NS ? 2 : 1; /* a power of two, so that threads have as many each */
+    while (groups < MAX_GROUPS && 2 * groups * worth <= r->cost) groups *= 2;
+    while (groups > 1 && groups > most) groups /= 2;
+    while (groups > 1 && (size_t)groups * r->sum_bytes > MAX_SUMS) groups /= 2;
+    r->groups = groups;
     const int64_t rows = divide_up(r->rows, r->groups); /* of a group: shared evenly among its blocks */
-    r->block = divide_up(rows, divide_up(rows, block));
-    const int64_t tile_rows = flat ? divide_up(r->block, ALIGNED_ROWS) * ALIGNED_ROWS : r->block;
+    const int64_t tile_rows = divide_up(divide_up(rows, divide_up(rows, block)), r->unit) * r->unit;
+    r->block = tile_rows < r->rows ? tile_rows : r->rows;
     for (uint32_t k = 0; k < r->n_slots; k++) {
         if (r->slots[k].kind != WG_SLOT_TILE) continue;
         r->slots[k].base *= tile_rows;

@@ -198,6 +198,7 @@ struct wg_region {
     uint32_t n_code, n_details, n_slots, n_fills, n_sums;
     uint32_t cap_code, cap_details, cap_slots, cap_fills, cap_sums;
     int64_t rows, block; /* rows in all, and at most in a block */
+    int64_t unit;        /* groups start at multiples of so many rows */
     int groups;          /* of rows, each with sums of its own, added in a fixed tree */
     size_t fill_bytes, tile_bytes, gemm_bytes, sum_bytes; /* fills for all; for each group: the rest */
     double cost, flops;                                   /* nanoseconds on one thread, about; operations */

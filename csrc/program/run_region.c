@@ -176,6 +176,10 @@ static void find_slots(const wg_run *run, int group, int64_t row, char *tiles, c
     }
 }
 
+static int64_t start_of(const wg_region *r, int group) {
+    return group == r->groups ? r->rows : r->rows / r->unit * group / r->groups * r->unit;
+}
+
 static void run_group(void *context, int group) {
     wg_run *run = context;
     const wg_region *r = run->r;
@@ -186,7 +190,7 @@ static void run_group(void *context, int group) {
     char *memory = run->areas + (size_t)area * run->area_bytes;
     wg_block_run b = {.run = run, .gemm = memory + r->tile_bytes, .first = true};
     b.at = (char **)(b.gemm + r->gemm_bytes);
-    int64_t row = r->rows * group / r->groups, end = r->rows * (group + 1) / r->groups;
+    int64_t row = start_of(r, group), end = start_of(r, group + 1);
     find_slots(run, group, row, memory, b.at);
     for (; row < end && !wg_stops(run->step->watch); row += b.rows) {
         b.rows = end - row < r->block ? end - row : r->block;
