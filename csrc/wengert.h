@@ -137,8 +137,13 @@ wg_tape *wg_tape_child(const wg_tape *t, wg_id call);
  * then constants; its outputs the next carries and then more entries.  The operands: first carries; for each entry an
  * array with a first axis of `length`, taken from its end on where `reverse`; constants.  The results, *first and those
  * behind it: last carries; entries, stacked at the places of those that went in; for each carry all its values, length
- * + 1 of them, the one at row i (reverse: i + 1) being what met the entries at i. */
-wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int n_in,
+ * + 1 of them, the one at row i (reverse: i + 1) being what met the entries at i.
+ *
+ * With a guard, the number of a carry or constant of bools (else -1), the loop ends before the first step that meets
+ * none that is true; what would have been stacked by the steps not taken is 0.  Where a carry is the guard, the length
+ * is WG_UNTIL: there are no entries, and last carries are the only results. */
+enum { WG_UNTIL = -1 };
+wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int guard, int n_in,
                   const wg_id *in, wg_id *first);
 
 /* Reverse mode: from cotangents of outputs to those of inputs.  Only nodes that depend on inputs are followed; inputs
@@ -231,6 +236,8 @@ typedef enum { WG_GO_ON, WG_STOP, WG_NEVER_ASK } wg_answer; /* the last: go on, 
 typedef struct wg_repeat wg_repeat;
 struct wg_repeat {
     int64_t times;
+    int guard; /* an input of so many bools, one of which must be true for a replay to begin; 0 of them: any */
+    int64_t guard_bytes;
     const int64_t *moves; /* bytes by which each input, then each output, moves on after a replay; NULL: none */
     wg_answer (*ask)(wg_repeat *); /* by the calling thread, every 40 ms; NULL: never */
     void *context;                 /* of ask */

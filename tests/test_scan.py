@@ -286,7 +286,126 @@ def test_while_loop():
     assert_allclose(root(2.0), 2**0.5)
     assert_allclose(wg.grad(root)(2.0), 0.5 * 2**-0.5, rtol=1e-6)
     assert_allclose(wg.jvp(root, (2.0,), (1.0,))[1], 0.5 * 2**-0.5, rtol=1e-6)
-    with pytest.raises(TypeError, match=r"use wg\.scan"):
-        wg.compile(root)(2.0)
     with pytest.raises(ValueError, match=r"shape \(2,\)"):
         wg.while_loop(lambda x: x > 0, lambda x: x - 1, np.ones(2))
+
+
+def newton(a):
+    return wg.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: 0.5 * (x + a / x), a)
+
+
+FORWARD = {
+    "value": lambda f: f,
+    "jvp": lambda f: lambda a: wg.jvp(f, (a,), (1.0,))[1],
+    "fwd-fwd": lambda f: wg.jacfwd(wg.jacfwd(f)),
+    "jet": lambda f: lambda a: wg.jet(f, (a,), ((1.0, None, None),))[1][2],
+    "laplacian": wg.laplacian,
+}
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_a_while_loop_whose_condition_is_looked_at_in_a_replay(name):
+    """Against the same loop with values: Python's while."""
+    f, points = FORWARD[name](newton), [1.0, 2.0, 9.0, 1e6]
+    expected = [f(a) for a in points]
+    compiled = wg.compile(f)
+    # of the same operations; a jet of a recorded loop differentiates it order by order
+    equal = (
+        (lambda a, b: assert_allclose(a, b, rtol=1e-9, atol=1e-15)) if name == "jet" else assert_array_equal
+    )
+    equal([compiled(a) for a in points], expected)
+    equal(wg.vmap(f)(np.array(points)), expected)
+    equal(wg.compile(wg.vmap(f))(np.array(points)), expected)
+    both = wg.vmap(wg.vmap(f))(np.array([points, points[::-1]]))
+    equal(both, [expected, expected[::-1]])
+    assert wg.vmap(f)(np.zeros(0)).shape == (0,)
+
+
+def test_what_a_while_loop_carries_and_captures():
+    @wg.compile
+    def collatz(n):
+        def step(s):
+            n = s["n"]
+            return {"n": np.where(n & 1 == 0, n >> 1, 3 * n + 1), "k": s["k"] + 1}
+
+        return wg.while_loop(lambda s: s["n"] != 1, step, {"n": n, "k": np.int64(0)})["k"]
+
+    assert [int(collatz(np.int64(n))) for n in (1, 2, 7, 27)] == [0, 1, 16, 111]
+    limit = np.array([3.0])
+    f = wg.compile(lambda x: wg.while_loop(lambda c: c < limit, lambda c: c + x, 0.0))
+    assert f(2.0) == 4.0
+    limit[0] = 9.0
+    assert f(2.0) == 10.0
+    inner = wg.compile(lambda a: wg.scan(lambda c, x: (c + newton(x), None), a, np.array([4.0, 9.0]))[0])
+    assert_allclose(inner(1.0), 6.0)
+    assert_allclose(
+        wg.compile(lambda a: wg.vmap(lambda x: newton(x) * a)(np.array([4.0, 9.0])))(2.0), [4.0, 6.0]
+    )
+
+
+def test_a_reverse_sweep_refuses_a_recorded_while_loop_and_names_the_way_out():
+    for f in (wg.compile(wg.grad(newton)), wg.grad(lambda a: wg.vmap(newton)(a * np.ones(2))[0])):
+        with pytest.raises(
+            ValueError, match=r"while_loop: reverse mode.*wg\.jacfwd, or wg\.scan over as many"
+        ):
+            f(2.0)
+    # what does not flow through it does no harm
+    assert wg.compile(wg.grad(lambda a: a * newton(wg.stop_gradient(a))))(1.0) == 1.0
+    with pytest.raises(ValueError, match="while_loop: the carry goes in as"):
+        wg.compile(
+            lambda x: wg.while_loop(lambda c: True if isinstance(c, tuple) else c < 1, lambda c: (c, c), x)
+        )(0.0)
+    with pytest.raises(ValueError, match=r"while_loop: the carry\[1\] goes in with"):
+        wg.compile(lambda x: wg.while_loop(lambda c: np.sum(c) < 1, lambda c: c * np.ones((2, 2)), x))(
+            np.ones(2)
+        )
+
+
+def big(x):
+    """Either way some work, of which a replay does one half."""
+    return wg.cond(
+        x[0] > 0,
+        lambda x: {"y": np.tanh(W @ x) @ x, "n": x.shape[0]},
+        lambda x: {"y": np.sum((np.sqrt(abs(x[0])) * W) @ x) * 3, "n": 7},
+        x,
+    )
+
+
+@pytest.mark.parametrize("name", ["grad", "jvp", "fwd-rev", "rev-fwd", "rev-rev", "fwd-fwd", "third"])
+def test_a_branch_in_every_derivative(name):
+    transforms = {
+        "grad": wg.grad,
+        "jvp": lambda f: lambda x: wg.jvp(f, (x,), (x,))[1],
+        "fwd-rev": wg.hessian,
+        "rev-fwd": lambda f: wg.jacrev(wg.jacfwd(f)),
+        "rev-rev": lambda f: wg.jacrev(wg.jacrev(f)),
+        "fwd-fwd": lambda f: wg.jacfwd(wg.jacfwd(f)),
+        "third": lambda f: wg.grad(lambda x: np.sum(wg.hessian(f)(x) ** 2)),
+    }
+    f = transforms[name](lambda x: big(x)["y"])
+    xs = np.array([[0.5, 1, 2, 3], [-0.5, 1, 2, 3], [-1.5, 0.1, 0.2, 0.3]])
+    expected = np.stack([f(x) for x in xs])
+    for found in (
+        [wg.compile(f)(x) for x in xs],
+        wg.vmap(f)(xs),
+        wg.compile(wg.vmap(f))(xs),
+        wg.vmap(wg.vmap(f))(np.stack([xs, xs]))[1],
+    ):
+        assert_allclose(np.stack(list(found)), expected, rtol=1e-11, atol=1e-11)
+
+
+def test_a_replay_runs_one_branch():
+    @wg.compile
+    def f(x, which):
+        return wg.cond(which > 0, lambda x: np.linalg.inv(x)[0, 0] * 1.0, lambda x: np.sum(x @ x), x)
+
+    singular = np.zeros((2, 2))
+    assert f(singular, -1.0) == 0.0  # no inverse is asked for
+    with pytest.raises(np.linalg.LinAlgError):
+        f(singular, 1.0)
+    assert f(2 * np.eye(2), 1.0) == 0.5
+    # a branch that would never end is not begun
+    g = wg.compile(
+        lambda x: wg.cond(x > 0, lambda x: wg.while_loop(lambda c: c > 0, lambda c: c, x), np.sin, x)
+    )
+    assert g(-1.0) == np.sin(-1.0)

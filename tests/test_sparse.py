@@ -35,6 +35,12 @@ def nested(x):
     return wg.scan(step, 0.0, x)[1]
 
 
+def until(x):
+    """Turned until its first element is the largest: recorded, where nobody knows when."""
+    turn = lambda x: wg.while_loop(lambda y: y[0] < np.max(y), lambda y: np.roll(y, 1), x)  # noqa: E731
+    return wg.vmap(turn)(x[None])[0]
+
+
 @wg.custom_jvp
 def doubtful(x):
     """Its rule says that an element depends on its neighbour, its code that it does not."""
@@ -67,6 +73,11 @@ FUNCTIONS = {
     "backwards": (lambda x: wg.scan(lambda c, a: (c * 2, c * a), x[0], x, reverse=True)[1], 4),
     "by hand": (lambda x: doubtful(x), 4),
     "a checkpoint": (lambda x: wg.checkpoint(lambda x: x[1:] * x[:-1])(x), 4),
+    "until": (lambda x: until(x), 4),
+    "a branch": (
+        lambda x: wg.vmap(lambda x: wg.cond(x[0] > 0, lambda x: A[:4, :4] @ x, lambda x: x * 1, x))(x[None]),
+        4,
+    ),
     "gradient": (wg.grad(lambda x: wg.scan(lambda c, a: (np.sin(c) * a, None), 1.0, x[:3])[0] * x[4]), 5),
     "triangle": (lambda x: np.cumsum(np.reshape(x, (2, 3)), axis=1)[:, ::-1], 6),
     "a batch": (lambda x: wg.vmap(lambda a: a**3)(x), 4),

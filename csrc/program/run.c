@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "program.h"
@@ -115,6 +116,11 @@ static void move_on(wg_program *p, const int64_t *moves) {
     place(p);
 }
 
+static bool goes_on(const wg_program *p, const wg_repeat *r) {
+    const char *guard = r->guard_bytes ? p->bases[WG_ROOT_INPUTS + (uint32_t)r->guard] : NULL;
+    return !guard || memchr(guard, true, (size_t)r->guard_bytes);
+}
+
 wg_status wg_program_repeat(wg_program *p, void *const *inputs, void *const *outputs, wg_repeat *repeat, char *message,
                             size_t message_size) {
     repeat->done = 0;
@@ -127,6 +133,7 @@ wg_status wg_program_repeat(wg_program *p, void *const *inputs, void *const *out
     wg_status status = WG_OK;
     while (repeat->done < repeat->times && status == WG_OK) {
         if (repeat->done && repeat->moves) move_on(p, repeat->moves);
+        if (!goes_on(p, repeat)) break;
         status = run_steps(p, &watch, message, message_size);
         if (status == WG_OK && ++repeat->done < repeat->times && wg_stops(&watch)) status = WG_INTERRUPTED;
     }

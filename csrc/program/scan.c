@@ -19,7 +19,7 @@ struct wg_loop_plan {
 
 static int n_slots(const wg_loop_plan *l) { return l->info.n_in + l->info.n_carry + l->info.n_y; }
 static int values_of(const wg_loop_plan *l, int carry) { /* where all of them go, or DEAD */
-    return l->result[l->info.n_carry + l->info.n_y + carry];
+    return l->info.length == WG_UNTIL ? DEAD : l->result[l->info.n_carry + l->info.n_y + carry];
 }
 static bool is_entry(const wg_loop_info *info, int k) { return k >= info->n_carry && k < info->n_carry + info->n_x; }
 static size_t round_up(int64_t size) { return ((size_t)size + 63) / 64 * 64; }
@@ -105,7 +105,7 @@ size_t wg_loop_scratch(const wg_loop_plan *l) { return l->scratch; }
 double wg_loop_nanoseconds(const wg_loop_plan *l) {
     double once = 0;
     for (uint32_t i = 0; i < l->body->n_steps; i++) once += wg_nanoseconds(&l->body->steps[i]);
-    return once * (double)l->info.length;
+    return once * (l->info.length == WG_UNTIL ? 10 : (double)l->info.length); /* nobody knows: more than one step */
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------- */
@@ -171,14 +171,23 @@ static void bind_outputs(wg_turning *w) {
     }
 }
 
-/* The last of a carry's values is a result of its own. */
-static void copy_last(const wg_turning *w) {
+/* Where a guard has kept the loop from its first step: zeros for what is stacked. */
+static void clear_stacked(const wg_turning *w) {
+    const wg_loop_plan *l = w->l;
+    for (int k = l->info.n_carry; k < l->info.n_carry + l->info.n_y; k++)
+        if (l->result[k] != DEAD)
+            memset(w->step->in[l->result[k]].data, 0, (size_t)(l->bytes[l->info.n_in + k] * l->info.length));
+}
+
+/* The last of a carry's values, after so many steps, is a result of its own. */
+static void copy_last(const wg_turning *w, int64_t steps) {
     const wg_loop_plan *l = w->l;
     for (int k = 0; k < l->info.n_carry; k++) {
         if (values_of(l, k) == DEAD || l->result[k] == DEAD) continue;
         const int64_t row = l->bytes[k];
         const char *all = w->step->in[values_of(l, k)].data;
-        memcpy(w->step->in[l->result[k]].data, all + (l->info.reverse ? 0 : l->info.length * row), (size_t)row);
+        memcpy(w->step->in[l->result[k]].data, all + (l->info.reverse ? l->info.length - steps : steps) * row,
+               (size_t)row);
     }
 }
 
@@ -190,7 +199,12 @@ wg_status wg_execute_loop(wg_step *step) {
     wg_program_use(l->body, arena, take(&w, (int64_t)l->body->scratch_size));
     bind_inputs(&w);
     bind_outputs(&w);
-    wg_repeat repeat = {.times = l->info.length, .moves = w.moves};
+    wg_repeat repeat = {.times = l->info.length == WG_UNTIL ? INT64_MAX : l->info.length, .moves = w.moves};
+    if (l->info.guard >= 0) {
+        repeat.guard = l->info.guard;
+        repeat.guard_bytes = l->bytes[l->info.guard];
+        if (!repeat.guard_bytes) repeat.times = 0; /* a batch of none */
+    }
     if (step->watch) {
         repeat.ask = step->watch->repeat->ask;
         repeat.context = step->watch->repeat->context;
@@ -198,6 +212,7 @@ wg_status wg_execute_loop(wg_step *step) {
     wg_status status =
         wg_program_repeat(l->body, w.pointers, w.pointers + l->info.n_in, &repeat, l->problem, sizeof l->problem);
     step->problem = l->problem;
-    if (status == WG_OK) copy_last(&w);
+    if (status == WG_OK) copy_last(&w, repeat.done);
+    if (status == WG_OK && !repeat.done) clear_stacked(&w);
     return status;
 }

@@ -284,9 +284,11 @@ static wg_status batch_op(wg_batching *w, wg_id id) {
 
 /* The body batched: a carry is batched if its first value is, or what becomes of it. */
 static wg_status batch_body(wg_batching *w, const wg_loop_info *l, bool *flags, bool *out_flags, wg_tape **out) {
+    const bool guarded = l->guard >= 0 && flags[l->guard];
+    if (guarded) memset(flags, true, (size_t)l->n_carry);
     for (bool settled = false; !settled;) {
         settled = true;
-        memset(out_flags, 0, l->body->n_outputs);
+        memset(out_flags, guarded, l->body->n_outputs);
         memcpy(out_flags, flags, (size_t)l->n_carry);
         wg_status status = wg_batch(l->body, w->size, flags, out_flags, out, &w->looped);
         if (status != WG_OK) return wg_fail(w->t, status, "%s", l->body->error);
@@ -296,6 +298,8 @@ static wg_status batch_body(wg_batching *w, const wg_loop_info *l, bool *flags, 
         }
         if (!settled) wg_tape_release(*out);
     }
+    if (guarded && wg_mask_body(*out, l->n_carry, l->guard) != WG_OK)
+        return wg_fail(w->t, WG_MEMORY_ERROR, "%s", (*out)->error);
     return WG_OK;
 }
 
@@ -323,7 +327,8 @@ static wg_status batch_loop(wg_batching *w, wg_id id, const wg_loop_info *l, wg_
     wg_status status = WG_OK;
     for (int k = 0; k < x && status == WG_OK; k++)
         if (flags[k]) status = spread(w, from[k], &in[k]);
-    if (status == WG_OK) status = wg_scan(w->t, body, l->n_carry, l->n_x, l->length, l->reverse, l->n_in, in, &first);
+    if (status == WG_OK)
+        status = wg_scan(w->t, body, l->n_carry, l->n_x, l->length, l->reverse, l->guard, l->n_in, in, &first);
     wg_tape_release(body);
     for (int k = 0; k < n && status == WG_OK; k++) {
         wg_id result = first + (wg_id)k;

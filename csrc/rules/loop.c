@@ -23,12 +23,19 @@ static wg_status mismatch(wg_tape *t, const char *what, int k, const wg_tape *a,
                    wg_shape_text(wg_ndim(b, y), wg_shape(b, y), wanted, sizeof wanted));
 }
 
-wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int n_in,
+static bool fits_guard(const wg_tape *body, int n_carry, int n_x, int64_t length, int guard) {
+    if (length == WG_UNTIL ? n_x || n_carry != (int)body->n_outputs || guard < 0 || guard >= n_carry
+                           : length < 0 || (guard >= 0 && guard < n_carry + n_x))
+        return false;
+    return guard < (int)body->n_inputs && (guard < 0 || body->nodes[body->inputs[guard]].dtype == WG_BOOL);
+}
+
+wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int guard, int n_in,
                   const wg_id *in, wg_id *first) {
     WG_TRY(wg_check_thread(t));
     if (t->run || body->run) return wg_fail(t, WG_VALUE_ERROR, "scan: the tape and the body must be abstract");
-    if (n_carry < 0 || n_x < 0 || length < 0 || n_in != (int)body->n_inputs || n_carry + n_x > n_in ||
-        n_carry > (int)body->n_outputs || body->n_outputs == 0)
+    if (n_carry < 0 || n_x < 0 || !fits_guard(body, n_carry, n_x, length, guard) || n_in != (int)body->n_inputs ||
+        n_carry + n_x > n_in || n_carry > (int)body->n_outputs || body->n_outputs == 0)
         return wg_fail(t, WG_VALUE_ERROR, "scan: %d operands, %u inputs and %u outputs of the body do not fit", n_in,
                        body->n_inputs, body->n_outputs);
     for (int k = 0; k < n_in; k++) {
@@ -40,7 +47,7 @@ wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t lengt
     for (int k = 0; k < n_carry; k++)
         if (!alike(body, body->outputs[k], body, body->inputs[k], 0))
             return mismatch(t, "the next carry", k, body, body->outputs[k], body, body->inputs[k]);
-    return wg_push_call(t, body, 5, (int64_t[]){0, n_carry, n_x, length, reverse}, n_in, in, first);
+    return wg_push_call(t, body, 6, (int64_t[]){0, n_carry, n_x, length, reverse, guard}, n_in, in, first);
 }
 
 /* ---- a body from a body ------------------------------------------------------------------------------------ */
@@ -49,12 +56,12 @@ typedef struct { /* a loop being made: its body b, and its operands on t */
     const wg_loop_info *l; /* the loop it is derived from */
     wg_id *map;            /* the old body's ids -> those of b */
     wg_id *operands, *outputs;
-    int n_operands, n_outputs, n_carry, n_x;
+    int n_operands, n_outputs, n_carry, n_x, guard;
     wg_id *first, *second, *third; /* room for a sweep */
 } wg_maker;
 
 static wg_status open_maker(wg_maker *m, wg_tape *t, const wg_loop_info *l) {
-    *m = (wg_maker){.t = t, .l = l, .b = wg_tape_create(NULL)};
+    *m = (wg_maker){.t = t, .l = l, .b = wg_tape_create(NULL), .guard = -1};
     size_t n = 4 * ((size_t)l->body->n_inputs + l->body->n_outputs + 1);
     m->map = malloc(((size_t)l->body->len + 1) * sizeof *m->map);
     m->operands = malloc(5 * n * sizeof *m->operands);
@@ -80,6 +87,7 @@ static wg_status take(wg_maker *m, wg_id like, wg_id operand, wg_id *out) {
 
 static wg_status take_old(wg_maker *m, int slot, wg_id operand) {
     const wg_id input = m->l->body->inputs[slot];
+    if (slot == m->l->guard) m->guard = m->n_operands;
     return take(m, input, operand, &m->map[input]);
 }
 
@@ -100,7 +108,8 @@ static wg_status give(wg_maker *m, wg_id answer, wg_id like) { /* an output; zer
 static wg_status finish(wg_maker *m, bool reverse, wg_id *first) {
     wg_status status = wg_tape_set_outputs(m->b, m->n_outputs, m->outputs);
     if (status == WG_OK) /* a loop's failure is in t already */
-        return wg_scan(m->t, m->b, m->n_carry, m->n_x, m->l->length, reverse, m->n_operands, m->operands, first);
+        return wg_scan(m->t, m->b, m->n_carry, m->n_x, m->l->length, reverse, m->guard, m->n_operands, m->operands,
+                       first);
     return wg_fail(m->t, status, "%s", m->b->error);
 }
 
@@ -250,8 +259,14 @@ wg_status wg_vjp_loop(wg_sweep *s, wg_id call, const wg_loop_info *l) {
     bool given = false, asked = false;
     int n = wg_operands(s->t, call, &in);
     for (int k = 0; k < n; k++) asked |= wg_wants(s, in[k]);
-    for (int k = 0; k < 2 * l->n_carry + l->n_y; k++) given |= cotangent_of(&r, k) != WG_NONE;
+    for (int k = 0; k < wg_n_results(s->t, call); k++) given |= cotangent_of(&r, k) != WG_NONE;
     if (!asked || !given) return WG_OK;
+    if (l->length == WG_UNTIL)
+        return wg_fail(
+            s->t, WG_VALUE_ERROR,
+            "while_loop: reverse mode needs the values of all steps, whose number is not known in a recording; "
+            "use wg.jvp or wg.jacfwd, or wg.scan over as many steps as may be needed, with np.where to "
+            "leave a value as it is");
     wg_status status = open_maker(&r.m, s->t, l);
     r.in = malloc(((size_t)n + 1) * sizeof *r.in);
     if (!r.in) status = wg_no_memory(s->t);
@@ -312,7 +327,7 @@ static wg_status forward_loop(wg_sweep *s, wg_id call, const wg_id *in, const wg
     WG_TRY(finish(m, l->reverse, &result));
     /* results: carries, their tangents; tangents of entries; values of carries, their tangents */
     result += (wg_id)l->n_carry;
-    for (int k = 0; k < 2 * l->n_carry + l->n_y; k++) {
+    for (int k = 0; k < wg_n_results(s->t, call); k++) {
         const bool state = k >= l->n_carry + l->n_y;
         const wg_id id = call + 1 + (wg_id)k;
         if (k == l->n_carry + l->n_y) result += (wg_id)l->n_carry;
@@ -336,5 +351,28 @@ wg_status wg_jvp_loop(wg_sweep *s, wg_id call, const wg_id *tangents, const wg_l
     }
     free(copy);
     close_maker(&m);
+    return status;
+}
+
+/* ---- batching ---------------------------------------------------------------------------------------------- */
+wg_status wg_mask_body(wg_tape *b, int n_carry, int guard) {
+    const wg_id flag = b->inputs[guard];
+    int64_t shape[WG_MAX_NDIM];
+    int n_flag = wg_ndim(b, flag);
+    wg_id *outputs = malloc(((size_t)b->n_outputs + 1) * sizeof *outputs);
+    wg_status status = outputs ? WG_OK : wg_no_memory(b);
+    if (n_flag) memcpy(shape, wg_shape(b, flag), (size_t)n_flag * sizeof *shape);
+    for (int k = 0; k < (int)b->n_outputs && status == WG_OK; k++) {
+        const wg_id next = b->outputs[k];
+        wg_id go, old = b->inputs[k];
+        int ndim = wg_ndim(b, next);
+        for (int i = n_flag; i < ndim; i++) shape[i] = 1;
+        status = wg_append_flagged(b, WG_reshape, 1, &flag, ndim, shape, 0, &go);
+        if (k >= n_carry && status == WG_OK)
+            status = wg_emit_zeros(b, (wg_dtype)b->nodes[next].dtype, b->nodes[next].shape, &old);
+        if (status == WG_OK) status = wg_emit3(b, WG_where, go, next, old, &outputs[k]);
+    }
+    if (status == WG_OK) status = wg_tape_set_outputs(b, (int)b->n_outputs, outputs);
+    free(outputs);
     return status;
 }

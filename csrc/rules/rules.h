@@ -64,6 +64,9 @@ wg_status wg_input_like(wg_tape *t, const wg_tape *from, wg_id like, wg_id *out)
 /* ---- loop.c: the same for calls that are loops ------------------------------------------------------------- */
 wg_status wg_vjp_loop(wg_sweep *s, wg_id call, const wg_loop_info *l);
 wg_status wg_jvp_loop(wg_sweep *s, wg_id call, const wg_id *tangents, const wg_loop_info *l);
+/* A guarded body whose guard is batched, as is all that it carries and stacks: an element whose guard is false keeps
+ * its carries and stacks 0. */
+wg_status wg_mask_body(wg_tape *b, int n_carry, int guard);
 
 /* ---- elementwise.c ----------------------------------------------------------------------------------------- */
 wg_status wg_vjp_elementwise(wg_sweep *s, wg_id node, wg_id g);

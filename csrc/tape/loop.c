@@ -20,12 +20,13 @@ bool wg_loop_of(const wg_tape *t, wg_id call, wg_loop_info *l) {
     l->n_y = (int)body->n_outputs - l->n_carry;
     l->length = attrs[3];
     l->reverse = attrs[4] != 0;
+    l->guard = (int)attrs[5];
     return true;
 }
 
 int wg_n_results(const wg_tape *t, wg_id call) {
     wg_loop_info l;
-    return wg_loop_of(t, call, &l) ? 2 * l.n_carry + l.n_y : (int)l.body->n_outputs;
+    return wg_loop_of(t, call, &l) && l.length != WG_UNTIL ? 2 * l.n_carry + l.n_y : (int)l.body->n_outputs;
 }
 
 wg_status wg_infer_result(wg_tape *t, wg_id call, int64_t k, wg_dtype *dtype, uint32_t *shape) {

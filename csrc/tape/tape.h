@@ -167,8 +167,9 @@ wg_tape *wg_tape_clone(const wg_tape *src);
 typedef struct { /* a call whose attributes make it a loop, see wg_scan */
     wg_tape *body;
     int n_in, n_carry, n_x, n_const, n_y;
-    int64_t length;
+    int64_t length; /* or WG_UNTIL */
     bool reverse;
+    int guard; /* an operand, or -1 */
 } wg_loop_info;
 bool wg_loop_of(const wg_tape *t, wg_id call, wg_loop_info *l); /* false: a plain call */
 int wg_n_results(const wg_tape *t, wg_id call);

@@ -76,6 +76,7 @@ class Tape:
         n_x: int,
         length: int,
         reverse: bool = False,
+        guard: int = -1,
     ) -> list[Var]: ...
     def vjp(
         self,

@@ -363,15 +363,16 @@ cdef class Tape:
         check(self, wg_call(self.handle, child.handle, ids.n, ids.data, &first))
         return [new_var(self, first + k) for k in range(wg_tape_n_outputs(child.handle))]
 
-    def scan(self, Tape body, operands, int n_carry, int n_x, int64_t length, bint reverse=False):
+    def scan(self, Tape body, operands, int n_carry, int n_x, int64_t length, bint reverse=False,
+             int guard=-1):
         """Applies a recorded body `length` times, see `wg_scan`.
 
-        Returns the last carries, the stacked entries, and all values of the carries.
+        Returns the last carries, the stacked entries, and all values of the carries if their number is known.
         """
         cdef _Ids ids = node_ids(self, operands)
         cdef wg_id first = 0
-        cdef int k, n = <int>wg_tape_n_outputs(body.handle) + n_carry
-        check(self, wg_scan(self.handle, body.handle, n_carry, n_x, length, reverse, ids.n, ids.data,
+        cdef int k, n = <int>wg_tape_n_outputs(body.handle) + (n_carry if length >= 0 else 0)
+        check(self, wg_scan(self.handle, body.handle, n_carry, n_x, length, reverse, guard, ids.n, ids.data,
                             &first))
         return [new_var(self, first + k) for k in range(n)]
 
@@ -1282,6 +1283,7 @@ cdef class Program:
                 results[k] = out[k]
                 if frame.overlaps(n + k, 0, n):  # written elsewhere, then copied
                     results[k] = frame.make(n + k, &self.slots[n + k], self.shapes[k])
+        repeat.guard_bytes = 0
         repeat.times, repeat.moves = 1 if frame.times < 0 else frame.times, frame.moves
         repeat.ask, repeat.context, frame.repeat = ask_python, <void *>frame, &repeat
         with nogil:

@@ -45,12 +45,9 @@ class Cost(NamedTuple):
 def cost(f: Callable[..., Any]) -> Callable[..., Cost]:
     """The function that says what `f` takes at such arguments, from their shapes and dtypes alone.
 
-    Derivatives are functions like any other: `wg.cost(wg.grad(f))`.
-
-    Raises
-    ------
-    ValueError
-        For loops (`scan`, `checkpoint`) and functions with a rule of their own, which it does not look into.
+    Derivatives are functions like any other: `wg.cost(wg.grad(f))`.  A loop counts as its body, as often as
+    it is taken (a recorded `while_loop` once, for nobody knows), a `cond` as both branches, what NumPy
+    computes (`numpy.linalg`) as its arrays.
 
     Examples
     --------
@@ -95,11 +92,13 @@ def _count(tape: Any) -> tuple[int, int, int]:
     """Nodes, operations and bytes of a tape."""
     nodes = [tape.node(k) for k in range(len(tape))]
     counted = flops = moved = 0
-    for node in nodes:
+    for k, node in enumerate(nodes):
         kind = OPS[node.op].kind
-        if node.op == "call":
-            raise ValueError("cost: a loop or a function with a rule of its own is not looked into")
-        if kind == LEAF or node.op in VIEWS:
+        if node.op == "call":  # a loop, or a function with a rule
+            times = abs(node.attrs[3]) if len(node.attrs) > 1 else 1
+            inner = [times * n for n in _count(tape.child(k))]
+            counted, flops, moved = counted + inner[0], flops + inner[1], moved + inner[2]
+        if kind == LEAF or node.op in VIEWS or node.op in ("call", "result"):
             continue
         operands = [nodes[k] for k in node.inputs]
         counted += 1

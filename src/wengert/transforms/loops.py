@@ -1,4 +1,4 @@
-"""Control: scan, a loop whose body is recorded once; checkpoint, which computes again; cond."""
+"""Control: scan and while_loop, whose body is recorded once; checkpoint, which computes again; cond."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ import numpy as np
 from .. import numpy as wnp
 from .._core import Var, innermost
 from ..pytree import leaf_names, tree_flatten, tree_map, tree_unflatten
-from ..tape import Tape
+from ..tape import OPS, Tape
 from .call import Recording, decorates
 from .child import Child
+
+UNTIL = -1  # the number of steps of a loop that its condition ends
+LITTLE = 1024  # elements computed by quick ops: a branch of `cond` that takes no more is no loop of its own
+QUICK = frozenset(
+    name for name, op in OPS.items() if op.kind in (0, 1, 2, 3, 4, 5, 9)
+)  # all but products, loops
 
 
 def scan(
@@ -73,15 +79,21 @@ def scan(
     inner = _INNER[checkpoint](steps)
     if inner > 1:
         return _in_blocks(f, init, xs, steps, reverse, checkpoint, inner)
+    return _looped("scan", f, (carries, carry_tree), (entries, entry_tree), steps, reverse)
+
+
+def _looped(name: str, f: Callable, carry: tuple, xs: tuple, steps: int, reverse: bool = False) -> tuple:
+    """The loop, from the leaves and the structure of the first carry and of the entries."""
+    (carries, carry_tree), (entries, entry_tree) = carry, xs
     with Recording(carries + entries) as recording:
         tape = recording.tape
         moving = [tape.as_var(x) for x in entries]
-        body, carried = _record_body(f, tape, carries, carry_tree, moving, entry_tree)
-        layout = len(carried), len(moving), steps, reverse
+        body, carried = _record_body(name, f, tape, carries, carry_tree, moving, entry_tree)
+        layout = len(carried), len(moving), steps, reverse, 0 if steps == UNTIL else -1
         results = _loop(tape, body, [*carried, *moving], layout)
-        carry = tree_unflatten(carry_tree, [recording.result(v) for v in results[: len(carried)]])
+        last = tree_unflatten(carry_tree, [recording.result(v) for v in results[: len(carried)]])
         ys = tree_unflatten(body.structure, [recording.result(v) for v in results[len(carried) :]])
-        return carry, ys
+        return last, ys
 
 
 # The steps that an iteration of the outer loop takes as a loop of its own, of whose carries nothing is kept.
@@ -117,7 +129,7 @@ def _in_blocks(
 
 
 def _record_body(
-    f: Callable, tape: Any, carries: list, carry_tree: Any, moving: list[Var], entry_tree: Any
+    name: str, f: Callable, tape: Any, carries: list, carry_tree: Any, moving: list[Var], entry_tree: Any
 ) -> tuple[Child, list[Var]]:
     """The body, and the first carries in the dtypes that the body keeps."""
     carried = [_start(tape, x) for x in carries]
@@ -127,14 +139,16 @@ def _record_body(
         carry = tree_unflatten(carry_tree, given[: len(carried)])
         result = f(carry, tree_unflatten(entry_tree, given[len(carried) :]))
         if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError("scan: the body must return a pair (carry, y)")
+            raise TypeError(f"{name}: the body must return a pair (carry, y)")
         leaves, structure = tree_flatten(result[0])
         if structure != carry_tree:
-            raise ValueError(f"scan: the carry goes in as {carry_tree} and comes out as {structure}")
+            raise ValueError(f"{name}: the carry goes in as {carry_tree} and comes out as {structure}")
         labels = leaf_names(carry_tree, "the carry")
-        return [_same(x, v, label) for x, v, label in zip(leaves, carried, labels, strict=True)], result[1]
+        return [
+            _same(name, x, v, label) for x, v, label in zip(leaves, carried, labels, strict=True)
+        ], result[1]
 
-    body = Child("scan", step, kinds, tape)
+    body = Child(name, step, kinds, tape)
     body.structure = body.structure.children[1]
     return body, carried
 
@@ -144,13 +158,13 @@ def _start(tape: Any, x: Any) -> Var:
     return wnp.astype(v, v.dtype) if v.weak else v
 
 
-def _same(x: Any, like: Var, label: str) -> Any:
+def _same(name: str, x: Any, like: Var, label: str) -> Any:
     """A carry that comes out, in the dtype in which it went in where it is a plain number."""
     if isinstance(x, (int, float)):
         return np.asarray(x, like.dtype)[()]
     if np.shape(x) != like.shape or x.dtype != like.dtype:
         raise ValueError(
-            f"scan: {label} goes in with shape {like.shape} and dtype {like.dtype}, and comes out with "
+            f"{name}: {label} goes in with shape {like.shape} and dtype {like.dtype}, and comes out with "
             f"{np.shape(x)} and {x.dtype}"
         )
     return x
@@ -202,17 +216,29 @@ def checkpoint(f):
             operands = [tape.as_var(leaves[k]) for k in places]
             body = Child("checkpoint", recorded, [(v.dtype, v.shape) for v in operands], tape)
             # a loop of one step: it runs as a whole, so that no part of it is shared with its derivative
-            results = _loop(tape, body, operands, (0, 0, 1, False))
+            results = _loop(tape, body, operands, (0, 0, 1, False, -1))
             return tree_unflatten(body.structure, [wnp.reshape(v, v.shape[1:]) for v in results])
 
     return wrapped
 
 
 def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> Any:
-    """One of two functions of the operands.
+    """One of two functions of the operands, as JAX's `lax.cond`.
 
-    Where `pred` is known, that one alone is called.  While a function is recorded both are, and the results
-    are chosen from: their structures, shapes and dtypes must agree.
+    While a function is recorded both are recorded, and a replay runs the one that `pred` asks for; under
+    `vmap`, where elements may differ, it runs both unless all agree.  Little work is done both ways.
+
+    Parameters
+    ----------
+    pred : one truth value
+    true_fun, false_fun : callable
+        Take the operands to pytrees that agree in structure, shapes and dtypes.
+    *operands : pytrees of arrays
+
+    Raises
+    ------
+    ValueError
+        Where `pred` is not one value, or the functions' results do not agree.
 
     Examples
     --------
@@ -227,47 +253,92 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
         return true_fun(*operands) if bool(pred) else false_fun(*operands)
     if pred.shape != ():
         raise ValueError(f"cond: pred has shape {pred.shape}; expected (): use np.where for arrays of them")
-    (yes, structure), (no, other) = tree_flatten(true_fun(*operands)), tree_flatten(false_fun(*operands))
-    labels = leaf_names(structure, "the result")
-    if structure != other:
-        raise ValueError(f"cond: the functions return {structure} and {other}")
-    for a, b, label in zip(yes, no, labels, strict=True):
-        if np.shape(a) != np.shape(b):
-            raise ValueError(f"cond: {label} has shape {np.shape(a)} or {np.shape(b)}")
-    return tree_unflatten(structure, [wnp.where(pred, a, b) for a, b in zip(yes, no, strict=True)])
+    pred = wnp.not_equal(pred, 0)
+    leaves, structure = tree_flatten(operands)
+    with Recording([pred, *leaves]) as recording:
+        tape = recording.tape
+        given = [tape.as_var(x) for x in leaves]
+        kinds = [(v.dtype, v.shape) for v in given]
+
+        def recorded(f: Callable) -> Child:
+            return Child(
+                "cond", lambda vs: f(*tree_unflatten(structure, vs[:-1])), [*kinds, (bool, ())], tape
+            )
+
+        yes, no = recorded(true_fun), recorded(false_fun)
+        labels = leaf_names(yes.structure, "the result")
+        if yes.structure != no.structure:
+            raise ValueError(f"cond: the functions return {yes.structure} and {no.structure}")
+        results = [_branch(tape, yes, given, pred), _branch(tape, no, given, wnp.logical_not(pred))]
+        for a, b, label in zip(*results, labels, strict=True):
+            if a.shape != b.shape:
+                raise ValueError(f"cond: {label} has shape {a.shape} or {b.shape}")
+        chosen = [recording.result(wnp.where(pred, a, b)) for a, b in zip(*results, strict=True)]
+        return tree_unflatten(yes.structure, chosen)
+
+
+def _branch(tape: Any, child: Child, given: list[Var], guard: Any) -> list[Var]:
+    """The results of one function of a `cond`; zeros, and nothing is run, where its guard is false."""
+    nodes = [child.tape.node(k) for k in range(len(child.tape))]
+    work = sum(math.prod(node.shape) if node.op in QUICK else LITTLE for node in nodes)
+    if work < LITTLE:
+        return tape.call(child.tape, [*given, guard, *child.hidden]) if child.tape.outputs else []
+    results = _loop(tape, child, [*given, guard], (0, 0, 1, False, len(given)))
+    return [wnp.reshape(v, v.shape[1:]) for v in results]
 
 
 def while_loop(cond_fun: Callable, body_fun: Callable, init: Any) -> Any:
     """Applies `body_fun` as long as `cond_fun` is true; returns the last value, as JAX's `lax.while_loop`.
 
-    The condition is looked at, so values must be known: inside of `compile` and `vmap` use `scan` over as
-    many steps as may be needed, with `np.where` to leave a value as it is.
+    Where the condition is known, this is Python's `while`, and has all derivatives.  While a function is
+    recorded (`compile`, `vmap`), a replay goes round as often as it must: then there are derivatives in
+    forward mode, and under `vmap` it goes on until all elements are done.
+
+    Parameters
+    ----------
+    cond_fun : callable
+        Takes a value to one truth value.
+    body_fun : callable
+        Takes a value to the next, of the same structure, shapes and dtypes.
+    init : pytree
 
     Raises
     ------
-    TypeError
-        While a function is recorded without values.
+    ValueError
+        Where the condition is not one truth value, or values that go in and come out do not fit; for a
+        reverse sweep through a recorded loop, the number of whose steps is not known.
 
     Examples
     --------
     >>> import wengert as wg
     >>> half = lambda x: wg.while_loop(lambda x: x > 1, lambda x: x / 2, x)
-    >>> half(10.0), wg.grad(half)(10.0)
-    (0.625, np.float64(0.0625))
+    >>> half(10.0), wg.grad(half)(10.0), wg.compile(half)(10.0)
+    (0.625, np.float64(0.0625), np.float64(0.625))
     """
     value = init
     while True:
         go_on = cond_fun(value)
-        if isinstance(go_on, Var) and go_on.tape.abstract:
-            raise TypeError(
-                "while_loop: the condition depends on a traced value; use wg.scan over as many steps as may "
-                "be needed, with np.where to leave a value as it is"
-            )
         if np.size(go_on) != 1:
             raise ValueError(f"while_loop: the condition has shape {np.shape(go_on)}; expected one value")
+        if isinstance(go_on, Var) and go_on.tape.abstract:
+            return _recorded_while(cond_fun, body_fun, (go_on, value))
         if not go_on:
             return value
         value = body_fun(value)
+
+
+def _recorded_while(cond_fun: Callable, body_fun: Callable, init: tuple) -> Any:
+    """A loop that carries its condition along."""
+
+    def truth(go_on: Any) -> Any:
+        return wnp.not_equal(wnp.reshape(go_on, ()), 0)
+
+    def step(carry: Any, _: Any) -> tuple:
+        value = body_fun(carry[1])
+        return (truth(cond_fun(value)), value), None
+
+    start = tree_flatten((truth(init[0]), init[1]))
+    return _looped("while_loop", step, start, tree_flatten(None), UNTIL)[0][1]
 
 
 def _length(entries: list, labels: list[str], length: int | None) -> int:

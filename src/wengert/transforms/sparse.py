@@ -28,6 +28,7 @@ from .first import grad, jvp
 UNARY, BINARY, DERIVATIVE = 1, 2, 9  # kinds of the op table
 ELEMENTWISE = (UNARY, BINARY, DERIVATIVE)
 SAME_PLACES = ("where", "copy", "cast", "broadcast", "real", "imag", "conj", "to_complex", "stop_gradient")
+UNTIL = -1  # the length of a loop that its condition ends
 MOST = 10**8  # elements of what counts as dense
 
 
@@ -267,13 +268,13 @@ class _Sets:
         """The sets of a call's results; each step of a loop is a product with the pattern of its body."""
         if len(node.attrs) == 1:
             return self.through(body, given, [None] * len(given))
-        _, n_carry, n_x, length, reverse = node.attrs
+        _, n_carry, n_x, length, reverse, guard = node.attrs
         moving, pattern = self.turn(body, given, n_carry)
         sizes, heights = ([math.prod(body.node(k).shape) for k in ids] for ids in (body.inputs, body.outputs))
         ends = np.cumsum([0, *heights])
         now = [self.empty(n) if m and s is None else s for n, m, s in zip(sizes, moving, given, strict=True)]
         rows: list[list] = [[s] for s in now[:n_carry]] + [[] for _ in heights[n_carry:]]
-        for step in range(length):
+        for step in itertools.count() if length == UNTIL else range(length):
             at = length - 1 - step if reverse else step
             met = [
                 s[at * n : (at + 1) * n] if n_carry <= k < n_carry + n_x else s
@@ -283,7 +284,12 @@ class _Sets:
             out = pattern @ self.stack(met, "csr")
             for row, (start, end) in zip(rows, itertools.pairwise(ends), strict=True):
                 row.append(out[start:end])
+            for row in rows[: n_carry if guard >= 0 else 0]:  # or the step is not taken
+                row[-1] = self.union(*row[-2:])
+            before = now[:n_carry]
             now[:n_carry] = [row[-1] if m else None for row, m in zip(rows[:n_carry], moving, strict=False)]
+            if length == UNTIL and all(a is b or a.nnz == b.nnz for a, b in zip(before, now, strict=False)):
+                return now[:n_carry]
         whole = [
             self.stack(row[::-1] if reverse else row, "csr") if row[-1:] != [None] else None for row in rows
         ]
