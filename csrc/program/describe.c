@@ -28,6 +28,7 @@ void wg_program_describe(const wg_program *p, wg_program_info *info) {
 
 /* Why a step is not part of a region. */
 static const char *reason_of(const wg_step *step) {
+    if (step->region) return "a loop: each turn runs its body's program";
     if (step->op == WG_matmul) return "a matrix too large to stay in the cache: threads share its tiles";
     if (step->op == WG_copy) return "a result that could not be computed in its place";
     if (wg_is_elementwise(wg_row(step->op)->kind)) return "nothing else walks its rows at that time";
@@ -36,7 +37,7 @@ static const char *reason_of(const wg_step *step) {
 
 void wg_program_step(const wg_program *p, uint32_t i, wg_step_info *info) {
     const wg_step *step = &p->steps[i];
-    const wg_region *r = step->region;
+    const wg_region *r = step->region && !step->region->loop ? step->region : NULL;
     *info = (wg_step_info){.ops = &step->op, .n_ops = 1};
     if (r)
         *info = (wg_step_info){.ops = r->ops,
