@@ -58,8 +58,11 @@ SAME_BITS = {
     "three axes": lambda x, y, r, c, w: np.sum((x.reshape(-1, 2, 3) * 2.0).reshape(-1, 3, 2), axis=2) + 1.0,
 }  # fmt: skip
 
-# Sums over the rows.
+# Sums over the rows, or within them over axes that are not the last.
 SUMS = {
+    "sum of an inner axis": lambda x, y, r, c, w: np.sum(np.sin(x).reshape(-1, 3, 2), axis=1) * 2.0,
+    "sum of two inner axes": lambda x, y, r, c, w: np.sum(np.sin(x).reshape(-1, 3, 1, 2), axis=(1, 2)) * 2.0,
+    "matrix of parts of rows": lambda x, y, r, c, w: np.sqrt(x).reshape(-1, 2).T @ (y * r).reshape(-1, 2),
     "total": lambda x, y, r, c, w: np.sum(x * y),
     "columns": lambda x, y, r, c, w: np.sum(np.exp(x) * c, axis=0),
     "matrix": lambda x, y, r, c, w: np.sqrt(x).T @ (y * r),
@@ -87,6 +90,24 @@ def test_rows_are_the_same_bits(name, dtype, rows):
     eager, compiled, steps = both(lambda *args: (f(*args),), *operands(rows, dtype))
     assert_array_equal(compiled[0], eager[0])
     assert steps == 1, "everything here is one region"
+
+
+@pytest.mark.parametrize("rows", ROWS[1:])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_of_a_product_may_be_parts_of_rows(dtype, rows):
+    """As tangents of a batch of points are: (rows, directions, inputs) is multiplied as a matrix."""
+
+    def f(x, y, r, c, w):
+        hidden = np.tanh((np.sin(x).reshape(-1, 3) @ w[:3]).reshape(-1, 2, 5) * r[:, :, None])
+        return (np.sum(hidden, axis=1), (hidden.reshape(-1, 5) @ w.T).reshape(-1, 12) + r)
+
+    eager, compiled, steps = both(f, *operands(rows, dtype))
+    assert_allclose(compiled[0], eager[0], rtol=4 * np.finfo(dtype).eps)  # sums of two
+    assert_array_equal(compiled[1], eager[1])
+    assert steps == 1
+    external = wg.compile(lambda x, w: np.exp(x.reshape(-1, 2) @ w[:2]).reshape(-1, 15) + 1.0)
+    x, w = operands(rows, dtype)[0], operands(rows, dtype)[4]
+    assert_allclose(external(x, w), np.exp(x.reshape(-1, 2) @ w[:2]).reshape(-1, 15) + 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -283,6 +304,8 @@ def test_what_ieee_arithmetic_distinguishes_stays_apart():
         lambda x: x * 0.0,
         lambda x: x / 1.0,
         lambda x: x - x,
+        lambda x: x[:] * 1.0,
+        lambda x: x[::-1][0:6] * 1.0,
         lambda x: x * (2.0 * 0.5) + (1.0 - 1.0),
     ):
         with np.errstate(invalid="ignore"):

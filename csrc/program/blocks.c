@@ -46,14 +46,15 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     size_t scratch = 0;
     for (uint32_t k = 0; k < r->n_code; k++) {
         const wg_micro *micro = &r->code[k];
-        if (micro->gathers ||
-            (micro->role != WG_ROLE_PRODUCT && micro->role != WG_ROLE_OUTER && micro->role != WG_ROLE_COLUMNS))
-            continue;
+        if (micro->gathers || micro->role == WG_ROLE_MAP || micro->role == WG_ROLE_TOTAL) continue;
         wg_detail *detail = &r->details[micro->detail];
         wg_gemm *g = &detail->gemm;
         if (micro->role == WG_ROLE_COLUMNS)
-            *g = (wg_gemm){.m = 1, .n = micro->width, .b_row = micro->width, .b_col = 1, .c_row = micro->width};
-        *(micro->role == WG_ROLE_PRODUCT ? &g->m : &g->k) = r->block;
+            *g = (wg_gemm){
+                .m = 1, .n = micro->width, .k = r->block, .b_row = micro->width, .b_col = 1, .c_row = micro->width};
+        if (micro->role == WG_ROLE_PRODUCT) g->m = r->block * detail->extent;
+        if (micro->role == WG_ROLE_OUTER) g->k = r->block * detail->extent;
+        if (g->n == 0) continue; /* a reduction that needs none */
         const size_t need = wg_kernels_table()->gemm_scratch[detail->dtype](g->m, g->n, g->k);
         if (need > scratch) scratch = need;
     }

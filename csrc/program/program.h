@@ -155,10 +155,10 @@ typedef struct {          /* an operand as it is read: broadcast, turned or slic
 
 typedef struct {                  /* what a micro-op knows beside its slots, by role */
     double params[WG_MAX_PARAMS]; /* MAP */
-    wg_gemm gemm;                 /* PRODUCT, OUTER, COLUMNS: all but pointers and rows */
+    wg_gemm gemm;                 /* PRODUCT, OUTER, COLUMNS, FOLD of inner axes: all but pointers and rows */
     wg_reading reading;           /* gathers */
     wg_dtype dtype;               /* of the operands */
-    int64_t extent;               /* FOLD: elements that make one result */
+    int64_t extent;               /* FOLD: elements that make one result; PRODUCT, OUTER: rows of each row */
 } wg_detail;
 
 typedef struct { /* one node, for a block of rows */

@@ -128,6 +128,12 @@ static wg_status make_reduction(wg_maker *m, wg_id id, wg_role role) {
         .op = (uint16_t)op, .role = (uint8_t)role, .width = role == WG_ROLE_FOLD ? width_of(m, id) : width_of(m, x)};
     detail.extent = wg_size(m->t, x) / wg_size(m->t, id);
     WG_TRY(wg_row_operand(m, x, &micro.in[0]));
+    const int64_t *attrs; /* what is inside of the axes that go */
+    wg_attrs(m->t, id, &attrs);
+    int64_t inner = 1;
+    for (int i = wg_ndim(m->t, x); i-- > 0 && !(attrs[0] >> i & 1);) inner *= wg_shape(m->t, x)[i];
+    if (role == WG_ROLE_FOLD && inner > 1) /* a row of ones times the rows that are added */
+        detail.gemm = (wg_gemm){.m = 1, .n = inner, .k = detail.extent, .b_row = inner, .b_col = 1, .c_row = inner};
     if (op == WG_logsumexp) WG_TRY(wg_spare_tile(m, width_of(m, x) * itemsize_of(m, x), &micro.in[1]));
     WG_TRY(role == WG_ROLE_FOLD ? wg_result_slot(m, id, &micro.out) : wg_sum_slot(m, id, &micro.out));
     m->r->cost += (double)wg_size(m->t, x) * (op == WG_logsumexp ? 1.0 : 0.1);
@@ -136,11 +142,11 @@ static wg_status make_reduction(wg_maker *m, wg_id id, wg_role role) {
 }
 
 /* The left operand of a product, rows along the given axis: in place with any strides that start at its root. */
-static wg_status factor(wg_maker *m, wg_id x, int axis, uint32_t *slot, int64_t *row, int64_t *column) {
+static wg_status factor(wg_maker *m, wg_id x, int axis, int64_t parts, uint32_t *slot, int64_t *row, int64_t *column) {
     const int64_t *strides = wg_vec(m->t, m->windows[x].strides);
     *row = strides[0], *column = strides[1];
     if (!is_inside(m, m->windows[x].root) || m->windows[x].offset == 0)
-        return wg_slot_in_place(m, x, strides[axis] * itemsize_of(m, x), slot);
+        return wg_slot_in_place(m, x, parts * strides[axis] * itemsize_of(m, x), slot);
     wg_reading turned; /* a slice of a value: gathered, by rows */
     const int64_t shape[2] = {wg_shape(m->t, x)[axis], wg_shape(m->t, x)[1 - axis]};
     const int64_t by_rows[2] = {strides[axis], strides[1 - axis]};
@@ -163,12 +169,14 @@ static wg_status make_product(wg_maker *m, wg_id id, wg_role role) {
     wg_micro micro = {.op = WG_matmul, .role = (uint8_t)role};
     g->n = wg_shape(t, id)[1];
     g->m = wg_shape(t, a)[0], g->k = wg_shape(t, a)[1]; /* one of them the rows, set for each block */
-    g->c_row = micro.width = g->n;
+    g->c_row = g->n;
+    detail.extent = (role == WG_ROLE_OUTER ? g->k : g->m) / m->r->rows;
+    micro.width = detail.extent * g->n;
     m->multiplies = true;
     m->r->cost += (double)g->m * (double)g->n * (double)g->k / (detail.dtype == WG_F32 ? 30 : 15);
-    WG_TRY(factor(m, a, role == WG_ROLE_OUTER, &micro.in[0], &g->a_row, &g->a_col));
+    WG_TRY(factor(m, a, role == WG_ROLE_OUTER, detail.extent, &micro.in[0], &g->a_row, &g->a_col));
     if (role == WG_ROLE_OUTER) {
-        WG_TRY(factor(m, b, 0, &micro.in[1], &g->b_row, &g->b_col));
+        WG_TRY(factor(m, b, 0, detail.extent, &micro.in[1], &g->b_row, &g->b_col));
         WG_TRY(wg_sum_slot(m, id, &micro.out));
         return wg_add_micro(m, micro, &detail);
     }

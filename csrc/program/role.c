@@ -3,6 +3,8 @@
 
 /* A matrix that every block of rows reads or adds to should stay in the second-level cache beside the tiles. */
 enum { SMALL_MATRIX = 1 << 16 }; /* bytes */
+/* So many rows of a product, at most, are one row of its region. */
+enum { MOST_PARTS = 64 };
 
 static int64_t bytes_of(const wg_tape *t, wg_id id) {
     return wg_size(t, id) * (int64_t)wg_itemsize(t->nodes[id].dtype);
@@ -21,9 +23,19 @@ static wg_role role_of_reduction(const wg_tape *t, wg_id id, int64_t *rows) {
     const uint64_t all = ((uint64_t)1 << ndim) - 1;
     if (mask == all && op == WG_sum) return WG_ROLE_TOTAL;
     if (mask == 1 && op == WG_sum && wg_is_float(t->nodes[x].dtype)) return WG_ROLE_COLUMNS;
-    const uint64_t trailing = mask ^ all; /* the axes that stay: they must be the first ones */
-    if (mask & 1 || (trailing & (trailing + 1)) != 0) return WG_ROLE_NONE;
-    return WG_ROLE_FOLD;
+    uint64_t run = mask; /* of axes that go: neighbours, and not the first */
+    while (!(run & 1)) run >>= 1;
+    if (mask & 1 || (run & (run + 1)) != 0) return WG_ROLE_NONE;
+    const bool trails = mask >> (ndim - 1);
+    return trails || (op == WG_sum && wg_is_float(t->nodes[x].dtype)) ? WG_ROLE_FOLD : WG_ROLE_NONE;
+}
+
+/* The rows of a product with `extent` of them: where these are parts of the rows of what has been computed (tangents
+ * are, of a batch), those rows. */
+static int64_t rows_of(const wg_tape *t, const wg_window *windows, wg_id x, int64_t extent) {
+    const int64_t rows = first_extent(t, windows[x].root);
+    const bool parts = rows > 1 && extent % rows == 0 && extent / rows <= MOST_PARTS;
+    return parts && wg_computes(t, windows, windows[x].root) ? rows : extent;
 }
 
 static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
@@ -32,10 +44,10 @@ static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id
     if (wg_size(t, a) == 0 || wg_size(t, b) == 0) return WG_ROLE_NONE;
     const int64_t *strides = wg_vec(t, windows[a].strides);
     if (strides[0] == 1 && strides[1] != 1) { /* (k, rows) (rows, n): a sum over the rows */
-        *rows = wg_shape(t, b)[0];
+        *rows = rows_of(t, windows, b, wg_shape(t, b)[0]);
         return bytes_of(t, id) <= SMALL_MATRIX ? WG_ROLE_OUTER : WG_ROLE_NONE;
     }
-    *rows = wg_shape(t, a)[0];
+    *rows = rows_of(t, windows, a, wg_shape(t, a)[0]);
     return bytes_of(t, b) <= SMALL_MATRIX ? WG_ROLE_PRODUCT : WG_ROLE_NONE;
 }
 
@@ -70,17 +82,18 @@ wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id) {
 
 bool wg_sums_rows(wg_role role) { return role == WG_ROLE_TOTAL || role == WG_ROLE_COLUMNS || role == WG_ROLE_OUTER; }
 
-/* Does row r of the view lie in row r of its root, for all r? */
+/* Does row r of the view lie in row r of its root, for all r?  A row is one index of the axis, or several. */
 bool wg_row_aligned(const wg_tape *t, const wg_window *window, wg_id id, int64_t rows, int axis) {
     if (rows == 1) return true;
     const int ndim = wg_ndim(t, id);
     const int64_t *shape = wg_shape(t, id), *strides = wg_vec(t, window->strides);
-    const int64_t width = wg_size(t, window->root) / rows;
-    if (axis >= ndim || shape[axis] != rows || first_extent(t, window->root) != rows || strides[axis] != width)
+    const int64_t width = wg_size(t, window->root) / rows, parts = axis < ndim ? shape[axis] / rows : 0;
+    if (parts == 0 || shape[axis] % rows || first_extent(t, window->root) % rows || strides[axis] * parts != width)
         return false;
+    if (parts > 1 && window->offset) return false;         /* to gather parts is not worth it */
     int64_t least = window->offset, most = window->offset; /* of the places in row 0 */
     for (int i = 0; i < ndim; i++)
-        if (i != axis) *(strides[i] < 0 ? &least : &most) += strides[i] * (shape[i] - 1);
+        *(strides[i] < 0 ? &least : &most) += strides[i] * ((i == axis ? parts : shape[i]) - 1);
     return least >= 0 && most < width;
 }
 

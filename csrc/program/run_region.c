@@ -56,28 +56,32 @@ static void run_gather(const wg_block_run *b, const wg_micro *micro) {
     wg_gather(b->at[micro->out], &x, 0, b->rows * micro->width);
 }
 
-static void run_gemm(const wg_block_run *b, const wg_micro *micro) {
-    const wg_detail *detail = &b->run->r->details[micro->detail];
+static const void *one_of(wg_dtype dtype) {
     static const float one_f32 = 1;
     static const double one_f64 = 1;
+    return dtype == WG_F32 ? (const void *)&one_f32 : (const void *)&one_f64;
+}
+
+static void run_gemm(const wg_block_run *b, const wg_micro *micro) {
+    const wg_detail *detail = &b->run->r->details[micro->detail];
     const wg_kernels *k = b->run->k;
     wg_gemm g = detail->gemm;
     wg_gemm_fn run = k->gemm[detail->dtype];
     g.c = b->at[micro->out];
     g.scratch = b->gemm;
     if (micro->role == WG_ROLE_COLUMNS) { /* a row of ones, all of them the same one, times the block */
-        g.a = detail->dtype == WG_F32 ? (const void *)&one_f32 : (const void *)&one_f64;
+        g.a = one_of(detail->dtype);
         g.b = b->at[micro->in[0]];
     } else {
         g.a = b->at[micro->in[0]];
         g.b = b->at[micro->in[1]];
     }
     if (micro->role == WG_ROLE_PRODUCT) {
-        g.m = b->rows;
-        run = wg_gemm_for(k, detail->dtype, b->run->r->rows, g.n);
+        g.m = b->rows * detail->extent;
+        run = wg_gemm_for(k, detail->dtype, b->run->r->rows * detail->extent, g.n);
         if (micro->biased) g.bias = b->at[micro->in[2]];
     } else {
-        g.k = b->rows;
+        g.k = micro->role == WG_ROLE_OUTER ? b->rows * detail->extent : b->rows;
         g.accumulate = !b->first;
     }
     run(&g);
@@ -126,6 +130,16 @@ static void run_fold(const wg_block_run *b, const wg_micro *micro) {
         for (int64_t i = 0; i < n; i += RESULTS)
             log_sum_exp(k, detail->dtype, out + i * item, x + i * extent * item,
                         b->at[micro->in[1]] + i * extent * item, n - i < RESULTS ? n - i : RESULTS, extent);
+        return;
+    }
+    if (detail->gemm.n > 1) { /* what is added is not side by side */
+        wg_gemm g = detail->gemm;
+        g.a = one_of(detail->dtype);
+        g.scratch = b->gemm;
+        for (int64_t i = 0; i < n; i += g.n) {
+            g.b = x + i * extent * item, g.c = out + i * item;
+            k->gemm[detail->dtype](&g);
+        }
         return;
     }
     const int fold = micro->op == WG_max ? WG_FOLD_MAX : micro->op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;

@@ -29,7 +29,21 @@ static bool is_number(const wg_tape *t, wg_id id, double number) {
     return memcmp(&value, &number, sizeof value) == 0; /* tells 0 from -0 */
 }
 
-/* What the node is equal to, bit for bit: an operand, or itself. */
+static bool is_zeros(const wg_tape *t, wg_id id) {
+    while (t->nodes[id].op == WG_broadcast || t->nodes[id].op == WG_reshape) id = t->nodes[id].in[0];
+    return is_number(t, id, 0);
+}
+
+/* Is a slice of this shape of the node all of it, in order?  Attributes: start, step and length of each axis. */
+static bool covers(const wg_tape *t, wg_id id) {
+    const int64_t *attrs;
+    const int n = wg_attrs(t, id, &attrs);
+    for (int k = 0; k < n; k += 3)
+        if (attrs[k] != 0 || (attrs[k + 1] != 1 && attrs[k + 2] != 1)) return false;
+    return same_shape(t, t->nodes[id].in[t->nodes[id].op == WG_slice_add], id);
+}
+
+/* What the node is equal to: an operand, or itself.  Bit for bit, but for the sign of zeros that are added to zeros. */
 static wg_id same_as(const wg_tape *t, wg_id id) {
     const wg_node_rec *node = &t->nodes[id];
     const wg_id a = node->in[0], b = node->in[1];
@@ -39,6 +53,8 @@ static wg_id same_as(const wg_tape *t, wg_id id) {
     case WG_cast: return t->nodes[a].dtype == node->dtype ? a : id;
     case WG_reshape:
     case WG_broadcast: return same_shape(t, a, id) ? a : id;
+    case WG_slice: return covers(t, id) ? a : id;
+    case WG_slice_add: return is_zeros(t, a) && covers(t, id) ? b : id;
     case WG_mul:
         if (is_number(t, a, 1) && same_shape(t, b, id)) return b;
         return is_number(t, b, 1) && same_shape(t, a, id) ? a : id;
@@ -95,11 +111,6 @@ typedef struct {
 static int by_start(const void *a, const void *b) {
     const int64_t x = ((const wg_piece *)a)->start, y = ((const wg_piece *)b)->start;
     return (x > y) - (x < y);
-}
-
-static bool is_zeros(const wg_tape *t, wg_id id) {
-    while (t->nodes[id].op == WG_broadcast || t->nodes[id].op == WG_reshape) id = t->nodes[id].in[0];
-    return is_number(t, id, 0);
 }
 
 /* How many slices are added to zeros, one after the other with no other reader in between, to make this vector; 0 where
