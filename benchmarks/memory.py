@@ -1,25 +1,28 @@
-"""The memory of a training process beyond importing NumPy, against what its plan takes.
+"""The memory of a training process beyond importing NumPy, against the least that its schedule can do with.
 
-    python benchmarks/memory.py [--steps N]
+    python benchmarks/memory.py [--steps N] [--out DIR]
 
-Each net of the training suite is trained in a process of its own: gradient and Adam, in place.  The plan
-takes the parameters, the optimizer's state, the batch, and the program's intermediates and scratch.  Then,
-what the plans of a long recurrence take that keeps all of its states, or few.
+Each net of the training suite is trained in a process of its own: gradient and Adam, in place.  The lower
+bound: the parameters, the optimizer's state, the batch and the results, the packed panels and other scratch,
+and of the intermediates the largest sum that is in use at one time.  Then, what the plans of a long
+recurrence take that keeps all of its states, or few.  Writes memory.json; the exit status is 1 where a net
+takes more than is allowed.
 """
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy.random  # noqa: F401 - NumPy loads it when it is first used, which is not wengert's doing
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks import report
 from benchmarks.workloads import DERIVATIVES, NETS, Net, Recurrence
 
-ALLOWED = 1.2, 10 << 20  # times the plan's bytes, and bytes for the interpreter's share
+TIMES, BESIDE = 1.2, 10 << 20  # what is allowed: so many lower bounds, and bytes for the interpreter's share
 
 
 def peak_bytes() -> int:
@@ -28,8 +31,8 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def train(net: Net, steps: int) -> tuple[int, int]:
-    """Bytes that training takes beyond what the process had, and those of the plan."""
+def train(net: Net, steps: int) -> dict[str, int]:
+    """Bytes that training takes beyond what the process had, and what they consist of by the plan."""
     before = peak_bytes()
     import wengert as wg
 
@@ -44,14 +47,29 @@ def train(net: Net, steps: int) -> tuple[int, int]:
 
     step, state = wg.compile(update, donate_argnums=(0, 1)), optimizer.init(theta)
     for _ in range(steps):
-        theta, state, _ = step(theta, state, x, y)
+        theta, state, value = step(theta, state, x, y)
     info = step.program(theta, state, x, y).info
-    arrays = sum(array.nbytes for array in (theta, x, y, *state.values()))
-    return peak_bytes() - before, arrays + info["arena_bytes"] + info["scratch_bytes"]
+    return {
+        "taken": peak_bytes() - before,
+        "arrays": sum(array.nbytes for array in (theta, x, y, value, *state.values())),
+        "scratch": info["scratch_bytes"],
+        "arena": info["arena_bytes"],
+        "live": info["live_bytes"],
+    }
 
 
-def recurrences() -> Iterator[str]:
-    """What the gradient through the longest loop takes beside its arguments, by strategy."""
+def measured(net: Net, steps: int) -> dict[str, object]:
+    """What a process of its own has to say about a net, against the bound."""
+    command = [sys.executable, __file__, "--net", str(NETS.index(net)), "--steps", str(steps)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    bound = found["arrays"] + found["scratch"] + found["live"]
+    allowed = int(TIMES * bound) + BESIDE
+    within = found["taken"] <= allowed
+    return {"net": net.name, **found, "lower bound": bound, "allowed": allowed, "within": within}
+
+
+def recurrences() -> dict[str, int]:
+    """Bytes that the gradient through the longest loop takes beside its arguments, by strategy."""
     from benchmarks.peers.wengert import recurrence
 
     loops = [work for work in DERIVATIVES if isinstance(work, Recurrence)]
@@ -59,32 +77,41 @@ def recurrences() -> Iterator[str]:
     taken = {}
     for kind in ("gradient", "gradient, sqrt", "gradient, log"):
         info = recurrence(longest, f"{kind}, compile").run().info
-        taken[kind] = info["arena_bytes"] + info["scratch_bytes"]
-        share = taken[kind] / taken["gradient"]
-        yield f"{longest.name}: {kind}: {taken[kind] / 2**20:,.2f} MB, {share:.3%} of keeping all"
+        taken[f"{longest.name}: {kind}"] = info["arena_bytes"] + info["scratch_bytes"]
+    return taken
 
 
-def main() -> None:
-    """One line per net; with --net what the process started for it has to say."""
+def megabytes(n: int) -> str:
+    return f"{n / 2**20:,.2f}"
+
+
+def main() -> int:
+    """A table of nets and one of strategies; with --net what the process started for it has to say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=3, help="default %(default)s")
+    parser.add_argument("--steps", type=int, default=20, help="default %(default)s")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results", help="where the JSON goes"
+    )
     parser.add_argument("--net", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.net is not None:
-        print(*train(NETS[given.net], given.steps))
-        return
-    for number, net in enumerate(NETS):
-        command = [sys.executable, __file__, "--net", str(number), "--steps", str(given.steps)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        taken, planned = map(int, done.stdout.split())
-        allowed = ALLOWED[0] * planned + ALLOWED[1]
-        verdict = "within" if taken <= allowed else "beyond"
-        print(
-            f"{net.name}: {taken / 2**20:,.1f} MB, plan {planned / 2**20:,.1f} MB; "
-            f"{verdict} {ALLOWED[0]} x plan + {ALLOWED[1] >> 20} MB = {allowed / 2**20:,.1f} MB"
-        )
-    print(*recurrences(), sep="\n")
+        print(json.dumps(train(NETS[given.net], given.steps)))
+        return 0
+    nets = [measured(net, given.steps) for net in NETS]
+    bytes_of = ("taken", "lower bound", "arrays", "scratch", "live", "arena", "allowed")
+    titles = ["MB, of a training process", *bytes_of, "within"]
+    verdict = {True: "yes", False: "NO"}
+    rows = [[net["net"], *(megabytes(net[key]) for key in bytes_of), verdict[net["within"]]] for net in nets]
+    print(report.lined([titles, *rows]))
+    loops = recurrences()
+    most = max(loops.values())
+    titles = ["MB, of a loop's gradient", "plan", "of keeping all"]
+    print(report.lined([titles, *([name, megabytes(n), f"{n / most:.3%}"] for name, n in loops.items())]))
+    given.out.mkdir(parents=True, exist_ok=True)
+    content = {"machine": report.machine(), "steps": given.steps, "training": nets, "recurrences": loops}
+    report.write(given.out / "memory.json", content)
+    return 0 if all(net["within"] for net in nets) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -252,6 +252,7 @@ typedef struct {
     uint32_t nodes;       /* of the tape, calls inlined */
     uint32_t steps;       /* that a replay runs */
     size_t arena_bytes;   /* planned for intermediates */
+    size_t live_bytes;    /* the most of them that are needed at one time: no plan of this schedule takes less */
     size_t scratch_bytes; /* planned for packing */
     size_t value_bytes;   /* the intermediates' sizes added up: what no reuse would take */
 } wg_program_info;

@@ -10,6 +10,7 @@ static void remove_gap(wg_arena *a, uint32_t at) {
 }
 
 bool wg_arena_give(wg_arena *a, size_t offset, size_t size) {
+    a->live -= size;
     uint32_t at = 0;
     while (at < a->n_gaps && a->gaps[at].offset < offset) at++;
     if (!wg_grow(&a->gaps, &a->cap_gaps, (uint64_t)a->n_gaps + 1, sizeof *a->gaps)) return false;
@@ -36,6 +37,8 @@ static bool extend(wg_arena *a, size_t start, size_t size) {
 }
 
 bool wg_arena_take(wg_arena *a, size_t size, size_t *offset) {
+    a->live += size;
+    if (a->live > a->most) a->most = a->live;
     uint32_t best = WG_NONE;
     for (uint32_t i = 0; i < a->n_gaps; i++)
         if (a->gaps[i].size >= size && (best == WG_NONE || a->gaps[i].size < a->gaps[best].size)) best = i;

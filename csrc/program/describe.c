@@ -22,6 +22,7 @@ void wg_program_describe(const wg_program *p, wg_program_info *info) {
     *info = (wg_program_info){.nodes = p->nodes,
                               .steps = p->n_steps,
                               .arena_bytes = p->arena_size,
+                              .live_bytes = p->live_size,
                               .scratch_bytes = p->scratch_size,
                               .value_bytes = p->value_size};
 }

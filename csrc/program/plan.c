@@ -272,6 +272,7 @@ static wg_status plan_arena(wg_planner *w) {
         }
     }
     w->p->arena_size = w->arena.size;
+    w->p->live_size = w->arena.most;
     return WG_OK;
 }
 

@@ -100,7 +100,8 @@ typedef struct {
 typedef struct {
     wg_block *gaps; /* free blocks, by offset; the owner frees them */
     uint32_t n_gaps, cap_gaps;
-    size_t size; /* of the arena so far */
+    size_t size;       /* of the arena so far */
+    size_t live, most; /* bytes taken and not given back: now, and the most that there were */
 } wg_arena;
 /* The smallest gap that holds the size, else new room at the end.  False: too big, or out of memory. */
 bool wg_arena_take(wg_arena *a, size_t size, size_t *offset);
@@ -248,7 +249,7 @@ struct wg_program {
     char *arena, *scratch;
     int64_t *constants; /* 8 bytes each */
     uint32_t n_constants, cap_constants;
-    size_t arena_size, scratch_size, value_size;
+    size_t arena_size, live_size, scratch_size, value_size;
     double *clock;                /* by step, or NULL */
     uint32_t first_write;         /* the first step that overwrites a donated input: from there on nothing stops it */
     atomic_uint owner;            /* 0: free; else the fork generation of the caller that replays */

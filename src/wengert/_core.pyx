@@ -1152,13 +1152,13 @@ cdef class Program:
 
     @property
     def info(self):
-        """nodes, steps, arena_bytes, scratch_bytes and value_bytes of the plan, as a dict."""
+        """nodes, steps and the bytes of the plan, as a dict."""
         cdef wg_program_info info
         memset(&info, 0, sizeof(info))
         if self.handle != NULL:
             wg_program_describe(self.handle, &info)
         return {"nodes": info.nodes, "steps": info.steps, "arena_bytes": info.arena_bytes,
-                "scratch_bytes": info.scratch_bytes, "value_bytes": info.value_bytes}
+                "live_bytes": info.live_bytes, "scratch_bytes": info.scratch_bytes, "value_bytes": info.value_bytes}
 
     def weak(self, int slot):
         """float or int where the input is a Python number, else None."""

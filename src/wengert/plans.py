@@ -31,8 +31,9 @@ class Program(_core.Program):
     Attributes
     ----------
     info : dict
-        `nodes` recorded, `steps` that a replay runs, `arena_bytes` and `scratch_bytes` planned, `value_bytes`
-        that the intermediates would take without reuse of memory.
+        `nodes` recorded, `steps` that a replay runs, `arena_bytes` and `scratch_bytes` planned, `live_bytes`:
+        the most that are needed at one time, below which no plan of these steps can go, `value_bytes`: what
+        the intermediates would take without reuse of memory.
     """
 
     def explain(self) -> str:
@@ -54,7 +55,7 @@ class Program(_core.Program):
             ("nodes run", f"{sum(len(step.ops) for step in steps):,} in {count(len(steps), 'step')}"),
             ("arithmetic", f"{sum(step.flops for step in steps):,.0f} operations"),
             ("arrays", f"{sum(step.bytes for step in steps):,.0f} bytes read and written"),
-            ("arena", f"{info['arena_bytes']:,} bytes"),
+            ("arena", f"{info['arena_bytes']:,} bytes; lower bound {info['live_bytes']:,}, in use at one time"),
             ("intermediates", f"{info['value_bytes']:,} bytes, {saved:.0%} of them saved by reuse"),
             ("scratch", f"{info['scratch_bytes']:,} bytes"),
         ]
