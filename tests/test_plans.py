@@ -31,7 +31,7 @@ def test_the_program_explains_itself():
         "  nodes run           14 in 2 steps",
         "  arithmetic          97,601 operations",
         "  arrays              17,960 bytes read and written",
-        "  arena               64 bytes; lower bound 64, in use at one time",
+        "  arena               64 bytes; lower bound 64, in use at once",
         "  intermediates       1,920 bytes, 97% of them saved by reuse",
         "  0  region of 13 ops: 200 rows, 200 at a time, 51,200 bytes of tiles",
         "       matmul add tanh matmul sub square sum d_square_0 matmul x2 d_tanh_0 sum matmul",
@@ -72,7 +72,7 @@ def test_the_profile_of_a_donated_number():
 
 
 def test_the_arena_against_the_most_that_is_in_use():
-    """Of three intermediate arrays of 40 x 40 float64, 12,800 bytes each, a sort needs two."""
+    """A sort needs its operand, the order and its result, 12,800 bytes each, whatever was sorted before."""
 
     def f(a):
         for axis in (0, 1, 0, 1):
@@ -80,8 +80,8 @@ def test_the_arena_against_the_most_that_is_in_use():
         return a
 
     info = wg.compile(f).program(np.ones((40, 40))).info
-    assert info["live_bytes"] == info["arena_bytes"] == 2 * 12_800
-    assert info["value_bytes"] >= 3 * 12_800
+    assert info["live_bytes"] == info["arena_bytes"] == 3 * 12_800
+    assert info["value_bytes"] >= 7 * 12_800
 
 
 def test_the_picture_of_a_program_is_xml():

@@ -55,7 +55,7 @@ class Program(_core.Program):
             ("nodes run", f"{sum(len(step.ops) for step in steps):,} in {count(len(steps), 'step')}"),
             ("arithmetic", f"{sum(step.flops for step in steps):,.0f} operations"),
             ("arrays", f"{sum(step.bytes for step in steps):,.0f} bytes read and written"),
-            ("arena", f"{info['arena_bytes']:,} bytes; lower bound {info['live_bytes']:,}, in use at one time"),
+            ("arena", f"{info['arena_bytes']:,} bytes; lower bound {info['live_bytes']:,}, in use at once"),
             ("intermediates", f"{info['value_bytes']:,} bytes, {saved:.0%} of them saved by reuse"),
             ("scratch", f"{info['scratch_bytes']:,} bytes"),
         ]
