@@ -1158,7 +1158,8 @@ cdef class Program:
         if self.handle != NULL:
             wg_program_describe(self.handle, &info)
         return {"nodes": info.nodes, "steps": info.steps, "arena_bytes": info.arena_bytes,
-                "live_bytes": info.live_bytes, "scratch_bytes": info.scratch_bytes, "value_bytes": info.value_bytes}
+                "live_bytes": info.live_bytes, "scratch_bytes": info.scratch_bytes,
+                "value_bytes": info.value_bytes}
 
     def weak(self, int slot):
         """float or int where the input is a Python number, else None."""
