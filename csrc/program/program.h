@@ -245,8 +245,8 @@ struct wg_program {
     wg_range *ranges;                    /* of the nodes that run as regions, in order */
     wg_region **regions;                 /* by range */
     uint32_t n_ranges;
-    char **bases; /* by root; inputs and outputs filled in at replay */
-    char *arena, *scratch;
+    char **bases;       /* by root; inputs and outputs filled in at replay */
+    char *memory;       /* of arena and scratch */
     int64_t *constants; /* 8 bytes each */
     uint32_t n_constants, cap_constants;
     size_t arena_size, live_size, scratch_size, value_size;

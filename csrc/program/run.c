@@ -1,25 +1,38 @@
 /* Programs: made once, replayed without Python and without allocation. */
-#define _POSIX_C_SOURCE 200809L /* nanosleep */
+#define _DEFAULT_SOURCE /* nanosleep, madvise */
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "program.h"
 
+/* Where there is much of it, in huge pages: a column of a large matrix has a page for each element, more than the
+ * translation buffer holds, and what lies apart in small pages may crowd the same places of a cache. */
+static char *new_memory(size_t size) {
+    const size_t huge = (size_t)1 << 21, page = size < huge ? 64 : huge;
+    if (size > PTRDIFF_MAX - huge) return NULL;
+    size = (size + page - 1) / page * page;
+    char *memory = aligned_alloc(page, size);
+#ifdef MADV_HUGEPAGE
+    if (memory && page == huge) (void)madvise(memory, size, MADV_HUGEPAGE); /* refused: small pages then */
+#endif
+    return memory;
+}
+
 static wg_status allocate(wg_program *p) {
     p->n_inputs = p->flat->n_inputs;
     p->n_outputs = p->flat->n_outputs;
-    size_t n_roots = WG_ROOT_INPUTS + (size_t)p->n_inputs + p->n_outputs;
+    size_t n_roots = WG_ROOT_INPUTS + (size_t)p->n_inputs + p->n_outputs, arena = (p->arena_size + 127) / 64 * 64;
     p->bases = calloc(n_roots, sizeof *p->bases);
-    p->arena = aligned_alloc(64, (p->arena_size + 127) / 64 * 64);
-    p->scratch = aligned_alloc(64, (p->scratch_size + 127) / 64 * 64);
-    if (!p->bases || !p->arena || !p->scratch)
+    if (p->scratch_size <= PTRDIFF_MAX - arena) p->memory = new_memory(arena + p->scratch_size + 64);
+    if (!p->bases || !p->memory)
         return wg_fail(p->flat, WG_MEMORY_ERROR, "unable to allocate %zu bytes for the plan's intermediates",
                        p->arena_size + p->scratch_size);
     p->bases[WG_ROOT_CONST] = (char *)p->constants;
-    wg_program_use(p, p->arena, p->scratch);
+    wg_program_use(p, p->memory, p->memory + arena);
     return WG_OK;
 }
 
@@ -54,8 +67,7 @@ void wg_program_release(wg_program *p) {
     free(p->arrays);
     free(p->places);
     free(p->bases);
-    free(p->arena);
-    free(p->scratch);
+    free(p->memory);
     free(p->constants);
     free(p);
 }

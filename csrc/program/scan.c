@@ -36,9 +36,8 @@ static wg_status lower_body(wg_loop_plan *l, wg_tape *t) {
     wg_status status = wg_program_new(body, alias, &l->body);
     free(alias);
     if (status != WG_OK) return wg_fail(t, status, "%s", body->error);
-    free(l->body->arena); /* it works in the scratch of the loop's step, as other loops do before and after it */
-    free(l->body->scratch);
-    l->body->arena = l->body->scratch = NULL;
+    free(l->body->memory); /* it works in the scratch of the loop's step, as other loops do before and after it */
+    l->body->memory = NULL;
     return WG_OK;
 }
 
