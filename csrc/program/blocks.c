@@ -9,9 +9,9 @@ enum {
     LEAST_ROWS = 6,               /* in a block of products: the rows of the register tile */
     ALIGNED_ROWS = 64,            /* blocks of rows of one element start at cache lines */
     LONGEST = 4096,               /* of elements that are rows of their own */
-    GROUP_NS = 8000,              /* what a group of rows should be worth: waking a thread that sleeps takes as long */
-    PRODUCTS_NS = 40000,          /* beyond two groups, with products: each of them reads all matrices again */
-    GROUP_ROWS = 16,              /* of products */
+    GROUP_NS = 4500, /* what a group of rows should be worth: waking a thread that has not gone to sleep takes 1 us */
+    PRODUCTS_NS = 40000, /* beyond two groups, with products: each of them reads all matrices again */
+    GROUP_ROWS = 16,     /* of products */
     MAX_GROUPS = 16,
     MAX_SUMS = 1 << 18, /* bytes of all groups' sums: adding them up must stay cheap beside the work */
 };
