@@ -25,7 +25,7 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     int64_t block = (multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = multiplies ? LEAST_ROWS : 1;
     if (block < least) block = least;
     if (flat && block > LONGEST) block = LONGEST;
-    r->unit = flat ? ALIGNED_ROWS : 1;
+    r->unit = flat ? r->rows > 1 ? ALIGNED_ROWS : 8 : 1;
     int64_t most = multiplies ? divide_up(r->rows, GROUP_ROWS) : divide_up(r->rows, block);
     if (most > r->rows / r->unit) most = r->rows / r->unit; /* no group is empty */
     const double worth = multiplies ? PRODUCTS_NS : GROUP_NS;

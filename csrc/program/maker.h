@@ -4,7 +4,13 @@
 
 #include "program.h"
 
-enum { SPARE_TILES = 8 };
+enum { SPARE_TILES = 8, GATHERED = 3 };
+
+typedef struct { /* an operand brought into order, for the next that wants it so */
+    wg_id root;
+    wg_reading reading;
+    uint32_t slot;
+} wg_gathered;
 
 typedef struct {
     wg_tape *t;
@@ -21,6 +27,8 @@ typedef struct {
     wg_id latest;                /* what the last micro-op makes, if arithmetic may still join it; else WG_NONE */
     uint32_t spare[SPARE_TILES]; /* tiles that only the micro-op in the making needs */
     int n_spare;
+    wg_gathered gathered[GATHERED]; /* the latest */
+    int n_gathered;                 /* so far */
 } wg_maker;
 
 static inline bool is_inside(const wg_maker *m, wg_id root) { return root >= m->range.lo && root < m->range.hi; }

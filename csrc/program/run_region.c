@@ -31,12 +31,13 @@ static void run_map(const wg_block_run *b, const wg_micro *micro) {
     const void *in[4];
     for (int k = 0; k < 4; k++) in[k] = b->at[micro->in[k]];
     char *out = b->at[micro->out];
-    for (int64_t done = 0; done < n; done += chunk) {
-        const int64_t size = n - done < chunk ? n - done : chunk;
+    for (int64_t left = n;;) {
+        const int64_t size = left < chunk ? left : chunk;
         if (micro->pair)
             micro->pair(out, in, micro->strides, size);
         else
             micro->map(out, in, size, params);
+        if ((left -= size) == 0) return; /* mostly at once; a program of numbers has nothing else to do */
         out += size * micro->out_size;
         for (int k = 0; k < 4; k++) in[k] = (const char *)in[k] + size * micro->moves[k];
     }
@@ -210,7 +211,7 @@ static void run_group(void *context, int group) {
         b.rows = end - row < r->block ? end - row : r->block;
         run_block(&b);
         b.first = false;
-        for (uint32_t k = 0; k < r->n_slots; k++) b.at[k] += b.rows * r->slots[k].per_row;
+        for (uint32_t k = 0; k < r->n_slots && row + b.rows < end; k++) b.at[k] += b.rows * r->slots[k].per_row;
     }
     atomic_fetch_and(&run->busy, ~((uint64_t)1 << area));
 }

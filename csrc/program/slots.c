@@ -108,10 +108,21 @@ static wg_status gather_rows(wg_maker *m, wg_id id, int ndim, const int64_t *sha
     wg_micro micro = {.gathers = true, .width = 1};
     for (int i = 1; i < ndim; i++) micro.width *= shape[i];
     WG_TRY(reading_as(m, id, ndim, shape, &detail.reading));
+    detail.reading.offset = m->windows[id].offset;
+    const wg_id root = m->windows[id].root;
+    for (int k = 0; k < GATHERED && k < m->n_gathered; k++) {
+        const wg_gathered *old = &m->gathered[k];
+        const bool alike = old->root == root && old->reading.offset == detail.reading.offset &&
+                           old->reading.shape == detail.reading.shape && old->reading.strides == detail.reading.strides;
+        if (alike) return *out = old->slot, WG_OK;
+    }
+    wg_gathered *kept = &m->gathered[m->n_gathered % GATHERED];
+    if (m->n_gathered++ >= GATHERED) m->spare[m->n_spare++] = kept->slot; /* the micro-op in the making may read it */
     const int64_t step = ndim ? wg_vec(m->t, detail.reading.strides)[0] * itemsize_of(m, id) : 0;
     WG_TRY(wg_slot_in_place(m, id, step, &micro.in[0]));
-    if (is_inside(m, m->windows[id].root)) detail.reading.offset = m->windows[id].offset;
-    WG_TRY(wg_spare_tile(m, micro.width * itemsize_of(m, id), &micro.out));
+    WG_TRY(new_tile(m, micro.width * itemsize_of(m, id), &micro.out));
+    *kept = (wg_gathered){.root = root, .reading = detail.reading, .slot = micro.out};
+    if (!is_inside(m, root)) detail.reading.offset = 0; /* the array starts there */
     *out = micro.out;
     return wg_add_micro(m, micro, &detail);
 }
