@@ -156,3 +156,24 @@ def test_refusals():
         wg.sparse_jacobian(lambda x: (x, x))(np.ones(3))
     with pytest.raises(ValueError, match="too big"):
         wg.sparsity(np.cumprod, np.ones(30000))
+
+
+@pytest.mark.parametrize(
+    "x", [np.ones(4, ">f8"), np.ones(4, ">f4"), np.zeros(0), np.zeros((0, 3)), [1.0, 2.0]]
+)
+def test_any_layout_of_floats(x):
+    def f(x):
+        return np.sum(x**3)
+
+    array = np.asarray(x, np.asarray(x).dtype.newbyteorder("="))
+    assert_allclose(wg.sparse_hessian(f)(x).toarray(), np.diag(6 * array.ravel()))
+    assert wg.sparsity(f, x).shape == (1, array.size)
+
+
+def test_what_has_no_derivative_is_refused():
+    for x in (np.arange(3), np.ones(3, "f2"), np.array([None]), None):
+        for call in (wg.sparse_jacobian(np.sin), wg.sparse_hessian(np.sum), lambda x: wg.sparsity(np.sin, x)):
+            with pytest.raises(TypeError, match="expected floats"):
+                call(x)
+    with pytest.raises(TypeError, match="mask"):
+        wg.sparse_jacobian(np.sin)(np.ma.array([1.0, 2.0], mask=[0, 1]))

@@ -22,7 +22,7 @@ from ..extras import require
 from ..program import compile as compiled
 from ..tape import OPS, Tape
 from .batching import vmap
-from .call import decorates
+from .call import decorates, is_differentiable
 from .first import grad, jvp
 
 UNARY, BINARY, DERIVATIVE = 1, 2, 9  # kinds of the op table
@@ -58,7 +58,7 @@ def sparsity(f: Callable, x: Any) -> Any:
            [0, 1, 1, 0],
            [0, 0, 1, 1]])
     """
-    return _pattern("sparsity", f, np.asarray(x))
+    return _pattern("sparsity", f, _floats("sparsity", x))
 
 
 @decorates
@@ -80,14 +80,14 @@ def sparse_jacobian(f):
 
     @functools.wraps(f)
     def wrapped(x):
-        x = np.asarray(x)
+        x = _floats("sparse_jacobian", x)
         if (key := (x.shape, x.dtype)) not in known:
             pattern = _pattern("sparse_jacobian", f, x)
             rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
             colors = _colors(pattern, rows)
             units = np.zeros((colors.max(initial=-1) + 1, x.size), x.dtype)
             units[colors, np.arange(x.size)] = 1
-            known[key] = pattern, colors[pattern.indices], rows, units.reshape(-1, *x.shape)
+            known[key] = pattern, colors[pattern.indices], rows, units.reshape(len(units), *x.shape)
         pattern, colors, rows, units = known[key]
         found = products(x, units).reshape(len(units), pattern.shape[0])
         return type(pattern)((found[colors, rows], pattern.indices, pattern.indptr), pattern.shape)
@@ -107,6 +107,14 @@ def sparse_hessian(f):
     299998
     """
     return sparse_jacobian(grad(f))
+
+
+def _floats(name: str, x: Any) -> np.ndarray:
+    """The argument as an array of floats; a mask is refused where the array is recorded."""
+    x = np.asanyarray(x)
+    if not is_differentiable(x):
+        raise TypeError(f"{name}: x has dtype {x.dtype}; expected floats: pass x.astype(float)")
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
 # ---- colors -------------------------------------------------------------------------------------------
