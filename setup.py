@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -28,7 +29,8 @@ core = Extension(
     sources=["src/wengert/_core.pyx", *files("csrc", "*.c")],
     # Whatever a source includes: a change in any of these rebuilds the extension.
     depends=files("csrc", "*.h", "*.inc", "*.def") + files("src", "*.pxd"),
-    include_dirs=["csrc"],
+    include_dirs=["csrc", numpy.get_include()],
+    define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     extra_compile_args=FLAGS,
     extra_link_args=["-pthread"],
 )

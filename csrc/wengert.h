@@ -219,6 +219,18 @@ bool wg_tape_is_abstract(const wg_tape *t);
 /* Checks every invariant of every node; VALUE_ERROR with a message naming the first that fails. */
 wg_status wg_verify(wg_tape *t);
 
+/* ---- one op without a tape ---------------------------------------------------------------------------------- */
+typedef struct {
+    char *data;
+    const int64_t *shape, *strides; /* strides in elements */
+    int ndim;
+    wg_dtype dtype;
+} wg_array;
+/* What wg_append computes on an eager tape, bit for bit, of operands of one dtype and into a C-contiguous result of the
+ * dtype and shape that the op infers.  False where the result is of no use: the op is not offered, memory is lacking,
+ * or not all of it is finite, of which the caller may want to warn. */
+bool wg_compute(int op, int n_in, const wg_array *in, int n_attr, const int64_t *attrs, const wg_array *out);
+
 /* ---- programs ---------------------------------------------------------------------------------------------- */
 typedef struct wg_program wg_program;
 

@@ -1,4 +1,5 @@
-/* Eager tapes: a node runs when it is appended. */
+/* Eager tapes: a node runs when it is appended.  And one op without a tape. */
+#include <fenv.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,16 +184,50 @@ static wg_status run_call(wg_tape *t, wg_id call) {
 static wg_status run_node(wg_tape *t, wg_id id) {
     WG_TRY(check_values(t, id));
     int op = t->nodes[id].op;
+    const wg_kernels *k = wg_kernels_table();
+    if (t->nodes[id].shape == t->scalar_shape && (wg_is_elementwise(wg_row(op)->kind) || op == WG_where) &&
+        t->nodes[id].dtype != WG_C128)
+        return run_scalar(t, id, k);
     if (op == WG_call) return run_call(t, id);
     if (wg_is_view_op(op)) {
         bool done;
         wg_status status = run_view(t, id, &done);
         if (status != WG_OK || done) return status;
     }
-    const wg_kernels *k = wg_kernels_table();
-    bool scalar = wg_ndim(t, id) == 0 && (wg_is_elementwise(wg_row(op)->kind) || op == WG_where) &&
-                  wg_itemsize((wg_dtype)t->nodes[id].dtype) <= sizeof(wg_scalar);
-    return scalar ? run_scalar(t, id, k) : run_arrays(t, id, k);
+    return run_arrays(t, id, k);
 }
 
 wg_tape *wg_tape_new(bool abstract) { return wg_tape_create(abstract ? NULL : run_node); }
+
+/* x * 0 is 0 for finite x only; many sums, for an addition waits for the one before. */
+#define ALL_FINITE(name, T)                                                                                            \
+    static bool name(const T *x, int64_t n) {                                                                          \
+        enum { LANES = 128 / sizeof(T) };                                                                              \
+        T zeros[LANES] = {0};                                                                                          \
+        int64_t i = 0;                                                                                                 \
+        for (; n - i >= LANES; i += LANES)                                                                             \
+            for (int j = 0; j < LANES; j++) zeros[j] += x[i + j] * 0;                                                  \
+        for (; i < n; i++) zeros[0] += x[i] * 0;                                                                       \
+        for (int j = 1; j < LANES; j++) zeros[0] += zeros[j];                                                          \
+        return zeros[0] == 0;                                                                                          \
+    }
+ALL_FINITE(all_finite_f32, float)
+ALL_FINITE(all_finite_f64, double)
+
+static bool all_finite(const wg_array *x) {
+    if (x->dtype == WG_F32) return all_finite_f32((const float *)x->data, wg_array_size(x));
+    return x->dtype != WG_F64 || all_finite_f64((const double *)x->data, wg_array_size(x));
+}
+
+bool wg_compute(int op, int n_in, const wg_array *in, int n_attr, const int64_t *attrs, const wg_array *out) {
+    const wg_kernels *k = wg_kernels_table();
+    wg_step step = {.op = (uint16_t)op, .n_in = n_in, .in = in, .out = *out, .n_attr = n_attr, .attrs = attrs};
+    size_t size = wg_prepare(k, &step);
+    if (size && !(step.scratch = aligned_alloc(64, (size + 63) / 64 * 64))) return false;
+    const int raised = FE_INVALID | FE_OVERFLOW;
+    if (op == WG_matmul && fetestexcept(raised)) feclearexcept(raised);
+    bool done = wg_execute(k, &step) == WG_OK;
+    free(step.scratch);
+    /* The flags tell sooner, but most maps treat lanes apart: they raise flags for what they throw away, and none. */
+    return done && (op == WG_matmul ? !fetestexcept(raised) : all_finite(out));
+}

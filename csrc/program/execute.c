@@ -146,7 +146,8 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
 }
 
 size_t wg_prepare(const wg_kernels *k, wg_step *step) {
-    step->max_parts = wg_most_threads();
+    /* a small step runs as one part, for which the system need not be asked for its cores */
+    step->max_parts = !step->region && wg_parts(2 * wg_nanoseconds(step), 2) == 1 ? 1 : wg_most_threads();
     if (step->region) return wg_region_scratch(step->region);
     if (step->op == WG_argsort) return wg_argsort_scratch(step);
     if (step->op == WG_host) return wg_host_scratch(step);

@@ -200,14 +200,28 @@ static wg_status absolute(wg_tape *t, wg_id a, wg_id *out) {
     return wg_append_flagged(t, WG_hypot, 2, parts, 0, NULL, 0, out);
 }
 
+/* Scalar code: floats of one dtype and shape (), which leave nothing to promote and nothing to infer. */
+static bool plain_numbers(const wg_tape *t, const wg_op_info *info, int n_in, const wg_id *in) {
+    int dtype = t->nodes[in[0]].dtype;
+    if (info->infer != WG_INFER_elementwise || info->class_ == WG_CLASS_INTEGER || !wg_is_float(dtype)) return false;
+    for (int k = 0; k < n_in; k++) {
+        const wg_node_rec *x = &t->nodes[in[k]];
+        if (x->shape != t->scalar_shape || x->dtype != dtype || x->flags & WG_FLAG_WEAK) return false;
+    }
+    return !(info->kind == WG_KIND_DERIVATIVE ? wg_row(info->base) : info)->n_params;
+}
+
 static wg_status append(wg_tape *t, int op, int n_in, wg_id *in, int n_attr, const int64_t *attrs, int flags,
                         wg_id *out) {
     const wg_op_info *info = wg_row(op);
-    bool weak;
-    WG_TRY(promote_operands(t, info, n_in, in, &weak));
-    wg_node_rec node = {.op = (uint16_t)op, .flags = (uint8_t)(flags | (weak ? WG_FLAG_WEAK : 0))};
-    wg_dtype dtype = WG_BOOL;
-    WG_TRY(wg_infer(t, op, n_in, in, n_attr, attrs, &dtype, &node.shape));
+    bool weak = false;
+    wg_node_rec node = {.op = (uint16_t)op, .shape = t->scalar_shape};
+    wg_dtype dtype = (wg_dtype)t->nodes[in[0]].dtype;
+    if (n_attr || !plain_numbers(t, info, n_in, in)) {
+        WG_TRY(promote_operands(t, info, n_in, in, &weak));
+        WG_TRY(wg_infer(t, op, n_in, in, n_attr, attrs, &dtype, &node.shape));
+    }
+    node.flags = (uint8_t)(flags | (weak ? WG_FLAG_WEAK : 0));
     node.dtype = (uint8_t)dtype;
     if (wg_is_complex(t->nodes[in[0]].dtype) && op == WG_abs) return absolute(t, in[0], out);
     if (wg_is_complex(t->nodes[in[0]].dtype) && !takes_complex(info))
@@ -253,7 +267,7 @@ wg_status wg_append(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, c
     if (info->arity >= 0 ? n_in != info->arity : n_in < 1)
         return wg_fail(t, WG_TYPE_ERROR, "%s takes %d operands, got %d", info->name, info->arity, n_in);
     for (int k = 0; k < n_in; k++) {
-        WG_TRY(wg_check_id(t, in[k], info->name));
+        if (in[k] >= t->len) return wg_check_id(t, in[k], info->name);
         if (t->nodes[in[k]].op == WG_call) return wg_fail(t, WG_VALUE_ERROR, "%s: a call has no value", info->name);
     }
     return wg_append_flagged(t, op, n_in, in, n_attr, attrs, 0, out);

@@ -11,13 +11,6 @@ extern const wg_op_info wg_op_table[WG_OP_COUNT];
 static inline const wg_op_info *wg_row(int op) { return &wg_op_table[op]; }
 
 /* ---- move.c: arrays in any layout ---------------------------------------------------------------------------- */
-typedef struct {
-    char *data;
-    const int64_t *shape, *strides; /* strides in elements */
-    int ndim;
-    wg_dtype dtype;
-} wg_array;
-
 int64_t wg_array_size(const wg_array *x);
 /* dst[...] = src[...] for two layouts of one shape and dtype that do not overlap. */
 void wg_move(const wg_array *dst, const wg_array *src);

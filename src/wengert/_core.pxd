@@ -104,6 +104,16 @@ cdef extern from "wengert.h" nogil:
     const wg_id *wg_tape_outputs(const wg_tape *t)
     wg_status wg_verify(wg_tape *t)
 
+    ctypedef struct wg_array:
+        char *data
+        const int64_t *shape
+        const int64_t *strides
+        int ndim
+        wg_dtype dtype
+
+    bint wg_compute(int op, int n_in, const wg_array *operands, int n_attr, const int64_t *attrs,
+                    const wg_array *out)
+
     ctypedef struct wg_program:
         pass
     ctypedef struct wg_program_info:
@@ -183,7 +193,6 @@ cdef class Program:
     cdef Slot *slots            # n_inputs inputs, then n_outputs outputs
     cdef int32_t *alias         # per output the donated input slot, or -1
     cdef bint *donated          # per input slot: some output overwrites it
-    cdef list shapes            # per output
     cdef object spare           # the _Frame of the last replay, for the next one
 
     cdef list replay(self, list inputs, list out, int64_t times, object each, object watch)

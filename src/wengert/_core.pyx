@@ -2,13 +2,11 @@
 # cython: auto_pickle=False, autotestdict=False
 """The binding of the C core: tapes, handles to their nodes, programs.  It marshals and does no mathematics.
 
-NumPy's C-API is not used: arrays come in through the buffer protocol and go out as `numpy.empty` filled by C.
-One file, though long, because it is one extension module: a Var's operators call its functions without Python
-in between.
+Arrays come in and go out by NumPy's C interface.  One file, though long, because it is one extension module:
+a Var's operators call its functions without Python in between.
 """
 import os
 import operator
-from _thread import get_ident
 from collections import namedtuple
 from math import prod
 from threading import get_ident, main_thread
@@ -16,51 +14,58 @@ from threading import get_ident, main_thread
 import numpy as np
 
 cimport cython
+cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.bytes cimport PyBytes_AsString, PyBytes_FromStringAndSize
-from cpython.object cimport PyObject
-from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_RECORDS_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
-)
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_XDECREF, Py_XINCREF
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset, strcmp
+from libc.string cimport memcmp, memset
 
 cdef extern from *:
     """
     static _Thread_local PyObject *wg_current = NULL;
-    /* PyObject_GetBuffer without the exception: 0 where the object has no such buffer. */
-    static int try_buffer(PyObject *x, Py_buffer *view, int flags) {
-        if (PyObject_GetBuffer(x, view, flags) == 0) return 1;
-        PyErr_Clear();
-        return 0;
+    #define items_of(t) (((PyTupleObject *)(t))->ob_item)
+    static void use_vectorcall(PyTypeObject *type, Py_ssize_t offset) {
+        type->tp_vectorcall_offset = offset;
+        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
     }
     """
     PyObject *wg_current
     PyObject *PyCell_GET(object cell)
-    bint try_buffer(object x, Py_buffer *view, int flags) noexcept
+    PyObject **items_of(object t)
+    ctypedef object (*vectorcallfunc)(object, PyObject *const *, size_t, PyObject *)
+    Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
+    object PyObject_Vectorcall(object callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *t)
+    void use_vectorcall(PyTypeObject *type, Py_ssize_t offset)
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *data, cnp.dtype dtype, object base)
+
+cnp.import_array()
 
 cdef enum:
     MAX_ATTRS = 128         # a slice has three per axis
     FROZEN = 0xFFFFFFFF
     MAX_IDLE = 8            # emptied C tapes kept for the next transform
     IDLE_NODES = 1 << 16    # a tape that grew longer gives its memory back instead
+    FEW = 4                 # operands that need no allocation
+    MAX_AXES = 8            # of plain arrays that are not NumPy's to compute
+    SMALL = 1 << 12         # their bytes,
+    SMALL_PRODUCT = 1 << 18  # and multiplications, that take no longer than a few calls of NumPy
 
-cdef object np_empty = np.empty
 cdef object np_asarray = np.asarray
-cdef object np_frombuffer = np.frombuffer
 cdef object Array = np.ndarray
 cdef object Generic = np.generic
 cdef object NoneType = type(None)
 MISSING = object()  # stands for a name that is not bound
 
-# By dtype code: NumPy's dtype, its scalar type, and the buffer protocol's format characters.
+# By dtype code: NumPy's dtype, and its number there.
 DTYPES = tuple([np.dtype(name) for name in ("?", "i4", "i8", "f4", "f8", "c8", "c16")])
-cdef list SCALARS = [dtype.type for dtype in DTYPES]
-cdef const char *FORMATS[7]
-FORMATS[:] = [b"?", b"i", b"l" if sizeof(long) == 8 else b"q", b"f", b"d", b"Zf", b"Zd"]
+cdef int[7] NUMBERS = [cnp.NPY_BOOL, cnp.NPY_INT32, cnp.NPY_INT64, cnp.NPY_FLOAT, cnp.NPY_DOUBLE,
+                       cnp.NPY_CFLOAT, cnp.NPY_CDOUBLE]
 cdef dict CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
 # Small integers are held by the narrowest supported one and promote as that.
 cdef dict WIDENED = {np.dtype(a): np.dtype(b) for a, b in (
@@ -109,25 +114,34 @@ cdef int refuse(str what, str numpy_name) except -1:
 
 cdef int pack(Scalar *out, int dtype, object x) except -1:
     """Writes a Python or NumPy scalar as one element of a dtype."""
-    cdef bytes raw
     if dtype == WG_F64:
         out.f64 = x
     elif dtype == WG_I64:
         out.i64 = x
     else:
-        raw = SCALARS[dtype](x).tobytes()
-        memcpy(out, PyBytes_AsString(raw), len(raw))
+        cnp.PyArray_ScalarAsCtype(DTYPES[dtype].type(x), out)
     return 0
 
 
 cdef object unpack(const Scalar *x, int dtype):
     """One element as a NumPy scalar."""
-    if dtype == WG_F64:
-        return SCALARS[WG_F64](x.f64)
-    if dtype == WG_F32:
-        return SCALARS[WG_F32](x.f32)
-    raw = PyBytes_FromStringAndSize(<const char *>x, wg_itemsize(<wg_dtype>dtype))
-    return np_frombuffer(raw, DTYPES[dtype])[0]
+    return PyArray_Scalar(<void *>x, <cnp.dtype>DTYPES[dtype], None)
+
+
+cdef int code_of(cnp.ndarray x):
+    """The code of an array's dtype, if it is a supported one and lies in memory as C has it; else -1."""
+    cdef int number = cnp.PyArray_TYPE(x), code
+    if not cnp.PyArray_ISNOTSWAPPED(x) or not cnp.PyArray_ISALIGNED(x):
+        return -1
+    for code in range(WG_DTYPE_COUNT - 1, -1, -1):
+        if number == NUMBERS[code]:
+            return code
+    return WG_I64 if number == cnp.NPY_LONGLONG and sizeof(long) == 8 else -1
+
+
+cdef cnp.ndarray new_array(int ndim, const int64_t *shape, int dtype):
+    """An array in C order for C to fill."""
+    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, NUMBERS[dtype], 0)
 
 
 cdef int weak_code(object x):
@@ -153,9 +167,8 @@ def supported(x):
             f"pass a plain array (np.asarray(x), or x.filled(...) where it is masked)")
     dtype = array.dtype
     if dtype in CODES:
-        if array.flags.aligned and not any([stride % dtype.itemsize for stride in array.strides]):
-            return array
-        return array.copy()
+        fits = code_of(array) >= 0 and not any([stride % dtype.itemsize for stride in array.strides])
+        return array if fits else array.copy()
     dtype = dtype.newbyteorder("=")
     dtype = WIDENED.get(dtype, dtype)
     if dtype not in CODES:
@@ -165,25 +178,20 @@ def supported(x):
     return array.astype(dtype)
 
 
-cdef wg_id leaf(Tape tape, object array) except? 0xFFFFFFFF:
+cdef wg_id leaf(Tape tape, cnp.ndarray array) except? 0xFFFFFFFF:
     """A new leaf of an eager tape for an array that `supported` has passed.
 
     The array is copied: that takes less than any operation that reads it, and the caller may change it then.
     """
     cdef int64_t strides[32]
     cdef wg_id out = 0
-    cdef int code = CODES[array.dtype], k
-    cdef wg_status status
-    cdef Py_buffer view
-    if array.ndim > WG_MAX_NDIM:
-        raise ValueError(f"an array of {array.ndim} axes cannot be recorded; at most {WG_MAX_NDIM} can")
-    PyObject_GetBuffer(array, &view, PyBUF_RECORDS_RO)
-    for k in range(view.ndim):
-        strides[k] = view.strides[k] // view.itemsize
-    status = wg_leaf(tape.handle, <wg_dtype>code, view.ndim, <int64_t *>view.shape, strides, view.buf,
-                     NULL, NULL, &out)
-    PyBuffer_Release(&view)
-    check(tape, status)
+    cdef int ndim = cnp.PyArray_NDIM(array), k
+    if ndim > WG_MAX_NDIM:
+        raise ValueError(f"an array of {ndim} axes cannot be recorded; at most {WG_MAX_NDIM} can")
+    for k in range(ndim):
+        strides[k] = cnp.PyArray_STRIDES(array)[k] // cnp.PyArray_ITEMSIZE(array)
+    check(tape, wg_leaf(tape.handle, <wg_dtype>code_of(array), ndim, <int64_t *>cnp.PyArray_DIMS(array),
+                        strides, cnp.PyArray_DATA(array), NULL, NULL, &out))
     return out
 
 
@@ -252,6 +260,7 @@ cdef class Tape:
     cdef wg_id node_of(self, object x) except? 0xFFFFFFFF:
         """The node of this tape that stands for an operand of any kind."""
         cdef Var v
+        cdef int64_t extents[32]
         cdef wg_id out = 0
         cdef Scalar value
         cdef int code
@@ -282,8 +291,8 @@ cdef class Tape:
             return leaf(self, array)
         # The caller's own array is read again at each replay, whatever conversion it takes.
         source = x if isinstance(x, Array) else array
-        cdef _Shape dims = shape_array(array.shape)
-        return self.hidden(id(source), source, CODES[array.dtype], dims.ndim, dims.data, False)
+        ndim = fill_shape(extents, array.shape)
+        return self.hidden(id(source), source, CODES[array.dtype], ndim, extents, False)
 
     cdef wg_id joined(self, double re, double im) except? 0xFFFFFFFF:
         """The node of a complex constant."""
@@ -320,9 +329,10 @@ cdef class Tape:
 
     def input(self, dtype, shape, bint weak=False):
         """The next declared input of an abstract tape."""
+        cdef int64_t extents[32]
         cdef wg_id out = 0
-        cdef _Shape dims = shape_array(shape)
-        check(self, wg_input(self.handle, CODES[np.dtype(dtype)], dims.ndim, dims.data, weak, &out))
+        cdef int ndim = fill_shape(extents, shape)
+        check(self, wg_input(self.handle, CODES[np.dtype(dtype)], ndim, extents, weak, &out))
         self.sources.append(None)
         return new_var(self, out)
 
@@ -331,7 +341,7 @@ cdef class Tape:
         cdef Scalar element
         cdef wg_id out = 0, node = 0
         cdef int code = CODES[np.dtype(dtype)]
-        cdef _Shape dims
+        cdef int64_t extents[32]
         cdef int64_t attr = code
         if code < WG_C64:
             pack(&element, code, value)
@@ -341,8 +351,7 @@ cdef class Tape:
             check(self, wg_append(self.handle, WG_cast, 1, &node, 1, &attr, &node))
         if len(shape) == 0:
             return new_var(self, node)
-        dims = shape_array(shape)
-        check(self, wg_append(self.handle, WG_broadcast, 1, &node, dims.ndim, dims.data, &out))
+        check(self, wg_append(self.handle, WG_broadcast, 1, &node, fill_shape(extents, shape), extents, &out))
         return new_var(self, out)
 
     def set_outputs(self, outputs):
@@ -564,36 +573,23 @@ cdef list vars_or_none(Tape tape, _Ids ids):
     return [None if ids.data[k] == WG_NONE else new_var(tape, ids.data[k]) for k in range(ids.n)]
 
 
-@cython.final
-cdef class _Shape:
-    cdef int64_t data[32]
-    cdef int ndim
-
-
-cdef _Shape shape_array(object shape):
-    cdef _Shape out = _Shape.__new__(_Shape)
-    cdef int k
-    out.ndim = len(shape)
-    if out.ndim > WG_MAX_NDIM:
-        raise ValueError(f"shape has {out.ndim} dimensions; at most {WG_MAX_NDIM} are supported")
-    for k in range(out.ndim):
-        out.data[k] = shape[k]
-    return out
+cdef int fill_shape(int64_t *out, object shape) except -1:
+    """A shape as the core takes it; returns its number of axes."""
+    cdef int k, ndim = len(shape)
+    if ndim > WG_MAX_NDIM:
+        raise ValueError(f"shape has {ndim} dimensions; at most {WG_MAX_NDIM} are supported")
+    for k in range(ndim):
+        out[k] = shape[k]
+    return ndim
 
 
 cdef tuple shape_tuple(wg_node_info info):
-    if info.ndim == 0:
-        return ()
-    if info.ndim == 1:
-        return (info.shape[0],)
-    return tuple([info.shape[k] for k in range(info.ndim)])
+    return () if info.ndim == 0 else tuple([info.shape[k] for k in range(info.ndim)])
 
 
 cdef object read(Tape tape, wg_id index):
     cdef wg_node_info info
     cdef Scalar element
-    cdef Py_buffer view
-    cdef wg_status status
     if index >= wg_tape_len(tape.handle):
         raise_ended()
     check(tape, wg_node(tape.handle, index, &info))
@@ -605,11 +601,8 @@ cdef object read(Tape tape, wg_id index):
     if info.ndim == 0:
         check(tape, wg_read(tape.handle, index, &element))
         return unpack(&element, info.dtype)
-    array = np_empty(shape_tuple(info), DTYPES[<int>info.dtype])
-    PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
-    status = wg_read(tape.handle, index, view.buf)
-    PyBuffer_Release(&view)
-    check(tape, status)
+    array = new_array(info.ndim, info.shape, info.dtype)
+    check(tape, wg_read(tape.handle, index, cnp.PyArray_DATA(array)))
     return array
 
 
@@ -638,9 +631,7 @@ cdef wg_id lift(Tape tape, Var v) except? 0xFFFFFFFF:
         raise ValueError(
             "a Var of an inner recording was used outside of it; return it from the compiled function")
     refresh(v)
-    if v.node >= wg_tape_len(v.tape.handle):
-        raise_ended()
-    check(v.tape, wg_node(v.tape.handle, v.node, &info))
+    info = describe(v)
     return tape.hidden((id(v.tape), v.node), v, info.dtype, info.ndim, info.shape, info.weak)
 
 
@@ -681,24 +672,37 @@ def innermost(operands):
     return tape if t is None else recording
 
 
-cpdef Var record(int op, tuple operands, tuple attrs=()):
+def record(int op, tuple operands, tuple attrs=()):
     """Appends one op to the innermost tape of its operands (with no Var among them, to the current tape).
 
     Attributes are integers, or floats for real parameters, which travel as the bits of a double.
     """
-    cdef Tape tape = None
     cdef int64_t words[MAX_ATTRS]
+    cdef int n_attrs = attr_words(attrs, words)
+    return put(op, len(operands), items_of(operands), n_attrs, words)
+
+
+cdef Var put(int op, Py_ssize_t n, PyObject **operands, int n_attrs=0, const int64_t *words=NULL):
+    """As `record`, of operands that lie in a row."""
+    cdef Tape tape = None
+    cdef wg_id few[FEW]
+    cdef wg_id *nodes = few
     cdef wg_id out = 0
-    for x in operands:
-        if type(x) is Var:
-            tape = inner(tape, (<Var>x).tape)
+    cdef _Ids ids
+    cdef Py_ssize_t k
+    for k in range(n):
+        if type(<object>operands[k]) is Var:
+            tape = inner((<Var>operands[k]).tape, tape)
     if tape is None:
         if wg_current == NULL:
             raise RuntimeError("record: there is no Var among the operands and no tape is being recorded")
         tape = <Tape>wg_current
-    cdef int n_attrs = attr_words(attrs, words)
-    cdef _Ids ids = node_ids(tape, operands)
-    check(tape, wg_append(tape.handle, op, ids.n, ids.data, n_attrs, words, &out))
+    if n > FEW:
+        ids = _Ids(<int>n)
+        nodes = ids.data
+    for k in range(n):
+        nodes[k] = tape.node_of(<object>operands[k])
+    check(tape, wg_append(tape.handle, op, <int>n, nodes, n_attrs, words, &out))
     return new_var(tape, out)
 
 
@@ -717,30 +721,181 @@ cdef int attr_words(tuple attrs, int64_t *words) except -1:
     return n
 
 
+cdef bint belongs(object x, bint abstract) except -1:
+    if type(x) is Var:
+        return True
+    if isinstance(x, (list, tuple)):
+        for part in x:
+            if belongs(part, abstract):
+                return True
+        return False
+    return abstract and isinstance(x, Array)
+
+
+cdef bint is_abstract() noexcept:
+    return wg_current != NULL and (<Tape>wg_current).abstract
+
+
+def is_recorded(args):
+    """Whether a call with these arguments belongs on a tape rather than to NumPy.
+
+    It does with a Var among them (also inside lists), and while `wg.compile` records also with an ndarray:
+    captured arrays are inputs of the program, not constants.
+    """
+    cdef bint abstract = is_abstract()
+    for x in args:
+        if belongs(x, abstract):
+            return True
+    return False
+
+
+cdef class Function:
+    """A function of `wengert.numpy`, which takes Vars and plain arrays alike.
+
+    Parameters
+    ----------
+    plain : callable
+        Answers where there is nothing to record, see `is_recorded`.
+    recorded : callable
+        Answers where there is.
+    op : int, optional
+        Of calls with just its operands: what they mean.
+    appends : bool
+        Those are recorded as that op, and `recorded` is not called.
+    computes : bool
+        Those with small plain arrays are computed by the core, and `plain` is not called.
+    """
+    cdef vectorcallfunc vectorcall
+    cdef object plain, recorded
+    cdef int op, arity
+    cdef bint appends, computes
+    cdef dict __dict__
+
+    def __cinit__(self, plain, recorded, int op=-1, bint appends=False, bint computes=False):
+        self.vectorcall, self.plain, self.recorded = answer, plain, recorded
+        self.op, self.appends, self.computes = op, appends, computes
+        self.arity = -1 if op < 0 else wg_op(op).arity
+
+    def __call__(self, *args, **kwargs):
+        return (self.recorded if is_recorded((*args, *kwargs.values())) else self.plain)(*args, **kwargs)
+
+    def __reduce__(self):
+        return self.__qualname__
+
+    def __repr__(self):
+        return f"<function wengert.numpy.{self.__name__}>"
+
+
+cdef object answer(object function, PyObject *const *args, size_t nargsf, PyObject *kwnames):
+    """What a Function is called with, as the vectorcall protocol has it (PEP 590)."""
+    cdef Function f = <Function>function
+    cdef Py_ssize_t k, n = PyVectorcall_NARGS(nargsf)
+    cdef Py_ssize_t n_names = 0 if kwnames == NULL else PyTuple_GET_SIZE(kwnames)
+    cdef bint abstract = is_abstract(), operands_only = n == f.arity and n_names == 0
+    for k in range(n + n_names):
+        if belongs(<object>args[k], abstract):
+            if operands_only and f.appends:
+                return put(f.op, n, <PyObject **>args)
+            return PyObject_Vectorcall(f.recorded, args, nargsf, kwnames)
+    if operands_only and f.computes:
+        found = compute(f.op, <int>n, args)
+        if found is not None:
+            return found
+    return PyObject_Vectorcall(f.plain, args, nargsf, kwnames)
+
+
+cdef bint see(wg_array *a, int64_t *strides, object x) noexcept:
+    """Describes an array to C; False unless it is a plain one of some numbers as C has them."""
+    cdef cnp.ndarray array
+    cdef int code, k
+    if type(x) is not Array:
+        return False
+    array = <cnp.ndarray>x
+    code = code_of(array)
+    a.ndim, a.shape, a.strides = cnp.PyArray_NDIM(array), <int64_t *>cnp.PyArray_DIMS(array), strides
+    a.dtype, a.data = <wg_dtype>code, <char *>cnp.PyArray_DATA(array)
+    if code < 0 or a.ndim == 0 or a.ndim > MAX_AXES:
+        return False
+    for k in range(a.ndim):
+        if a.shape[k] == 0 or cnp.PyArray_STRIDES(array)[k] % cnp.PyArray_ITEMSIZE(array) != 0:
+            return False
+        strides[k] = cnp.PyArray_STRIDES(array)[k] // cnp.PyArray_ITEMSIZE(array)
+    return True
+
+
+cdef object compute(int op, int n, PyObject *const *args):
+    """An op of plain arrays as an eager tape computes it, without the tape.
+
+    None where that is NumPy's: all that takes longer than its call, and all that takes a second look, such as
+    broadcasting, promotion, subclasses and warnings.
+    """
+    cdef wg_array arrays[3]
+    cdef int64_t strides[3][MAX_AXES]
+    cdef wg_array *a = &arrays[0]
+    cdef wg_array *b = &arrays[n - 1]
+    if n > 2 or not see(a, strides[0], <object>args[0]):
+        return None
+    if n == 2 and not see(b, strides[1], <object>args[1]):
+        return None
+    if a.dtype != b.dtype or (a.dtype != WG_F32 and a.dtype != WG_F64):
+        return None
+    if op == WG_matmul:
+        return product(a, b)
+    if (b.ndim != a.ndim or memcmp(a.shape, b.shape, a.ndim * sizeof(int64_t)) != 0
+            or cnp.PyArray_NBYTES(<cnp.ndarray>args[0]) > SMALL):
+        return None
+    array = new_array(a.ndim, a.shape, WG_BOOL if WG_equal <= op <= WG_greater_equal else a.dtype)
+    see(&arrays[2], strides[2], array)
+    return array if wg_compute(op, n, arrays, 0, NULL, &arrays[2]) else None
+
+
+cdef object product(const wg_array *a, const wg_array *b):
+    """The product of two matrices or vectors: `compute` of matmul."""
+    cdef int64_t shapes[3][2]
+    cdef int64_t strides[3][2]
+    cdef wg_array arrays[3]
+    cdef Scalar number
+    cdef object found = None
+    cdef int k, rows = a.ndim - 1, columns = b.ndim - 1  # whether the result has that axis
+    if a.ndim > 2 or b.ndim > 2 or a.shape[rows] != b.shape[0]:
+        return None
+    shapes[0][0], shapes[0][1] = a.shape[0] if rows else 1, b.shape[0]
+    shapes[1][0], shapes[1][1] = b.shape[0], b.shape[1] if columns else 1
+    shapes[2][0], shapes[2][1] = shapes[0][0], shapes[1][1]
+    strides[0][0], strides[0][1] = a.strides[0], a.strides[rows]
+    strides[1][0], strides[1][1] = b.strides[0], b.strides[columns]
+    strides[2][0], strides[2][1] = shapes[2][1], 1
+    if shapes[2][0] * shapes[2][1] > SMALL_PRODUCT // b.shape[0]:
+        return None
+    # with one row or one column the order of the sum is that of memory, which on a tape is C's
+    if (shapes[2][0] == 1 or shapes[2][1] == 1) and not (
+            a.strides[rows] == 1 and b.strides[columns] == 1
+            and (not rows or a.strides[0] == a.shape[1]) and (not columns or b.strides[0] == b.shape[1])):
+        return None
+    for k in range(3):
+        arrays[k].dtype, arrays[k].ndim = a.dtype, 2
+        arrays[k].shape, arrays[k].strides = shapes[k], strides[k]
+    arrays[0].data, arrays[1].data, arrays[2].data = a.data, b.data, <char *>&number
+    if rows or columns:
+        found = new_array(rows + columns, shapes[2] + 1 - rows, a.dtype)
+        arrays[2].data = <char *>cnp.PyArray_DATA(<cnp.ndarray>found)
+    if not wg_compute(WG_matmul, 2, arrays, 0, NULL, &arrays[2]):
+        return None
+    return unpack(&number, a.dtype) if found is None else found
+
+
 cdef Var unary(int op, Var v):
-    cdef wg_id node = v.tape.node_of(v)
-    cdef wg_id out = 0
-    check(v.tape, wg_append(v.tape.handle, op, 1, &node, 0, NULL, &out))
-    return new_var(v.tape, out)
+    cdef PyObject *operand = <PyObject *>v
+    return put(op, 1, &operand)
 
 
 cdef object binary(int op, object left, object right):
     """left op right, at least one of them a Var; NotImplemented where the other is no operand."""
-    cdef Tape tape
-    cdef wg_id nodes[2]
-    cdef wg_id out = 0
+    cdef PyObject *operands[2]
     if not is_operand(left) or not is_operand(right):
         return NotImplemented
-    if type(left) is not Var:
-        tape = (<Var>right).tape
-    elif type(right) is not Var:
-        tape = (<Var>left).tape
-    else:
-        tape = inner((<Var>left).tape, (<Var>right).tape)
-    nodes[0] = tape.node_of(left)
-    nodes[1] = tape.node_of(right)
-    check(tape, wg_append(tape.handle, op, 2, nodes, 0, NULL, &out))
-    return new_var(tape, out)
+    operands[0], operands[1] = <PyObject *>left, <PyObject *>right
+    return put(op, 2, operands)
 
 
 cdef object in_place(Var v, object result):
@@ -1139,7 +1294,6 @@ cdef class Program:
             self.alias[k] = -1 if alias is None else alias[k]
             if self.alias[k] >= 0:
                 self.donated[self.alias[k]] = True
-        self.shapes = [tape.node(index).shape for index in tape.outputs]
         if self.n_outputs:  # the C core knows no program that computes nothing
             check(tape, wg_program_new(tape.handle, self.alias, &self.handle))
 
@@ -1170,11 +1324,9 @@ cdef class Program:
     def input_types(self):
         """Dtype and shape of each input slot."""
         cdef int k, j
-        cdef list found = []
-        for k in range(self.n_inputs):
-            shape = tuple([self.slots[k].shape[j] for j in range(self.slots[k].ndim)])
-            found.append((DTYPES[<int>self.slots[k].dtype], shape))
-        return found
+        return [(DTYPES[<int>self.slots[k].dtype],
+                 tuple([self.slots[k].shape[j] for j in range(self.slots[k].ndim)]))
+                for k in range(self.n_inputs)]
 
     def steps(self):
         """What a replay runs, one `Step` after the other."""
@@ -1250,7 +1402,7 @@ cdef class Program:
         try:
             return self.attempt(frame, inputs, out, each)
         finally:
-            frame.release()
+            frame.watch = frame.error = None
             self.spare = frame
 
     cdef list attempt(self, object held, list inputs, list out, object each):
@@ -1276,17 +1428,16 @@ cdef class Program:
                 frame.nbytes[n + k] = frame.moves[n + k] = 0  # overlaps nothing
                 results[k] = inputs[self.alias[k]]
             elif out is None:
-                results[k] = frame.make(n + k, slot, self.shapes[k])
+                results[k] = frame.make(n + k, slot)
             elif not frame.write(n + k, n, slot, out[k]):
                 return None
         if out is not None:
             for k in range(self.n_outputs):
                 results[k] = out[k]
                 if frame.overlaps(n + k, 0, n):  # written elsewhere, then copied
-                    results[k] = frame.make(n + k, &self.slots[n + k], self.shapes[k])
-        repeat.guard_bytes = 0
-        repeat.times, repeat.moves = 1 if frame.times < 0 else frame.times, frame.moves
-        repeat.ask, repeat.context, frame.repeat = ask_python, <void *>frame, &repeat
+                    results[k] = frame.make(n + k, &self.slots[n + k])
+        repeat.times, repeat.guard_bytes, frame.repeat = 1 if frame.times < 0 else frame.times, 0, &repeat
+        repeat.moves, repeat.ask, repeat.context = frame.moves, ask_python, <void *>frame
         with nogil:
             status = wg_program_repeat(self.handle, frame.pointers, frame.pointers + n, &repeat, message,
                                        sizeof(message))
@@ -1330,9 +1481,8 @@ cdef int fill_slot(Slot *slot, const wg_node_info *info) except -1:
 
 @cython.final
 cdef class _Frame:
-    """The buffers of one replay: pointers to inputs and outputs, held until it is over."""
-    cdef int n, n_views
-    cdef Py_buffer *views   # a slot has one at most, an output of `out=` that overlaps an input two
+    """Pointers to the inputs and outputs of one replay, whose lists hold the arrays until it is over."""
+    cdef int n
     cdef Scalar *scalars    # values of 0-d slots that no array holds
     cdef void **pointers    # inputs, then outputs
     cdef size_t *nbytes
@@ -1344,25 +1494,16 @@ cdef class _Frame:
     def __cinit__(self, int n_in, int n_out):
         cdef char *block
         self.n = n_in + n_out
-        block = <char *>PyMem_Malloc((self.n + 1) * (
-            sizeof(Scalar) + 2 * sizeof(Py_buffer) + sizeof(void *) + 2 * sizeof(size_t)))
+        block = <char *>PyMem_Malloc((self.n + 1) * (sizeof(Scalar) + sizeof(void *) + 2 * sizeof(size_t)))
         if block == NULL:
             raise MemoryError()
         self.scalars = <Scalar *>block
-        self.views = <Py_buffer *>(self.scalars + self.n)
-        self.pointers = <void **>(self.views + 2 * self.n)
+        self.pointers = <void **>(self.scalars + self.n)
         self.nbytes = <size_t *>(self.pointers + self.n)
         self.moves = <int64_t *>(self.nbytes + self.n)
 
     def __dealloc__(self):
-        self.release()
         PyMem_Free(self.scalars)
-
-    cdef void release(self) noexcept:
-        while self.n_views > 0:
-            self.n_views -= 1
-            PyBuffer_Release(&self.views[self.n_views])
-        self.watch = self.error = None
 
     cdef bint read(self, int k, const Slot *slot, object x, bint writable, bint each) except -1:
         """Points slot k at x; False where x does not match the slot."""
@@ -1374,42 +1515,51 @@ cdef class _Frame:
             self.nbytes[k] = slot.nbytes
             pack(&self.scalars[k], slot.dtype, x)
             return True
-        if type(x) is not Array and (not isinstance(x, (Array, Generic)) or x.__array_priority__ > 0):
+        if type(x) is Array or (isinstance(x, Array) and x.__array_priority__ <= 0):
+            return self.view(k, slot, x, writable, each)
+        if (not isinstance(x, Generic) or slot.ndim or each or writable
+                or CODES.get(x.dtype, -1) != <int>slot.dtype):
             return False  # a Var, a masked array ...: looked at where arguments are described
-        return self.view(k, slot, x, PyBUF_WRITABLE if writable else 0, each)
+        self.pointers[k] = &self.scalars[k]
+        self.nbytes[k] = slot.nbytes
+        cnp.PyArray_ScalarAsCtype(x, &self.scalars[k])
+        return True
 
     cdef bint write(self, int k, int n_in, const Slot *slot, object out) except -1:
         """Points output k at an array that the caller gives; False where it does not match the slot."""
-        return (isinstance(out, Array) and self.view(k, slot, out, PyBUF_WRITABLE, False)
+        return (isinstance(out, Array) and self.view(k, slot, out, True, False)
                 and not self.overlaps(k, n_in, k))
 
-    cdef object make(self, int k, const Slot *slot, tuple shape):
+    cdef object make(self, int k, const Slot *slot):
         """Points output k at a fresh array, which is returned; None for a number in `scalars`."""
+        cdef int64_t shape[33]
         cdef bint each = self.times >= 0
+        cdef int i
         if slot.ndim == 0 and not each:
             self.pointers[k] = &self.scalars[k]
             return None
-        cdef object array = np_empty((self.times, *shape) if each else shape, DTYPES[<int>slot.dtype])
-        self.view(k, slot, array, PyBUF_WRITABLE, each)
+        shape[0] = self.times
+        for i in range(slot.ndim):
+            shape[each + i] = slot.shape[i]
+        array = new_array(slot.ndim + each, shape, slot.dtype)
+        self.view(k, slot, array, True, each)
         return array
 
-    cdef bint view(self, int k, const Slot *slot, object x, int flags, bint each) except -1:
+    cdef bint view(self, int k, const Slot *slot, cnp.ndarray x, bint writable, bint each):
         """Points slot k at the memory of x, if it is in C order and of the slot's shape and dtype.
 
         With `each` it has a first axis beside the slot's, an entry for each replay.
         """
+        cdef const cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
         cdef int i
-        cdef Py_buffer *view = &self.views[self.n_views]
-        if not try_buffer(x, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags):
-            return False
-        self.n_views += 1
-        if (view.ndim != slot.ndim + each or strcmp(view.format, FORMATS[<int>slot.dtype]) != 0
-                or <size_t>view.buf % <size_t>view.itemsize != 0 or (each and view.shape[0] != self.times)):
+        if (cnp.PyArray_NDIM(x) != slot.ndim + each or code_of(x) != <int>slot.dtype
+                or not cnp.PyArray_IS_C_CONTIGUOUS(x) or (each and shape[0] != self.times)
+                or (writable and not cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_WRITEABLE))):
             return False
         for i in range(slot.ndim):
-            if view.shape[each + i] != slot.shape[i]:
+            if shape[each + i] != slot.shape[i]:
                 return False
-        self.pointers[k] = view.buf
+        self.pointers[k] = cnp.PyArray_DATA(x)
         self.nbytes[k] = slot.nbytes * (self.times if each else 1)
         self.moves[k] = slot.nbytes if each else 0
         return True
@@ -1514,9 +1664,7 @@ cdef class Tree:
             return leaves[at[0] - 1]
         if self.kind is NoneType:
             return None
-        cdef list parts = []
-        for part in self.children:
-            parts.append((<Tree>part).put(leaves, at))
+        cdef list parts = [(<Tree>part).put(leaves, at) for part in self.children]
         if self.kind is list:
             return parts
         if self.kind is tuple:
@@ -1719,6 +1867,8 @@ cdef int initialise() except -1:
     message[0] = 0
     if wg_kernels_init(wanted, message, sizeof(message)) != WG_OK:
         raise ImportError(f"WENGERT_ISA={wanted.decode()!r}: {message.decode('utf-8', 'replace')}")
+    cdef Function f = Function(None, None)
+    use_vectorcall(<PyTypeObject *>Function, <char *>&f.vectorcall - <char *><PyObject *>f)
     return 0
 
 

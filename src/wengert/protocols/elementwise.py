@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Op, Var, ops, record
+from .._core import Function, Op, Var, ops
 from .constants import known
 from .registry import (
     NAMESPACE,
     append,
     extra,
     implements,
-    is_recorded,
     method,
     operand,
     recorded,
@@ -22,6 +21,13 @@ from .registry import (
 )
 
 ELEMENTWISE_KINDS = (1, 2, 3, 4, 10)  # wg_kind: unary, binary, zero derivative, comparison, bitwise
+# What the core computes of small plain arrays.  The first line differs from NumPy by the units in the last
+# place that either may err, and is there for it is faster at every size; the others have one right answer.
+COMPUTED = frozenset(
+    "exp expm1 sin cos hypot "
+    "neg abs sign floor ceil trunc rint reciprocal square sqrt add sub mul div remainder maximum minimum "
+    "equal not_equal less less_equal greater greater_equal".split()
+)
 UFUNCS: dict[Any, int] = {}  # NumPy ufunc -> op code
 BY_NAME: dict[str, int] = {}  # name that a ufunc of another package (scipy.special) may have -> op code
 
@@ -29,16 +35,13 @@ BY_NAME: dict[str, int] = {}  # name that a ufunc of another package (scipy.spec
 def _elementwise(op: Op, numpy_function: Any):
     """The function of `wengert.numpy` for one row of the table."""
 
-    def function(*args, **kwargs):
-        if is_recorded(args):
-            if kwargs:
-                return numpy_function(*(recorded(x) for x in args), **kwargs)  # which asks the Var
-            if len(args) != op.arity:
-                raise TypeError(f"{op.numpy} takes {op.arity} arrays, got {len(args)}")
-            return record(op.code, args)
-        return numpy_function(*args, **kwargs)
+    def with_options(*args, **kwargs):
+        if not kwargs:
+            raise TypeError(f"{op.numpy} takes {op.arity} arrays, got {len(args)}")
+        return numpy_function(*(recorded(x) for x in args), **kwargs)  # which asks the Var
 
-    function.__name__ = function.__qualname__ = op.numpy
+    function = Function(numpy_function, with_options, op.code, appends=True, computes=op.name in COMPUTED)
+    function.__module__, function.__name__, function.__qualname__ = "wengert.numpy", op.numpy, op.numpy
     function.__doc__ = f"{op.doc}\n\nAs `numpy.{op.numpy}`; takes Vars, arrays and scalars."
     return function
 

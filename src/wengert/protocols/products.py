@@ -12,7 +12,7 @@ from .movement import ravel, reshape, transpose
 from .registry import append, implements, method, operand, refuse_options
 
 
-@implements(np.matmul)
+@implements(np.matmul, computes="matmul")
 @method("matmul")
 def matmul(x1: Any, x2: Any, /, **kwargs: Any) -> Var:
     """The matrix product of (..., m, k) and (..., k, n); a vector counts as a row on the left, a column on
@@ -42,7 +42,7 @@ def matmul(x1: Any, x2: Any, /, **kwargs: Any) -> Var:
     return reshape(product, shape)
 
 
-@implements(np.dot)
+@implements(np.dot, computes="matmul")
 @method("dot")
 def dot(a: Any, b: Any, out: Any = None) -> Var:
     """The sum over the last axis of a and the last but one of b: the matrix product of two matrices."""

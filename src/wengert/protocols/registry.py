@@ -8,12 +8,12 @@ names.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .._core import Tape, Var, current, ops, record, set_current
+from .._core import Function, Tape, Var, current, is_recorded, ops, record, set_current
 
 OPS = {op.name: op.code for op in ops()}
 
@@ -23,23 +23,6 @@ NAMESPACE: dict[str, Callable] = {}  # name in wengert.numpy -> function for Var
 WAY_OUT = "compute it from functions that wengert has (see wengert.numpy), or use v.value for a constant"
 
 
-def is_recorded(args: Iterable) -> bool:
-    """Whether a call with these arguments belongs on a tape rather than to NumPy.
-
-    It does with a Var among them (also inside lists), and while `wg.compile` records also with an ndarray:
-    captured arrays are inputs of the program, not constants.
-    """
-    for x in args:
-        if type(x) is Var:
-            return True
-    recording = current()
-    abstract = recording is not None and recording.abstract
-    for x in args:
-        if (abstract and isinstance(x, np.ndarray)) or (isinstance(x, (list, tuple)) and is_recorded(x)):
-            return True
-    return False
-
-
 def rely_on(tape: Any, arrays: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Lets what a tape and those around it record serve only while arrays keep their contents."""
     while tape is not None and tape.abstract:
@@ -47,11 +30,13 @@ def rely_on(tape: Any, arrays: list[tuple[np.ndarray, np.ndarray]]) -> None:
         tape = tape.parent
 
 
-def implements(*functions: Any, names: tuple[str, ...] = ()) -> Callable[[Callable], Callable]:
+def implements(
+    *functions: Any, names: tuple[str, ...] = (), computes: str | None = None
+) -> Callable[[Callable], Callable]:
     """Files an implementation under NumPy functions, their names in `wengert.numpy`, and further names there.
 
     None stands for a function that this version of NumPy does not have.  Returns the function of
-    `wengert.numpy`, which computes with NumPy where there is nothing to record.
+    `wengert.numpy`, which computes with NumPy where there is nothing to record, or by the op `computes`.
     """
 
     def file(implementation: Callable) -> Callable:
@@ -60,31 +45,20 @@ def implements(*functions: Any, names: tuple[str, ...] = ()) -> Callable[[Callab
             return implementation
         for function in present:
             FUNCTIONS[function] = implementation
-        public = _with_numpy(implementation, present[0])
+        public = Function(
+            present[0], implementation, OPS[computes] if computes else -1, computes=bool(computes)
+        )
+        functools.update_wrapper(public, implementation).__name__ = present[0].__name__
         NAMESPACE.update(dict.fromkeys((*(function.__name__ for function in present), *names), public))
         return public
 
     return file
 
 
-def _with_numpy(implementation: Callable, numpy_function: Callable) -> Callable:
-    @functools.wraps(implementation)
-    def function(*args, **kwargs):
-        if is_recorded(args) or (kwargs and is_recorded(kwargs.values())):
-            return implementation(*args, **kwargs)
-        return numpy_function(*args, **kwargs)
-
-    function.__name__ = numpy_function.__name__
-    return function
-
-
 def extra(implementation: Callable) -> Callable:
     """Files a function of an array that NumPy does not have; plain arrays are computed on a passing tape."""
 
-    @functools.wraps(implementation)
-    def function(x, *args, **kwargs):
-        if is_recorded((x, *args, *kwargs.values())):
-            return implementation(x, *args, **kwargs)
+    def plain(x, *args, **kwargs):
         before = set_current(None)
         try:
             found = implementation(Tape().as_var(x), *args, **kwargs)
@@ -92,6 +66,7 @@ def extra(implementation: Callable) -> Callable:
         finally:
             set_current(before)
 
+    function = functools.update_wrapper(Function(plain, implementation), implementation)
     NAMESPACE[implementation.__name__] = function
     return function
 
