@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import warnings
 import weakref
 
 import numpy as np
@@ -205,6 +206,53 @@ def _capturing(a):
 
     f.defvjp(lambda x: (f(x), None), lambda r, g: (g * a,))
     return f
+
+
+def airy(x):
+    from scipy.special import airy
+
+    return airy(x)[0]
+
+
+def airy_slope(x):
+    from scipy.special import airy
+
+    return airy(x)[1]
+
+
+def test_a_host_call_with_a_rule_in_every_derivative():
+    """Airy's function: y'' = x y, so the rules of y and y' lead to one another."""
+    slope = wg.host_call(airy_slope, lambda s: s, vjp=lambda g, _, x: (g * x * value(x),))
+    value = wg.host_call(airy, lambda s: s, vjp=lambda g, _, x: (g * slope(x),))
+    assert_allclose(value(x), airy(x))
+    for h in (lambda t: t, wg.compile):
+        assert_allclose(h(value)(x), airy(x))
+        assert_allclose(h(wg.elementwise_grad(value))(x), airy_slope(x))
+        assert_allclose(h(lambda x: wg.jvp(value, (x,), (y,))[1])(x), airy_slope(x) * y)
+        assert_allclose(h(wg.hessian(value))(0.3), 0.3 * airy(0.3))
+        assert_allclose(h(wg.jacfwd(wg.jacfwd(value)))(0.3), 0.3 * airy(0.3))
+        third = airy(0.3) + 0.3 * airy_slope(0.3)
+        assert_allclose(h(wg.grad(wg.hessian(value)))(0.3), third)
+        assert_allclose(h(lambda v: wg.jet(value, (v,), ((1.0, None, None),))[1][2])(0.3), third)
+        with warnings.catch_warnings():  # said once in a process
+            warnings.simplefilter("ignore")
+            assert_allclose(h(wg.vmap(wg.grad(value)))(x), airy_slope(x))
+            assert_allclose(h(wg.vmap(wg.hessian(value)))(x), x * airy(x))
+
+
+def test_a_host_call_is_called_at_each_replay_and_keeps_its_word():
+    calls = []
+    f = wg.compile(wg.host_call(lambda a, b: calls.append(1) or np.outer(a, b), (3, 2), "float32"))
+    assert f(x, np.ones(2)).dtype == np.float32
+    f(x, np.ones(2))
+    assert len(calls) == 2
+    with pytest.raises(ValueError, match="not \\(2,\\) as declared"):
+        wg.compile(wg.host_call(np.sin, (2,)))(x)
+    with pytest.raises(TypeError, match="host_call: sin has no derivative; pass its rule as vjp="):
+        wg.grad(wg.host_call(np.sin, ()))(1.0)
+    with pytest.raises(TypeError, match="host_call: sin has no derivative"):
+        wg.jvp(wg.host_call(np.sin, ()), (1.0,), (1.0,))
+    assert wg.grad(lambda v: v * wg.host_call(np.sin, ())(wg.stop_gradient(v)))(1.0) == np.sin(1.0)
 
 
 def test_recordings_of_custom_functions_are_freed():

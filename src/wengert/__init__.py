@@ -16,6 +16,7 @@ from wengert._version import __version__
 if TYPE_CHECKING:
     from . import io, losses, numpy, optim, plot, random, testing
     from ._core import Var, get_num_threads, set_num_threads
+    from .extend import host_call
     from .machine import cpu_info
     from .nn import MLP
     from .program import Program, compile
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 # wengert` is quick.
 _NAMES = {
     "_core": ("Var", "get_num_threads", "set_num_threads"),
+    "extend": ("host_call",),
     "machine": ("cpu_info",),
     "nn": ("MLP",),
     "program": ("Program", "compile"),
@@ -77,10 +79,11 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = [
     "MLP", "Gradient", "History", "Program", "Tape", "Var", "__version__", "checkpoint", "compile", "cond",
     "cost", "cpu_info", "custom_jvp", "custom_vjp", "debug_nans", "elementwise_grad", "flatten",
-    "gauss_newton", "get_num_threads", "grad", "hessian", "hessian_diagonal", "hvp", "implicit_root", "io",
-    "jacfwd", "jacobian", "jacrev", "jet", "jvp", "laplacian", "losses", "numpy", "optim", "plot", "random",
-    "register_pytree_node", "scan", "set_num_threads", "sparse_hessian", "sparse_jacobian", "sparsity",
-    "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap", "while_loop",
+    "gauss_newton", "get_num_threads", "grad", "hessian", "hessian_diagonal", "host_call", "hvp",
+    "implicit_root", "io", "jacfwd", "jacobian", "jacrev", "jet", "jvp", "laplacian", "losses", "numpy",
+    "optim", "plot", "random", "register_pytree_node", "scan", "set_num_threads", "sparse_hessian",
+    "sparse_jacobian", "sparsity", "stop_gradient", "testing", "tree_map", "value_and_grad", "vjp", "vmap",
+    "while_loop",
 ]  # fmt: skip
 
 

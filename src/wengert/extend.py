@@ -25,7 +25,80 @@ from ._core import Var, set_current
 from .hosted import call, custom_jvp, custom_vjp
 from .protocols.registry import is_recorded
 
-__all__ = ["defjvp", "defvjp", "primitive"]
+__all__ = ["defjvp", "defvjp", "host_call", "primitive"]
+
+
+def host_call(f: Callable, shape: Any, dtype: Any = float, vjp: Callable | None = None) -> Any:
+    """A Python function of plain arrays as one operation, called anew at each replay.
+
+    Parameters
+    ----------
+    f : callable
+        Takes arrays to one array.
+    shape : tuple of int, or callable
+        Of the result; a callable takes the arguments' shapes to it.
+    dtype : dtype
+        Of the result.
+    vjp : callable, optional
+        The rule, in code that can be differentiated: takes a cotangent of the result, the result and the
+        arguments to a tuple of their cotangents, None for zero.  It serves both modes, to any order.
+
+    Returns
+    -------
+    callable
+        Takes arrays and Vars.  Under `vmap` it calls `f` once for each element.
+
+    Raises
+    ------
+    TypeError
+        From a derivative, where there is no rule.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> from scipy.special import erfcx
+    >>> f = wg.host_call(erfcx, np.broadcast_shapes, vjp=lambda g, y, x: (g * 2 * (x * y - np.pi**-0.5),))
+    >>> wg.grad(f)(1.0) == 2 * (erfcx(1.0) - np.pi**-0.5)
+    np.True_
+    """
+
+    def host(*arrays):
+        return np.asarray(_unrecorded(f, *arrays), dtype)
+
+    @functools.wraps(f, updated=())
+    def function(*arrays):
+        shapes = [np.shape(x) for x in arrays]
+        if not is_recorded(arrays):
+            return host(*arrays)[()]
+        return call(
+            host, *arrays, shape=shape(*shapes) if callable(shape) else shape, dtype=dtype, stacks=False
+        )
+
+    custom: Any = custom_vjp(function)
+
+    def forward(*arrays):
+        y = custom(*arrays)
+        return y, (y, *arrays)
+
+    def backward(residuals, g):
+        if vjp is None:
+            raise TypeError(
+                f"host_call: {getattr(f, '__name__', f)} has no derivative; pass its rule as vjp=, or stop "
+                f"those of its arguments with wg.stop_gradient"
+            )
+        return tuple(vjp(g, *residuals))
+
+    custom.defvjp(forward, backward)
+    return custom
+
+
+def _unrecorded(f: Callable, *args: Any, **kwargs: Any) -> Any:
+    """What `f` returns; wengert.numpy's functions compute, whatever is being recorded."""
+    before = set_current(None)
+    try:
+        return f(*args, **kwargs)
+    finally:
+        set_current(before)
 
 
 class primitive:  # noqa: N801  a decorator
@@ -56,11 +129,7 @@ class primitive:  # noqa: N801  a decorator
         if key not in self._hosts:
 
             def host(*arrays):
-                before = set_current(None)  # wengert.numpy's functions compute, whatever is being recorded
-                try:
-                    return self._f(*_merged(moving, arrays, fixed), **kwargs)
-                finally:
-                    set_current(before)
+                return _unrecorded(self._f, *_merged(moving, arrays, fixed), **kwargs)
 
             self._hosts[key] = host
         return self._hosts[key]
