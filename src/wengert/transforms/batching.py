@@ -13,7 +13,7 @@ from .._core import Var
 from ..protocols.registry import normalize_axis
 from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
 from .call import Recording, decorates
-from .child import Child
+from .child import Child, of_leaves
 
 _told: set[str] = set()  # ops of which it was said that they have no batching rule
 
@@ -60,13 +60,7 @@ def vmap(f, in_axes=0, out_axes=0):
         axes = _mapped_axes(in_axes, structure, leaves)
         mapped = {k: axis for k, axis in enumerate(axes) if axis is not None}
 
-        def one(given: list[Var]) -> Any:
-            whole = list(leaves)
-            for k, v in zip(mapped, given, strict=True):
-                whole[k] = v
-            args, kwargs = tree_unflatten(structure, whole)
-            return f(*args, **kwargs)
-
+        one = of_leaves(f, leaves, structure, list(mapped))
         with Recording(leaves) as recording:
             tape = recording.tape
             operands = [_to_front(tape.as_var(leaves[k]), axis) for k, axis in mapped.items()]

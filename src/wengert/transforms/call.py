@@ -77,6 +77,10 @@ class Recording:
             return np.zeros(like.shape, like.dtype)[()]
         return self.tape.full(0, like.dtype, like.shape)
 
+    def derivatives(self, swept: Iterable[Var | None], like: Iterable[Var]) -> list[Any]:
+        """As `derivative`, for each of several."""
+        return [self.derivative(v, x) for v, x in zip(swept, like, strict=True)]
+
 
 def operands(args: tuple, kwargs: dict) -> list[Any]:
     return tree_leaves(args) + tree_leaves(kwargs) if kwargs else tree_leaves(args)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._core import set_current
-from ..pytree import tree_flatten
+from ..pytree import Structure, tree_flatten, tree_unflatten
 from ..recording import refuse_rewritten
 from ..tape import Tape
 
@@ -46,3 +46,16 @@ class Child:
         self.tape.parent = None  # the recording is over, and so is its relation to the tape around it
         refuse_rewritten(name, self.tape)
         self.hidden = self.tape.sources[len(inputs) :]
+
+
+def of_leaves(f: Callable, leaves: list, structure: Structure, places: Sequence[int]) -> Callable:
+    """A function of some of the leaves of (args, kwargs), the others being what they are."""
+
+    def recorded(given: list) -> Any:
+        whole = list(leaves)
+        for k, v in zip(places, given, strict=True):
+            whole[k] = v
+        args, kwargs = tree_unflatten(structure, whole)
+        return f(*args, **kwargs)
+
+    return recorded

@@ -11,9 +11,9 @@ import numpy as np
 
 from .. import _core
 from .._core import Var
-from ..pytree import tree_flatten, tree_unflatten
+from ..pytree import tree_flatten
 from ..tape import OPS, Tape
-from .child import Child
+from .child import Child, of_leaves
 
 LEAF, FLAT = 0, 8  # kinds of the op table
 VIEWS = ("copy", "reshape", "transpose", "broadcast", "slice", "stop_gradient")
@@ -62,15 +62,8 @@ def cost(f: Callable[..., Any]) -> Callable[..., Cost]:
         leaves, structure = tree_flatten((args, kwargs))
         places = [k for k, x in enumerate(leaves) if isinstance(x, (np.ndarray, np.generic, Var, float))]
 
-        def recorded(given: list[Var]) -> Any:
-            whole = list(leaves)
-            for k, v in zip(places, given, strict=True):
-                whole[k] = v
-            args, kwargs = tree_unflatten(structure, whole)
-            return f(*args, **kwargs)
-
         kinds = [(getattr(leaves[k], "dtype", float), np.shape(leaves[k])) for k in places]
-        child = Child("cost", recorded, kinds, Tape(abstract=True))
+        child = Child("cost", of_leaves(f, leaves, structure, places), kinds, Tape(abstract=True))
         if not child.tape.outputs:
             return Cost(0, 0, 0, 0)
         child.tape.ended = False  # for its inputs and outputs to be named once more

@@ -224,7 +224,7 @@ class _Rule:
         """The rule applied, leaf by leaf, brought to the shapes and dtypes of what it belongs to."""
         here, there = self.trees[::-1] if self.custom.reverse else self.trees
         result = self.custom.linear(self.fixed, tree_unflatten(self.trees[0], inputs), (here, seeds))
-        leaves, answers = _against(self.custom.name, result, there), []
+        leaves, answers = against(f"{self.custom.name}: the rule returned", result, there), []
         labels = leaf_names(there, "the rule's result")
         for leaf, (dtype, shape), label in zip(leaves, kinds, labels, strict=True):
             if leaf is None or dtype not in DIFFERENTIABLE:
@@ -257,7 +257,7 @@ class _Rule:
             )
 
 
-def _against(name: str, tree: Any, structure: Structure) -> list:
+def against(what: str, tree: Any, structure: Structure) -> list:
     """The leaves of a tree of some structure, in which None may stand for any part."""
     if structure.kind is None or tree is None:
         return [tree] * structure.n_leaves
@@ -266,6 +266,6 @@ def _against(name: str, tree: Any, structure: Structure) -> list:
         return leaves
     children = list(tree.values()) if isinstance(tree, dict) else tree
     if not isinstance(children, (tuple, list)) or len(children) != len(structure.children):
-        raise ValueError(f"{name}: the rule returned {given}, expected {structure}")
+        raise ValueError(f"{what} {given}, expected {structure}")
     pairs = zip(children, structure.children, strict=True)
-    return [leaf for part, child in pairs for leaf in _against(name, part, child)]
+    return [leaf for part, child in pairs for leaf in against(what, part, child)]

@@ -69,9 +69,7 @@ def _value_and_grad(name: str, f: Callable, argnums: Argnums, has_aux: bool) -> 
             output = scalar_output(name, tape, y)
             one = tape.full(1, output.dtype, output.shape)
             swept = tape.vjp([output], [one], bound.inputs, recording.outermost)
-            gradient = bound.rebuild(
-                [recording.derivative(g, x) for g, x in zip(swept, bound.inputs, strict=True)]
-            )
+            gradient = bound.rebuild(recording.derivatives(swept, bound.inputs))
             value = recording.result(output if recording.outermost or isinstance(y, Var) else y)
             return ((value, tree_map(recording.result, aux)) if has_aux else value), gradient
 
@@ -154,9 +152,7 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> Any:
             real = [k for k, v in enumerate(outputs) if v.dtype in DIFFERENTIABLE]
             seeds = [seed("vjp", tape, leaves[k], outputs[k], labels[k]) for k in real]
             swept = tape.vjp([outputs[k] for k in real], seeds, bound.inputs, recording.outermost)
-            return bound.rebuild(
-                [recording.derivative(g, x) for g, x in zip(swept, bound.inputs, strict=True)]
-            )
+            return bound.rebuild(recording.derivatives(swept, bound.inputs))
         finally:
             if recording.outermost:
                 tape.pop(mark)
@@ -212,9 +208,7 @@ def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
         outputs, structure = outputs_on(tape, y)
         swept = tape.jvp(bound.inputs, seeds, outputs)
         y = tree_unflatten(structure, [recording.result(v) for v in outputs])
-        dy = tree_unflatten(
-            structure, [recording.derivative(t, v) for t, v in zip(swept, outputs, strict=True)]
-        )
+        dy = tree_unflatten(structure, recording.derivatives(swept, outputs))
         return (y, dy, tree_map(recording.result, aux)) if has_aux else (y, dy)
 
 
@@ -238,9 +232,7 @@ def elementwise_grad(f, argnums=0):
             refuse_integers("elementwise_grad", outputs)
             ones = [tape.full(1, y.dtype, y.shape) for y in outputs]
             swept = tape.vjp(outputs, ones, bound.inputs, recording.outermost)
-            return bound.rebuild(
-                [recording.derivative(g, x) for g, x in zip(swept, bound.inputs, strict=True)]
-            )
+            return bound.rebuild(recording.derivatives(swept, bound.inputs))
 
     return wrapped
 

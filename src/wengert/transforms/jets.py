@@ -24,9 +24,10 @@ import numpy as np
 from .. import numpy as wnp
 from .._core import Var
 from ..protocols.registry import append
-from ..pytree import leaf_names, tree_flatten, tree_leaves, tree_unflatten
+from ..pytree import leaf_names, tree_leaves, tree_unflatten
 from ..tape import OPS
 from .call import DIFFERENTIABLE, Bound, Recording, outputs_on, seed
+from .custom import against
 
 LEAF, UNARY, BINARY, LINEAR, BILINEAR, RULE, DERIVATIVE = 0, 1, 2, 5, 6, 7, 9  # kinds of the op table
 
@@ -64,7 +65,7 @@ def jet(f: Callable, primals: Sequence[Any], series: Sequence[Any]) -> tuple[Any
     with Recording(tree_leaves((tuple(primals), tuple(map(tuple, series))))) as recording:
         tape = recording.tape
         bound = Bound("jet", tape, tuple(primals), tuple(range(len(primals))))
-        given = _curve(tape, bound, series, order)
+        given = _curve(tape, bound, series)
         outputs, structure = outputs_on(tape, f(*bound.args))
         part, operands = tape.extract(bound.inputs, outputs)
         moving = [v for curve in given for v in curve if v is not None]
@@ -86,29 +87,19 @@ def _order(primals: Any, series: Any) -> int:
             raise ValueError(f"jet: {label} must be a tuple with one entry per argument, got {given!r}")
     lengths = {len(curve) if isinstance(curve, (tuple, list)) else 0 for curve in series}
     if len(lengths) != 1 or not min(lengths):
-        raise ValueError(
-            "jet: series must be a tuple with, for each argument, as many derivatives: 1 or more"
-        )
+        raise ValueError("jet: series must be a tuple with as many derivatives, 1 or more, for each argument")
     return lengths.pop()
 
 
-def _curve(tape: Any, bound: Bound, series: Any, order: int) -> list[list[Var | None]]:
+def _curve(tape: Any, bound: Bound, series: Any) -> list[list[Var | None]]:
     """By input, its derivatives on the tape."""
     found: list[list[Var | None]] = []
-    inputs = iter(bound.inputs)
     for number, (curve, structure) in enumerate(zip(series, bound.structures, strict=True)):
-        here = [next(inputs) for _ in range(structure.n_leaves)]
-        columns = []
-        for k, tree in enumerate(curve):
-            leaves, like = ([None] * len(here), structure) if tree is None else tree_flatten(tree)
-            if like != structure:
-                raise ValueError(
-                    f"jet: series[{number}][{k}] has the structure {like}, the argument {structure}"
-                )
-            labels = leaf_names(structure, f"series[{number}][{k}]")
-            triples = zip(leaves, here, labels, strict=True)
-            columns.append([None if c is None else seed("jet", tape, c, x, name) for c, x, name in triples])
-        found += [list(row) for row in zip(*columns, strict=True)]
+        rows = [against("jet: the series has the structure", tree, structure) for tree in curve]
+        labels = leaf_names(structure, f"series[{number}]")
+        for column, label in zip(zip(*rows, strict=True), labels, strict=True):
+            x = bound.inputs[len(found)]
+            found.append([None if c is None else seed("jet", tape, c, x, label) for c in column])
     return found
 
 
@@ -179,9 +170,8 @@ class _Jets:
         self.series: dict[int, _Series] = {}  # by node
         self.kept: list[_Series] = []
         self.constants: dict[float, _Series] = {}
-        self.known: dict[
-            tuple, _Series
-        ] = {}  # by op, attributes and operands: sine's cosine's sine is the sine
+        # by op, attributes and operands: the sine's cosine's sine is the sine
+        self.known: dict[tuple, _Series] = {}
 
     def visit(self, k: int, node: Any) -> None:
         """Makes the series of a node, whose operands have theirs."""
@@ -223,7 +213,7 @@ class _Jets:
             return lambda k: self._linear(name, s, attrs, k)
         column = functools.cache(self._column)  # when it is asked for: a column's ops have columns
         if row.kind == DERIVATIVE:
-            base = OPS_BY_CODE[row.base]
+            base = list(OPS.values())[row.base]  # in the order of their codes
             return lambda k: _cauchy("zmul", s[0], column(base, row.operand, tuple(s[1:]), attrs), k)
         if row.kind not in (UNARY, BINARY):
             return None  # piecewise constant, or no derivative flows through
@@ -315,9 +305,6 @@ class _Jets:
 def _normalized(derivatives: list[Var | None]) -> list[Var | None]:
     """Taylor coefficients from derivatives of orders 1, 2, ..."""
     return [_times(1 / math.factorial(k), v) for k, v in enumerate(derivatives, 1)]
-
-
-OPS_BY_CODE = {row.code: row for row in OPS.values()}
 
 
 @functools.cache

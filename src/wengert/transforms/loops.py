@@ -14,7 +14,7 @@ from .._core import Var, innermost
 from ..pytree import leaf_names, tree_flatten, tree_map, tree_unflatten
 from ..tape import OPS, Tape
 from .call import Recording, decorates
-from .child import Child
+from .child import Child, of_leaves
 
 UNTIL = -1  # the number of steps of a loop that its condition ends
 LITTLE = 1024  # elements computed by quick ops: a branch of `cond` that takes no more is no loop of its own
@@ -204,16 +204,10 @@ def checkpoint(f):
             return f(*args, **kwargs)
         places = [k for k, x in enumerate(leaves) if isinstance(x, (Var, np.ndarray))]
 
-        def recorded(given: list[Var]) -> Any:
-            whole = list(leaves)
-            for k, v in zip(places, given, strict=True):
-                whole[k] = v
-            args, kwargs = tree_unflatten(structure, whole)
-            return f(*args, **kwargs)
-
         with Recording(leaves) as recording:
             tape = recording.tape
             operands = [tape.as_var(leaves[k]) for k in places]
+            recorded = of_leaves(f, leaves, structure, places)
             body = Child("checkpoint", recorded, [(v.dtype, v.shape) for v in operands], tape)
             # a loop of one step: it runs as a whole, so that no part of it is shared with its derivative
             results = _loop(tape, body, operands, (0, 0, 1, False, -1))

@@ -59,9 +59,7 @@ def laplacian(f, argnums=0):
             for x in bound.inputs:
                 for k, part in enumerate(_laplacians(tape, bound.inputs, x, outputs)):
                     total[k] = part if total[k] is None else total[k] if part is None else total[k] + part
-            return tree_unflatten(
-                structure, [recording.derivative(v, y) for v, y in zip(total, outputs, strict=True)]
-            )
+            return tree_unflatten(structure, recording.derivatives(total, outputs))
 
     return wrapped
 
