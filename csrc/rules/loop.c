@@ -132,7 +132,8 @@ static wg_status rows_of(wg_tape *t, wg_id x, int64_t start, int64_t length, boo
 typedef struct {
     wg_sweep *s;
     wg_id call;
-    wg_id *in; /* the old operands, a copy */
+    wg_id *in;   /* the old operands, a copy */
+    wg_id *next; /* by carry: the input that is its next value; WG_NONE: none is */
     wg_maker m;
 } wg_reversal;
 
@@ -154,7 +155,7 @@ static wg_status last_cotangent(wg_reversal *r, int k, wg_id *out) {
 }
 
 /* Inputs: cotangents of carries, sums for constants; carries, entries, cotangents of entries and of the values of
- * carries; constants.  third[]: those of them that are no inputs of the old body. */
+ * carries, the next carries; constants.  third[]: those of them that are no inputs of the old body. */
 static wg_status reverse_inputs(wg_reversal *r) {
     wg_maker *m = &r->m;
     const wg_loop_info *l = m->l;
@@ -185,9 +186,29 @@ static wg_status reverse_inputs(wg_reversal *r) {
         WG_TRY(rows_of(m->t, operand, l->reverse, l->length, false, &operand));
         WG_TRY(take(m, body->inputs[k], operand, given++));
     }
+    for (int k = 0; k < x; k++) {
+        r->next[k] = WG_NONE;
+        if (!is_real(body, body->inputs[k]) || body->nodes[body->outputs[k]].op == WG_input) continue;
+        WG_TRY(rows_of(m->t, result_of(r, states + k), !l->reverse, l->length, false, &operand));
+        WG_TRY(take(m, body->outputs[k], operand, &r->next[k]));
+    }
     m->n_x = m->n_operands - m->n_carry;
     for (int k = c; k < l->n_in; k++) WG_TRY(take_old(m, k, r->in[k]));
     return WG_OK;
+}
+
+/* What the sweep has appended reads the next carries as they were: their nodes need not be computed again. */
+static void read_next(const wg_reversal *r, wg_id from) {
+    const wg_tape *body = r->m.l->body;
+    wg_tape *b = r->m.b;
+    for (wg_id id = from; id < b->len; id++) {
+        const wg_id *in;
+        const int n = wg_operands(b, id, &in);
+        for (int k = 0; k < n && n <= 3; k++)
+            for (int carry = 0; carry < r->m.l->n_carry; carry++)
+                if (r->next[carry] != WG_NONE && in[k] == r->m.map[body->outputs[carry]])
+                    b->nodes[id].in[k] = r->next[carry];
+    }
 }
 
 /* The sweep over the copied body, and the new body's outputs. */
@@ -213,7 +234,9 @@ static wg_status reverse_body(wg_reversal *r) {
     wg_id *seeds = answer + l->n_in;
     memcpy(seeds, given, (size_t)n_real * sizeof *seeds);
     memcpy(seeds + n_real, given + m->n_carry, (size_t)(n_out - n_real) * sizeof *seeds);
+    const wg_id from = m->b->len;
     WG_TRY(wg_vjp(m->b, n_out, outputs, seeds, n_in, inputs, false, answer));
+    read_next(r, from);
     for (int k = 0, j = 0; k < l->n_carry; k++) {
         if (!is_real(body, body->inputs[k])) continue;
         if (cotangent_of(r, states + k) != WG_NONE) {
@@ -268,7 +291,8 @@ wg_status wg_vjp_loop(wg_sweep *s, wg_id call, const wg_loop_info *l) {
             "use wg.jvp or wg.jacfwd, or wg.scan over as many steps as may be needed, with np.where to "
             "leave a value as it is");
     wg_status status = open_maker(&r.m, s->t, l);
-    r.in = malloc(((size_t)n + 1) * sizeof *r.in);
+    r.in = malloc(2 * ((size_t)n + 1) * sizeof *r.in);
+    r.next = r.in ? r.in + n + 1 : NULL;
     if (!r.in) status = wg_no_memory(s->t);
     if (status == WG_OK) {
         memcpy(r.in, in, (size_t)n * sizeof *in);
