@@ -24,7 +24,7 @@ def benchmarks(*arguments: str, status: int = 0) -> str:
     [
         ("train", "24-8-2 tanh mse f64 batch 200: step", "wengert"),
         ("kernels", "200×4 · 4×32 f32", "wengert"),
-        ("eager", "record", "wengert_eager"),
+        ("eager", "3,000 operators: record", "wengert_eager"),
         ("graph", "one row, 12-64-64-4 tanh f32: forward, p99.9", "wengert"),
         ("graph", "call: a tree", "wengert"),
     ],

@@ -17,6 +17,7 @@ PEERS = {
     "wengert_eager": Peer("wengert", ("train", "eager")),
     "limit": Peer("wengert", ("kernels", "train")),
     "numpy": Peer("numpy", ("kernels", "train", "eager", "graph")),
+    "dispatch": Peer("numpy", ("eager",)),
     "torch": Peer("torch", ("train", "eager", "pinn", "graph", "derivatives")),
     "torch_compile": Peer("torch", ("train",), default=False),
     "jax": Peer("jax", ("train", "eager", "pinn", "graph", "derivatives")),

@@ -8,7 +8,7 @@ from autograd import numpy as anp
 from autograd.core import make_vjp
 
 from ..harness import Unavailable
-from ..workloads import Call, Net, Scalar
+from ..workloads import BY_UFUNCS, Call, Net, Scalar
 from .numpy import Adam
 
 
@@ -54,6 +54,8 @@ def train(net: Net, kind: str) -> Call:
 
 def eager(scalar: Scalar, kind: str) -> Call:
     """The gradient, or only the recording."""
+    if kind == BY_UFUNCS:
+        raise Unavailable("it does not take NumPy's names")
     x = scalar.start()[()]
 
     def function(x):

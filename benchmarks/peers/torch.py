@@ -9,6 +9,7 @@ import torch
 from ..harness import Unavailable
 from ..workloads import (
     BETAS,
+    BY_UFUNCS,
     EPSILON,
     LEARNING_RATE,
     Call,
@@ -112,7 +113,9 @@ def train(net: Net, kind: str, compile: Callable = lambda f: f) -> Call:
 
 def eager(scalar: Scalar, kind: str) -> Call:
     """The graph that PyTorch builds, or that and backward."""
-    space = SimpleNamespace(sin=torch.sin, sum=torch.sum)
+    if kind == BY_UFUNCS:
+        raise Unavailable("NumPy's ufuncs do not record on its tensors")
+    space = SimpleNamespace(sin=torch.sin, cos=torch.cos, sqrt=torch.sqrt, sum=torch.sum)
     x = torch.tensor(scalar.start(), requires_grad=True)
 
     def record() -> torch.Tensor:
