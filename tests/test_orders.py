@@ -2,8 +2,11 @@
 
 import itertools
 
+import mpmath
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import wengert as wg
@@ -109,3 +112,61 @@ def test_a_function_recorded_twice_is_differentiated_once():
     assert_allclose(compiled[1](x), wg.grad(twice)(x), rtol=1e-13)
     few, many = (sum(len(step.ops) for step in g.program(x).steps()) for g in compiled)
     assert many <= few + 1  # a cotangent more is added
+
+
+# ---- random programs through random nests -------------------------------------------------------------
+
+UNARY = ("sin", "cos", "tanh", "atan", "asinh", "square")
+BINARY = ("add", "sub", "mul", "bounded quotient")
+
+
+def evaluate(program, x, call):
+    """A program's last value: each line applies an op to two of the values before it."""
+    values = [x]
+    for name, i, j in program:
+        a, b = values[i % len(values)], values[j % len(values)]
+        if name == "square":
+            values.append(a * a)
+        elif name in UNARY:
+            values.append(call(name, a))
+        elif name == "bounded quotient":
+            values.append(a / (2 + call("cos", b)))
+        else:
+            values.append(a + b if name == "add" else a - b if name == "sub" else a * b)
+    return values[-1]
+
+
+NUMPY = {"atan": np.arctan, "asinh": np.arcsinh, "sin": np.sin, "cos": np.cos, "tanh": np.tanh}
+NESTS = {
+    **MODES,
+    "checkpoint": lambda f: wg.grad(wg.checkpoint(f)),
+    "compiled": lambda f: wg.compile(wg.grad(f)),
+    "scan": lambda f: lambda x: wg.scan(lambda c, _: (wg.grad(f)(c), None), x, length=1)[0],
+    "jet": lambda f: lambda x: wg.jet(f, (x,), ((1.0,),))[1][0],
+    "branch": lambda f: wg.grad(lambda x: wg.cond(x > 0, f, lambda x: f(x) * 1.0, x)),
+}
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(UNARY + BINARY), st.integers(0, 9), st.integers(0, 9)),
+        min_size=1,
+        max_size=7,
+    ),
+    st.lists(st.sampled_from(sorted(NESTS)), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_random_programs_through_random_nests(program, nest, outermost):
+    """Against mpmath's derivatives of the same program."""
+    f = lambda x: evaluate(program, x, lambda name, a: NUMPY[name](a))  # noqa: E731
+    for mode in nest:
+        f = NESTS[mode](f)
+    f = wg.compile(f) if outermost else f
+    with mpmath.workdps(40):
+        terms = mpmath.taylor(
+            lambda x: evaluate(program, x, lambda name, a: getattr(mpmath, name)(a)), 0.6, 4
+        )
+        exact = float(terms[len(nest)] * mpmath.factorial(len(nest)))
+    # sums of a hundred terms at most, each of which may be larger than what they leave
+    assert_allclose(f(0.6), exact, rtol=1e-11, atol=1e-12 * float(1 + sum(map(abs, terms))))
