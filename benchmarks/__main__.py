@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = "\n  ".join(f"{w.name}: {kind}" for w in SUITES[given.suite] for kind in w.kinds)
         print(f"no workload's name holds {' or '.join(given.only)}; there are\n  {names}")
         return 2
+    given.out.mkdir(parents=True, exist_ok=True)  # fails before the half hour, not after it
     about: dict = {"machine": report.machine(), "peers": {}}
     results: list[Result] = []
     for threads in given.threads:
@@ -103,7 +104,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("", costs, sep="\n")
     for note in (*report.notes(results), *report.warnings(about["machine"])):
         print(note)
-    given.out.mkdir(parents=True, exist_ok=True)
     settings = {"suite": given.suite, "threads": given.threads, "rounds": given.rounds, "only": given.only}
     path = given.out / f"{given.suite}.json"
     report.write(path, report.document(results, about, settings))

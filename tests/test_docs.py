@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,19 @@ def test_page_examples(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"module_relative": False, "optionflags": OPTIONS, "encoding": "utf-8"}
     assert doctest.testfile(str(page), parser=Blocks(), **options).failed == 0
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, ROOT / "examples/README.md", ROOT / "benchmarks/README.md"],
+    ids=lambda page: page.relative_to(ROOT).as_posix(),
+)
+def test_links_lead_somewhere(page):
+    """Files of the project that a page names, pictures too; and functions named beside a file are in it."""
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        assert "://" in target or (page.parent / target).exists(), target
+    for name, path in re.findall(r"`(\w+)`(?:, `\w+`)* in \[`[^`]*`\]\(([^)]+)\)", text):
+        assert re.search(rf"\b{name}\b", (page.parent / path).read_text(encoding="utf-8")), (
+            f"{name} in {path}"
+        )
