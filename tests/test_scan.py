@@ -331,6 +331,10 @@ def test_what_a_while_loop_carries_and_captures():
         return wg.while_loop(lambda s: s["n"] != 1, step, {"n": n, "k": np.int64(0)})["k"]
 
     assert [int(collatz(np.int64(n))) for n in (1, 2, 7, 27)] == [0, 1, 16, 111]
+    table = np.array([1.0, 2.0, 4.0, 8.0])
+    first = wg.compile(lambda a: wg.while_loop(lambda i: wg.numpy.take(table, i) < a, lambda i: i + 1, 0))
+    assert [first(a) for a in (0.5, 3.0, 8.0)] == [0, 2, 3]
+    assert first(3.0).dtype == np.int64
     limit = np.array([3.0])
     f = wg.compile(lambda x: wg.while_loop(lambda c: c < limit, lambda c: c + x, 0.0))
     assert f(2.0) == 4.0

@@ -331,7 +331,8 @@ def _recorded_while(cond_fun: Callable, body_fun: Callable, init: tuple) -> Any:
         value = body_fun(carry[1])
         return (truth(cond_fun(value)), value), None
 
-    start = tree_flatten((truth(init[0]), init[1]))
+    counted = tree_map(lambda x: np.int64(x) if type(x) is int else x, init[1])  # it may be an index
+    start = tree_flatten((truth(init[0]), counted))
     return _looped("while_loop", step, start, tree_flatten(None), UNTIL)[0][1]
 
 
