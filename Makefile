@@ -15,7 +15,7 @@ help:
 	@echo "qemu    C unit tests for AArch64 (NEON) under qemu's user-mode emulation"
 	@echo "bench   the benchmarks"
 	@echo "accuracy  measure every function against mpmath: writes docs/accuracy.md and docs/ops.md"
-	@echo "peers   gradients and Hessians against PyTorch, TensorFlow and JAX, in an environment of its own"
+	@echo "peers   derivatives against PyTorch, TensorFlow and JAX, in an environment of its own"
 	@echo "ops     write docs/ops.md out of the op table"
 	@echo "lint    ruff, clang-format, cython-lint, mypy"
 	@echo "format  let ruff and clang-format rewrite the files"

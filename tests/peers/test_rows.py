@@ -15,6 +15,7 @@ OWN = {  # by other names, or with another default
     "elu": lambda a: jax.nn.elu(a, *PARAMETERS),
     "celu": lambda a: jax.nn.celu(a, *PARAMETERS),
     "leaky_relu": lambda a: jax.nn.leaky_relu(a, *PARAMETERS),
+    "one_minus_square": lambda a: 1 - a * a,
 }
 UNKNOWN = {"zmul"}  # wengert's own
 
