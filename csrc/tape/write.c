@@ -13,6 +13,7 @@ enum { NEARBY = 4096 }; /* nodes among which readers are looked for before an ar
 typedef struct { /* a node behind the array that it is a view of: ids[0] the array, ids[n - 1] the node */
     wg_id few[16], *ids;
     uint32_t n, cap;
+    bool in_order; /* the node's elements in the array */
 } wg_chain;
 
 static void chain_free(wg_chain *c) {
@@ -86,6 +87,10 @@ static wg_status chain_of(wg_tape *t, wg_id id, wg_chain *c) {
             wg_contiguous_strides(wg_ndim(t, y), wg_shape(t, y), strides);
         }
     }
+    wg_contiguous_strides(wg_ndim(t, c->ids[c->n - 1]), wg_shape(t, c->ids[c->n - 1]), next);
+    c->in_order = true;
+    for (int k = 0; k < wg_ndim(t, c->ids[c->n - 1]); k++)
+        if (wg_shape(t, c->ids[c->n - 1])[k] > 1 && strides[k] != next[k]) c->in_order = false;
     c->n -= array;
     memmove(c->ids, c->ids + array, c->n * sizeof *c->ids);
     return WG_OK;
@@ -117,6 +122,16 @@ wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out) {
     wg_chain c;
     wg_status status = latest(t, id, &c);
     if (status == WG_OK) *out = c.ids[c.n - 1];
+    chain_free(&c);
+    return status;
+}
+
+wg_status wg_in_order(wg_tape *t, wg_id id, bool *out) {
+    WG_TRY(wg_check_thread(t));
+    WG_TRY(wg_check_id(t, id, "in_order"));
+    wg_chain c;
+    wg_status status = chain_of(t, id, &c);
+    if (status == WG_OK) *out = c.in_order;
     chain_free(&c);
     return status;
 }

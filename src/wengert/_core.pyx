@@ -1033,6 +1033,13 @@ cdef class Var:
         """Whether the dtype gives way to the other operand's, as a Python number's does (NEP 50)."""
         return describe(self).weak
 
+    @property
+    def in_order(self):
+        """Whether the elements lie in C order where NumPy would have them: what `ravel` need not copy."""
+        cdef c_bool out = False
+        check(self.tape, wg_in_order(self.tape.handle, self.index, &out))
+        return out
+
     real = property(delegate("real"))
     imag = property(delegate("imag"))
 
@@ -1225,36 +1232,22 @@ cdef class Var:
         return ARRAY_FUNCTION(func, types, args, kwargs)
 
     # ndarray's methods.
-    sum = delegate("sum")
-    mean = delegate("mean")
-    var = delegate("var")
-    std = delegate("std")
-    max = delegate("max")
-    min = delegate("min")
-    argmax = delegate("argmax")
-    argmin = delegate("argmin")
-    argsort = delegate("argsort")
-    prod = delegate("prod")
-    any = delegate("any")
-    all = delegate("all")
-    cumsum = delegate("cumsum")
-    cumprod = delegate("cumprod")
-    repeat = delegate("repeat")
-    reshape = delegate("reshape")
-    transpose = delegate("transpose")
-    swapaxes = delegate("swapaxes")
-    ravel = delegate("ravel")
-    flatten = delegate("flatten")
-    squeeze = delegate("squeeze")
-    astype = delegate("astype")
-    dot = delegate("dot")
-    clip = delegate("clip")
-    take = delegate("take")
-    conj = delegate("conj")
-    conjugate = delegate("conjugate")
+    sum, prod, cumsum, cumprod = delegate("sum"), delegate("prod"), delegate("cumsum"), delegate("cumprod")
+    mean, var, std = delegate("mean"), delegate("var"), delegate("std")
+    max, min, argmax, argmin = delegate("max"), delegate("min"), delegate("argmax"), delegate("argmin")
+    any, all, argsort = delegate("any"), delegate("all"), delegate("argsort")
+    reshape, ravel, flatten = delegate("reshape"), delegate("ravel"), delegate("flatten")
+    transpose, swapaxes, squeeze = delegate("transpose"), delegate("swapaxes"), delegate("squeeze")
+    repeat, take, clip = delegate("repeat"), delegate("take"), delegate("clip")
+    astype, dot = delegate("astype"), delegate("dot")
+    conj, conjugate = delegate("conj"), delegate("conjugate")
 
     def copy(self, order="C"):
-        return unary(WG_copy, self)
+        """A copy that belongs to what is being recorded, which may write to it."""
+        cdef Tape tape = None if wg_current == NULL else <Tape>wg_current
+        while tape is not None and tape is not self.tape:
+            tape = tape.parent
+        return unary(WG_copy, self if tape is None else (<Tape>wg_current).as_var(self))
 
     def __getattr__(self, name):
         return METHODS["attribute"](self, name)

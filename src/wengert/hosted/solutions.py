@@ -131,7 +131,7 @@ def matrix_power(a: Any, n: int) -> Any:
             result = a if result is None else result @ a
         n >>= 1
         a = a @ a if n else a
-    return a * 0.0 + np.eye(a.shape[-1], dtype=a.dtype) if result is None else result * 1.0
+    return a * 0.0 + np.eye(a.shape[-1], dtype=a.dtype) if result is None else result
 
 
 @file(np.linalg.tensorsolve)

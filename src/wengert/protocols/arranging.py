@@ -141,7 +141,8 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     for k, x in enumerate(xi):
         place = 1 - k if indexing == "xy" and k < 2 <= n else k
         parts.append(reshape(ravel(x), tuple(-1 if i == place else 1 for i in range(n))))
-    return tuple(NAMESPACE["copy"](x) for x in (parts if sparse else broadcast_arrays(*parts)))
+    parts = parts if sparse else broadcast_arrays(*parts)
+    return tuple(NAMESPACE["copy"](x) if copy else x for x in parts)
 
 
 @implements(np.rollaxis)

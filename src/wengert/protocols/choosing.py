@@ -70,7 +70,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     result = recorded(choices[n - 1])
     for k in range(n - 2, -1, -1):
         result = where(numbers == k, recorded(choices[k]), result)
-    return result if result.shape == numbers.shape else where(numbers == n, result, result)
+    return append("copy", result) if result.shape == numbers.shape else where(numbers == n, result, result)
 
 
 @implements(np.compress)
@@ -160,11 +160,15 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     """NaN and infinities replaced by numbers."""
     x = operand(x)
     if x.dtype.kind != "f":
-        return append("copy", x)
+        return append("copy", x) if copy else x
     info = np.finfo(x.dtype)
-    x = where(NAMESPACE["isnan"](x), nan, x)
-    x = where(NAMESPACE["equal"](x, np.inf), float(info.max) if posinf is None else posinf, x)
-    return where(NAMESPACE["equal"](x, -np.inf), float(info.min) if neginf is None else neginf, x)
+    y = where(NAMESPACE["isnan"](x), nan, x)
+    y = where(NAMESPACE["equal"](y, np.inf), float(info.max) if posinf is None else posinf, y)
+    y = where(NAMESPACE["equal"](y, -np.inf), float(info.min) if neginf is None else neginf, y)
+    if copy or not x.ndim:
+        return y
+    _target("nan_to_num", x)[...] = y
+    return x
 
 
 @implements(np.isclose)

@@ -93,10 +93,15 @@ def positive(x: Any) -> Var:
 
 
 @implements(np.conjugate, names=("conj",))
-@method("conj", "conjugate")
 def conjugate(x: Any) -> Any:
-    """The complex conjugate, which of real numbers is they themselves."""
+    """The complex conjugate."""
     x = operand(x)
+    return append("conj" if x.dtype.kind == "c" else "copy", x)
+
+
+@method("conj", "conjugate")
+def _conj(x: Var) -> Var:
+    """The complex conjugate, which of real numbers is they themselves."""
     return append("conj", x) if x.dtype.kind == "c" else x
 
 

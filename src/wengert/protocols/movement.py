@@ -86,14 +86,15 @@ def _reshape_method(a: Var, *shape: Any, order: str = "C", **kwargs: Any) -> Any
 @implements(np.ravel)
 @method("ravel")
 def ravel(a: Any, order: str = "C") -> Any:
-    """The elements in one axis."""
-    return reshape(a, (-1,) if math.prod(operand(a).shape) else (0,), order=order)
+    """The elements in one axis: a view where they lie one after the other, else a copy."""
+    flat = reshape(a, (-1,) if math.prod(operand(a).shape) else (0,), order=order)
+    return flat if flat.in_order else append("copy", flat)
 
 
 @method("flatten")
 def flatten(a: Var, order: str = "C") -> Var:
     """A copy of the elements in one axis."""
-    return append("copy", ravel(a, order))
+    return append("copy", reshape(a, (math.prod(a.shape),), order=order))
 
 
 @implements(np.transpose, names=("permute_dims",))
@@ -370,4 +371,4 @@ def stop_gradient(x: Any) -> Any:
 @implements(np.copy)
 def copy(a: Any, order: str = "K", subok: bool = False) -> Var:
     """The same elements."""
-    return append("copy", a)
+    return a.copy() if isinstance(a, Var) else append("copy", a)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Var, innermost
+from .._core import innermost
 from .elementwise import where
 from .movement import astype, broadcast_to, concatenate, flip, moveaxis, ravel, reshape, take
 from .reductions import max_, mean, min_
@@ -50,7 +50,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
         cut = -int(by) % n if n else 0
         if cut:
             a = concatenate([_cut(a, axis, cut, n), _cut(a, axis, 0, cut)], axis)
-    return a if isinstance(a, Var) else append("copy", a)
+    return append("copy", a)
 
 
 @implements(np.tile)
@@ -64,7 +64,7 @@ def tile(A: Any, reps: Any) -> Any:
         reshape(a, tuple(x for n in shape for x in (1, n))),
         tuple(x for n, count in zip(shape, counts, strict=True) for x in (count, n)),
     )
-    return reshape(spread, tuple(n * count for n, count in zip(shape, counts, strict=True)))
+    return append("copy", reshape(spread, tuple(n * count for n, count in zip(shape, counts, strict=True))))
 
 
 @implements(np.repeat)
@@ -84,7 +84,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
         return take(a, np.repeat(np.arange(a.shape[axis]), counts), axis)
     before, (n, *behind) = a.shape[:axis], a.shape[axis:]
     spread = broadcast_to(reshape(a, (*before, n, 1, *behind)), (*before, n, counts[0], *behind))
-    return reshape(spread, (*before, n * counts[0], *behind))
+    return append("copy", reshape(spread, (*before, n * counts[0], *behind)))
 
 
 # ---- padding ------------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ def normalize_axis(axis: Any, ndim: int) -> int:
 
 def normalize_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """Axes counted from the front, all of them for None."""
-    if axis is None:
+    if axis is None or (not ndim and axis in (0, -1)):  # of numbers NumPy takes these too
         return tuple(range(ndim))
     axes = tuple(normalize_axis(a, ndim) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
     if len(set(axes)) != len(axes):
