@@ -101,12 +101,20 @@ LARGE = {  # op: (attributes, operands)
         name: [((1, 0), [LINE]), ((1, 0), [ROWS]), ((2, 1), [ROWS])]
         for name in ("sum", "max", "min", "logsumexp")
     },
-    "argmax": [((0,), [ROWS]), ((1,), [ROWS]), ((0,), [LINE])],
+    **{name: [((0,), [ROWS]), ((1,), [ROWS]), ((0,), [LINE])] for name in ("argmax", "argmin")},
+    "argsort": [((0, 0), [ROWS]), ((1, 1), [ROWS]), ((0, 0), [LINE])],
+    "prod": [((1, 0), [(9, 60_001)]), ((2, 1), [(60_001, 9)])],
+    "recurrence": [((axis, turned), [ROWS, ROWS]) for axis in (0, 1) for turned in (0, 1)],
     "transpose": [((1, 0), [ROWS]), ((2, 0, 1), [(60, 70, 80)])],
     "broadcast": [(ROWS, [(901,)]), (ROWS, [(700, 1)])],
     "reshape": [((901, 700), [ROWS])],
     "slice": [(box([(1, 2, 300), (900, -1, 901)]), [ROWS])],
     "slice_add": [(box([(1, 2, 300), (0, 1, 901)]), [ROWS, (300, 901)])],
+    "slice_set": [(box([(1, 2, 300), (0, 1, 901)]), [ROWS, (300, 901)])],
+    "index_set": [((), [ROWS, np.arange(1500) * 7 % 700, (1500, 901)])],
+    "ravel_index": [((700, 901), [np.arange(200_003) % 700, np.arange(200_003) * 7 % 901])],
+    "to_complex": [((), [ROWS, (901,)])],
+    "stop_gradient": [((), [ROWS])],
     "concatenate": [((0,), [LINE, LINE]), ((1,), [ROWS, (700, 3), ROWS])],
     "gather": [((), [ROWS, np.arange(5000) * 7 % 700])],
     "index_add": [((), [ROWS, np.arange(1500) * 7 % 700, (1500, 901)])],
@@ -115,6 +123,10 @@ LARGE = {  # op: (attributes, operands)
     "copy": [((), [ROWS])],
     "matmul": [((), [(301, 402), (402, 203)]), ((), [(9, 100, 80), (9, 80, 70)])],
 }
+
+
+def test_every_array_op_is_looked_at_large():
+    assert set(LARGE) == set(NUMPY)
 
 
 @pytest.mark.parametrize("name", LARGE)
