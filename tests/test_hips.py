@@ -2,12 +2,16 @@
 ported by changing where its names are imported from."""
 
 import importlib
+import warnings
 
+import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd.core import primitive_jvps, primitive_vjps
 from numpy.testing import assert_allclose
+from test_numpy import FUNCTIONS, B
+from test_numpy_coverage import CASES
 
 import wengert as wg
 import wengert.numpy as wnp
@@ -57,6 +61,39 @@ def test_make_diagonal():
     wg.testing.check_grads(lambda x: wnp.make_diagonal(x**2, axis1=-1, axis2=-2), (x,))
     with pytest.raises(TypeError, match="main diagonal"):
         wnp.make_diagonal(x, 1)
+
+
+# ---- gradients ------------------------------------------------------------------------------------------
+
+TABLE = {**{k: (f, (B,)) for k, f in FUNCTIONS.items()}, **{k: case[:2] for k, case in CASES.items()}}
+LACKS = (NotImplementedError, TypeError, AttributeError, AssertionError, ValueError, KeyError)
+
+
+def of_both(name, order):
+    """The gradient of a number made of a function's results, or of one made of its gradient: theirs and ours;
+    None where HIPS autograd does not have the function in this form."""
+    f, args = TABLE[name]
+
+    def derived(np, grad):
+        loss = lambda *args: np.sum(np.real(f(np, *args) * 1.0) ** 2)  # noqa: E731
+        return grad(loss) if order == 1 else grad(lambda *args: np.sum(np.sin(grad(loss)(*args))))
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = derived(anp, autograd.grad)(*args)
+    except LACKS:
+        return None
+    return theirs, derived(np, wg.grad)(*args)
+
+
+@pytest.mark.parametrize(("order", "at_least"), [(1, 95), (2, 80)])
+def test_gradients_agree_wherever_it_has_the_function(order, at_least):
+    pairs = {name: of_both(name, order) for name in TABLE}
+    agreed = {name: pair for name, pair in pairs.items() if pair is not None}
+    for name, (theirs, found) in agreed.items():
+        assert_allclose(found, theirs, rtol=1e-8, atol=1e-9, err_msg=name)
+    assert len(agreed) >= at_least, sorted(set(pairs) - set(agreed))
 
 
 # ---- programs -------------------------------------------------------------------------------------------
