@@ -271,3 +271,10 @@ def test_recordings_of_custom_functions_are_freed():
         assert all(ref() is None for ref in refs)
     finally:
         gc.enable()
+
+
+def test_a_forward_rule_that_returns_no_pair_is_named():
+    f = wg.custom_vjp(lambda x: x * x)
+    f.defvjp(lambda x: x * x, lambda x, g: (2 * x * g,))
+    with pytest.raises(TypeError, match=r"forward must return a pair \(result, residuals\)"):
+        wg.grad(f)(3.0)

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import wengert as wg
 from wengert.io import load_dataset, read_idx
 
 CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
@@ -217,3 +218,14 @@ def test_labels_are_for_images(source):
 def test_a_target_column_is_for_csv_files(source):
     with pytest.raises(ValueError, match=f"{source}: --target is for csv files"):
         load_dataset(source, target="3")
+
+
+def test_an_unknown_compression_is_damage(tmp_path):
+    path = tmp_path / "net.npz"
+    wg.MLP([2, 1], seed=0).save(path)
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\x01\x02")  # of the table of contents: the method is ten bytes on
+    data[entry + 10] = 77
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="damaged"):
+        wg.MLP.load(path)

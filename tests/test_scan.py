@@ -413,3 +413,8 @@ def test_a_replay_runs_one_branch():
         lambda x: wg.cond(x > 0, lambda x: wg.while_loop(lambda c: c > 0, lambda c: c, x), np.sin, x)
     )
     assert g(-1.0) == np.sin(-1.0)
+
+
+def test_a_negative_length_is_named():
+    with pytest.raises(ValueError, match="scan: length is -1; expected at least 0"):
+        wg.scan(lambda c, _: (c, c), 1.0, length=-1)

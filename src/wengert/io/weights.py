@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import numpy as np
 SAFETENSORS_DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 SAFETENSORS_NAMES = {dtype: name for name, dtype in SAFETENSORS_DTYPES.items()}
 METADATA_KEY = "wengert"
+# What reading a damaged file raises; zipfile's NotImplementedError: an unknown method of compression.
+DAMAGE = (ValueError, KeyError, TypeError, EOFError, OSError, NotImplementedError)
 
 
 def save(path, header: dict, arrays: dict[str, np.ndarray]) -> None:
@@ -70,7 +73,7 @@ def load(path) -> tuple[dict, dict[str, np.ndarray]]:
     try:
         header, arrays = _decode_npz(data) if data[:2] == b"PK" else _decode_safetensors(data)
         header = json.loads(header)
-    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"load: {path} is damaged or holds no wengert weights ({error})") from error
     return header, arrays
 

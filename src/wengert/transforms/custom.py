@@ -84,8 +84,10 @@ class CustomVjp(_Custom):
     def linear(self, fixed: list, primals: tuple, outer: tuple[Structure, list[Var]]) -> Any:
         """The cotangents of the arguments, given those of the result."""
         forward, backward = self._rule
-        _, residuals = forward(*self._merge(fixed, primals))
-        return tuple(backward(*fixed, residuals, tree_unflatten(*outer)))
+        pair = forward(*self._merge(fixed, primals))
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError("custom_vjp: forward must return a pair (result, residuals)")
+        return tuple(backward(*fixed, pair[1], tree_unflatten(*outer)))
 
 
 class CustomJvp(_Custom):
