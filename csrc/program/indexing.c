@@ -19,16 +19,22 @@ static int64_t index_at(const wg_indices *x, int64_t i) {
     return x->array->dtype == WG_I32 ? ((const int32_t *)x->array->data)[i] : ((const int64_t *)x->array->data)[i];
 }
 
-/* Row numbers of the n index elements from `start` on, counted from the end if negative.  Returns how many there are
- * before the first that is out of range. */
-static int64_t rows_of(const wg_indices *x, int64_t start, int64_t n, int64_t *rows) {
+/* Row numbers of the n index elements from `start` on, counted from the end if negative: the elements themselves, or
+ * what is made of them in tile.  good: how many there are before the first that is out of range. */
+static const int64_t *rows_of(const wg_indices *x, int64_t start, int64_t n, int64_t *tile, int64_t *good) {
+    const bool plain = x->contiguous && x->array->dtype == WG_I64;
+    const int64_t *index = plain ? (const int64_t *)x->array->data + start : tile;
+    const uint64_t last = (uint64_t)x->extent - 1;
+    uint64_t signs = 0; /* one for all, so that no branch depends on a single element */
+    for (int64_t i = 0; !plain && i < n; i++) tile[i] = index_at(x, start + i);
+    for (int64_t i = 0; i < n; i++) signs |= (uint64_t)index[i] | (last - (uint64_t)index[i]);
+    *good = n;
+    if (signs >> 63 == 0) return index;
     for (int64_t i = 0; i < n; i++) {
-        int64_t row = index_at(x, start + i);
-        if (row < 0) row += x->extent;
-        if (row < 0 || row >= x->extent) return i;
-        rows[i] = row;
+        tile[i] = index[i] < 0 ? index[i] + x->extent : index[i];
+        if ((tile[i] < 0 || tile[i] >= x->extent) && *good == n) *good = i;
     }
-    return n;
+    return tile;
 }
 
 static wg_status out_of_range(wg_step *step, const wg_indices *x, int64_t i, int axis) {
@@ -43,7 +49,15 @@ static wg_array rows_view(const wg_array *x, int n) { /* one row of x: its axes 
 }
 
 #define PICK(type)                                                                                                     \
-    for (int64_t i = 0; i < n; i++) ((type *)dst)[i] = ((const type *)x->data)[rows[i] * x->strides[0]]
+    do {                                                                                                               \
+        type *restrict const to = (type *)dst;                                                                         \
+        const type *const from = (const type *)x->data;                                                                \
+        const int64_t stride = x->strides[0];                                                                          \
+        if (stride == 1)                                                                                               \
+            for (int64_t i = 0; i < n; i++) to[i] = from[rows[i]];                                                     \
+        else                                                                                                           \
+            for (int64_t i = 0; i < n; i++) to[i] = from[rows[i] * stride];                                            \
+    } while (0)
 
 static void pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t n, int64_t width) {
     int64_t itemsize = (int64_t)wg_itemsize(x->dtype), bytes = width * itemsize, strides[WG_MAX_NDIM];
@@ -73,10 +87,10 @@ wg_status wg_execute_gather(const wg_kernels *k, wg_step *step) {
     (void)k;
     const wg_array *x = &step->in[0], row = rows_view(x, 1);
     wg_indices index = indices_of(&step->in[1], x->shape[0]);
-    int64_t size = wg_array_size(index.array), width = wg_array_size(&row), rows[WG_TILE];
+    int64_t size = wg_array_size(index.array), width = wg_array_size(&row), tile[WG_TILE], good;
     for (int64_t start = 0, n; start < size; start += n) {
         n = size - start < WG_TILE ? size - start : WG_TILE;
-        int64_t good = rows_of(&index, start, n, rows);
+        const int64_t *rows = rows_of(&index, start, n, tile, &good);
         if (good < n) return out_of_range(step, &index, start + good, 0);
         pick_rows(step->out.data + start * width * (int64_t)wg_itemsize(x->dtype), x, rows, n, width);
     }
@@ -93,12 +107,12 @@ wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step) {
         const wg_array *x = &step->in[axis];
         wg_view_op(WG_broadcast, NULL, x->ndim, x->shape, x->strides, out->ndim, out->shape, &offset, strides);
         wg_array seen = {x->data, out->shape, strides, out->ndim, x->dtype};
-        int64_t tile[WG_TILE], rows[WG_TILE], extent = step->attrs[axis];
+        int64_t tile[WG_TILE], turned[WG_TILE], good, extent = step->attrs[axis];
         for (int64_t start = 0, n; start < size; start += n) {
             n = size - start < WG_TILE ? size - start : WG_TILE;
             wg_array part = {(char *)(uintptr_t)wg_fetch(tile, &seen, start, n), &n, &(int64_t){1}, 1, x->dtype};
             wg_indices index = {&part, true, extent};
-            int64_t good = rows_of(&index, 0, n, rows);
+            const int64_t *rows = rows_of(&index, 0, n, turned, &good);
             if (good < n) return out_of_range(step, &index, good, axis);
             for (int64_t i = 0; i < n; i++) row[start + i] = row[start + i] * extent + rows[i];
         }
@@ -151,6 +165,10 @@ static bool put_elements(bool add, const wg_array *out, const int64_t *rows, int
         PUT(float, +=);
     else if (add && out->dtype == WG_F64)
         PUT(double, +=);
+    else if (add && out->dtype == WG_I32)
+        PUT(uint32_t, +=);
+    else if (add && out->dtype == WG_I64)
+        PUT(uint64_t, +=);
     else
         return false;
     return true;
@@ -178,12 +196,12 @@ static void put_rows(const wg_step *step, wg_map_fn add, const int64_t *rows, in
 wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step) {
     wg_indices index = indices_of(&step->in[1], step->out.shape[0]);
     wg_map_fn add = change_of(k, step);
-    int64_t size = wg_array_size(index.array), rows[WG_TILE];
+    int64_t size = wg_array_size(index.array), tile[WG_TILE], good;
     for (int change = 0; change < 2; change++) { /* all are looked at before anything is changed */
         if (change) copy_base(step);
         for (int64_t start = 0, n; start < size; start += n) {
             n = size - start < WG_TILE ? size - start : WG_TILE;
-            int64_t good = rows_of(&index, start, n, rows);
+            const int64_t *rows = rows_of(&index, start, n, tile, &good);
             if (good < n) return out_of_range(step, &index, start + good, 0);
             if (change) put_rows(step, add, rows, start, n);
         }

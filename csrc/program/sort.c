@@ -1,5 +1,6 @@
 /* argsort: every dtype's order is that of an unsigned key, so there is one sort.  It is stable: insertion for short
- * lines, else by bytes from the lowest (least significant digit first), eight passes at most and no comparison. */
+ * lines and merging for longer ones, then by bytes from the lowest (least significant digit first), eight passes at
+ * most and no comparison. */
 #include <string.h>
 
 #include "program.h"
@@ -38,7 +39,33 @@ static void sort_short(wg_item *x, int64_t n) {
     }
 }
 
+enum {
+    RUN = 8,      /* insertion takes n^2 / 4 steps */
+    LONGEST = 96 /* that is merged: the passes over bytes start with some thousands of steps */
+};
+
 /* Sorts x; the result is in x or in other, and returned. */
+static wg_item *sort_merging(wg_item *x, wg_item *other, int64_t n) {
+    for (int64_t i = 0; i < n; i += RUN) sort_short(x + i, n - i < RUN ? n - i : RUN);
+    for (int64_t width = RUN; width < n; width *= 2) {
+        for (int64_t start = 0; start < n; start += 2 * width) {
+            const int64_t middle = n - start < width ? n : start + width, end = n - middle < width ? n : middle + width;
+            int64_t a = start, b = middle, to = start;
+            while (a < middle && b < end) { /* no branch on the keys, which nobody can foresee */
+                const bool second = x[b].key < x[a].key;
+                other[to++] = x[second ? b : a];
+                a += !second, b += second;
+            }
+            memcpy(other + to, x + a, (size_t)(middle - a) * sizeof *x);
+            memcpy(other + to + (middle - a), x + b, (size_t)(end - b) * sizeof *x);
+        }
+        wg_item *sorted = other;
+        other = x;
+        x = sorted;
+    }
+    return x;
+}
+
 static wg_item *sort_bytes(wg_item *x, wg_item *other, int64_t n) {
     int64_t count[8][256] = {{0}};
     for (int64_t i = 0; i < n; i++)
@@ -59,8 +86,6 @@ static wg_item *sort_bytes(wg_item *x, wg_item *other, int64_t n) {
     return x;
 }
 
-enum { SHORT = 48 }; /* insertion takes n^2 / 4 steps, the passes over bytes some thousands at least */
-
 size_t wg_argsort_scratch(const wg_step *step) {
     return 2 * (size_t)step->in[0].shape[step->attrs[0]] * sizeof(wg_item);
 }
@@ -78,11 +103,7 @@ wg_status wg_execute_argsort(const wg_kernels *k, wg_step *step) {
         const char *at = x->data + wg_place_of(x, first) * itemsize;
         for (int64_t i = 0; i < n; i++)
             items[i] = (wg_item){key_of(at + i * x->strides[axis] * itemsize, x->dtype) ^ turned, i};
-        wg_item *sorted = items;
-        if (n <= SHORT)
-            sort_short(items, n);
-        else
-            sorted = sort_bytes(items, other, n);
+        const wg_item *sorted = n <= LONGEST ? sort_merging(items, other, n) : sort_bytes(items, other, n);
         int64_t *out = (int64_t *)step->out.data + first;
         for (int64_t i = 0; i < n; i++) out[i * inner] = sorted[i].at;
     }
