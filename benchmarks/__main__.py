@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("", report.best_threads(results, peers), sep="\n")
     if costs := report.costs(results, peers):
         print("", costs, sep="\n")
-    for note in (*report.notes(results), *report.warnings(about["machine"])):
+    for note in (*report.counts(results), *report.notes(results), *report.warnings(about["machine"])):
         print(note)
     settings = {"suite": given.suite, "threads": given.threads, "rounds": given.rounds, "only": given.only}
     path = given.out / f"{given.suite}.json"

@@ -174,6 +174,7 @@ class Result:
     distance: dict[str, float] = field(default_factory=dict)  # of a peer's numbers from the base's, relative
     unavailable: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    moved: float | None = None  # bytes that have to be read and written, of a workload beyond the cache
 
     @property
     def name(self) -> str:
@@ -193,7 +194,8 @@ class Result:
 def compete(workload: Workload, kind: str, threads: int, workers: Sequence[Worker], rounds: int) -> Result:
     """Checks every peer's numbers against the base's, then lets the peers take turns."""
     base = BASE[workload.suite]
-    result = Result(workload.suite, workload.name, kind, threads, base)
+    moved = getattr(workload, "moved", None)
+    result = Result(workload.suite, workload.name, kind, threads, base, moved=moved)
     ready = prepare(result, workload, kind, sorted(workers, key=lambda worker: worker.peer != base))
     for number in range(rounds):
         first = number % max(1, len(ready))  # nobody always follows the same neighbour's start of a round

@@ -86,7 +86,9 @@ def share(ratio: Spread) -> str:
 
 def cells(result: Result, peers: Sequence[str]) -> list[str]:
     """One row of the table."""
-    row = [result.name, str(result.threads), duration(result.time(result.base).median)]
+    time = result.time(result.base).median
+    rate = f", {result.moved / time / 1e9:.1f} GB/s" if result.moved else ""
+    row = [result.name, str(result.threads), duration(time) + rate]
     for peer in peers:
         if peer in result.seconds:
             ratio = result.ratio(peer)
@@ -151,6 +153,19 @@ def lined(rows: list[list[str]]) -> str:
     rows.insert(1, ["-" * width for width in widths])
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def counts(results: Sequence[Result]) -> list[str]:
+    """How many streams beyond the cache come near the bandwidth, how many rows take no longer than NumPy."""
+    streams = [r.ratio("limit").median for r in results if r.moved and "limit" in r.seconds]
+    rows = [r.ratio("numpy").median for r in results if r.suite == "kernels" and "numpy" in r.seconds]
+    lines = []
+    if streams:
+        enough = sum(share >= 0.8 for share in streams)
+        lines.append(f"{enough} of {len(streams)} streams beyond the cache: 80% of the bandwidth or more")
+    if rows:
+        lines.append(f"{sum(ratio >= 1 for ratio in rows)} of {len(rows)} rows: NumPy's speed or more")
+    return lines
 
 
 def notes(results: Sequence[Result]) -> list[str]:

@@ -142,7 +142,7 @@ class Stream:
     dtype: str
     size: int  # bytes of one operand
     axis: int | None = None
-    order: str = "C"
+    order: str = "C"  # or "F", or "S": every other column of an array
     suite = work = "kernels"
     width = 256  # of the rows that reductions work on
 
@@ -154,7 +154,13 @@ class Stream:
     @property
     def moves_floats(self) -> bool:
         """Whether all operands and results are floats of one dtype."""
-        return self.function not in ("argmax", "astype", "greater", "where")
+        return self.function not in ("argmax", "astype", "greater", "where", "sort") and self.order != "S"
+
+    @property
+    def moved(self) -> float | None:
+        """Bytes that have to be read and written, where they are worth counting: beyond the cache."""
+        arrays = {"add": 3, "multiply": 3}.get(self.function, 1 if self.reduces else 2)
+        return arrays * float(self.size) if self.size >= BEYOND and self.moves_floats else None
 
     @property
     def kinds(self) -> tuple[str]:
@@ -166,7 +172,7 @@ class Stream:
         """Function, axis, dtype, size, order."""
         axis = f" axis {self.axis}" if self.axis is not None else ""
         size = f"{self.size >> 20} MB" if self.size >> 20 else f"{self.size >> 10} kB"
-        order = f", {self.order} order" if self.order != "C" else ""
+        order = {"C": "", "F": ", F order", "S": ", every other column"}[self.order]
         return f"{self.function}{axis} {self.dtype.replace('float', 'f')} {size}{order}"
 
     def operands(self) -> list[np.ndarray]:
@@ -176,7 +182,11 @@ class Stream:
         low = 0.1 if self.function == "log" else -4.0
         count = 2 if self.function in ("add", "multiply", "greater", "where") else 1
         condition = [rng.uniform(size=shape) < 0.5] if self.function == "where" else []
-        floats = [rng.uniform(low, 4.0, shape).astype(self.dtype, self.order) for _ in range(count)]
+        floats = [rng.uniform(low, 4.0, shape).astype(self.dtype) for _ in range(count)]
+        if self.order == "F":
+            floats = [np.asfortranarray(v) for v in floats]
+        elif self.order == "S":
+            floats = [np.repeat(v, 2, axis=1)[:, ::2] for v in floats]
         return [*condition, *floats]
 
     def apply(self, np: ModuleType, *operands):
@@ -188,7 +198,7 @@ class Stream:
 
     def result(self) -> np.ndarray | None:
         """Where the result goes: a small one is made anew, for a large one the system would clear pages."""
-        return None if self.reduces or self.size < BEYOND else np.empty_like(self.operands()[0])
+        return None if self.reduces or self.size < BEYOND else np.empty(self.operands()[0].shape, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -429,7 +439,17 @@ STREAMS = (
         for dtype in FLOATS
         for size in (IN_CACHE, BEYOND)
     ),
-    *(Stream("sum", dtype, IN_CACHE, axis, "F") for axis in (0, 1) for dtype in FLOATS),
+    *(
+        Stream(function, dtype, IN_CACHE, axis, order)
+        for function, axis in (
+            *((name, None) for name in ("add", "exp", "sum", "max")),
+            ("sum", 0),
+            ("sum", 1),
+        )
+        for order in "FS"
+        for dtype in FLOATS
+    ),
+    *(Stream(function, dtype, BEYOND, None, "F") for function in ("add", "sum") for dtype in FLOATS),
     *(
         Stream(function, dtype, size)
         for function in ("greater", "where", "astype")
@@ -437,6 +457,7 @@ STREAMS = (
         for size in (SMALL, IN_CACHE)
     ),
     *(Stream("argmax", dtype, IN_CACHE, axis) for axis in (None, 0, 1) for dtype in FLOATS),
+    *(Stream("sort", dtype, IN_CACHE) for dtype in FLOATS),
     *(Stream(function, dtype, SMALL) for function in ("add", "exp", "sum") for dtype in FLOATS),
 )
 SCALARS = (
