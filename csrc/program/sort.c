@@ -40,7 +40,7 @@ static void sort_short(wg_item *x, int64_t n) {
 }
 
 enum {
-    RUN = 8,      /* insertion takes n^2 / 4 steps */
+    RUN = 8,     /* insertion takes n^2 / 4 steps */
     LONGEST = 96 /* that is merged: the passes over bytes start with some thousands of steps */
 };
 

@@ -51,16 +51,6 @@ static wg_status new_leaf(wg_tape *t, int op, wg_dtype dtype, int ndim, const in
     return wg_push(t, &node, out);
 }
 
-static bool is_contiguous(int ndim, const int64_t *shape, const int64_t *strides) {
-    int64_t step = 1;
-    for (int i = ndim - 1; i >= 0; i--) {
-        if (shape[i] == 0) return true;
-        if (shape[i] != 1 && strides[i] != step) return false;
-        step *= shape[i];
-    }
-    return true;
-}
-
 /* Wraps the caller's memory; on failure the caller still owns it. */
 static wg_status wrap(wg_tape *t, int ndim, const int64_t *strides, void *data, void (*release)(void *), void *owner,
                       wg_id id) {
@@ -76,8 +66,6 @@ static wg_status wrap(wg_tape *t, int ndim, const int64_t *strides, void *data, 
     return status;
 }
 
-static void no_release(void *owner) { (void)owner; }
-
 wg_status wg_leaf(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, const int64_t *strides, void *data,
                   void (*release)(void *), void *owner, wg_id *out) {
     WG_TRY(wg_check_thread(t));
@@ -87,17 +75,10 @@ wg_status wg_leaf(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, co
     wg_status status;
     if (release) {
         status = wrap(t, ndim, strides, data, release, owner, *out);
-    } else { /* a copy: by way of a strided view, which wg_read makes contiguous */
-        bool contiguous = is_contiguous(ndim, shape, strides);
-        wg_id window = WG_NONE;
-        status = contiguous ? WG_OK : new_leaf(t, WG_leaf, dtype, ndim, shape, 0, 0, &window);
-        if (status == WG_OK && !contiguous) status = wrap(t, ndim, strides, data, no_release, NULL, window);
-        void *copy = status == WG_OK ? wg_alloc_value(t, *out) : NULL;
-        if (status == WG_OK && !copy) status = wg_no_memory(t);
-        size_t bytes = (size_t)wg_size(t, *out) * wg_itemsize(dtype);
-        if (status == WG_OK && contiguous && bytes) memcpy(copy, data, bytes);
-        if (status == WG_OK && !contiguous) status = wg_read(t, window, copy);
-        if (window != WG_NONE) wg_tape_pop(t, window);
+    } else {
+        void *copy = wg_alloc_value(t, *out);
+        status = copy ? WG_OK : wg_no_memory(t);
+        if (copy) wg_pack(copy, dtype, ndim, shape, strides, data);
     }
     if (status != WG_OK) wg_tape_pop(t, len);
     return status;

@@ -129,3 +129,10 @@ void wg_move(const wg_array *dst, const wg_array *src) {
         if (i < 0) return;
     }
 }
+
+void wg_pack(void *dst, wg_dtype dtype, int ndim, const int64_t *shape, const int64_t *strides, const void *src) {
+    int64_t packed[WG_MAX_NDIM];
+    wg_contiguous_strides(ndim, shape, packed);
+    wg_move(&(wg_array){dst, shape, packed, ndim, dtype},
+            &(wg_array){(char *)(uintptr_t)src, shape, strides, ndim, dtype});
+}

@@ -14,6 +14,8 @@ static inline const wg_op_info *wg_row(int op) { return &wg_op_table[op]; }
 int64_t wg_array_size(const wg_array *x);
 /* dst[...] = src[...] for two layouts of one shape and dtype that do not overlap. */
 void wg_move(const wg_array *dst, const wg_array *src);
+/* The elements of a strided array (strides in elements), in C order. */
+void wg_pack(void *dst, wg_dtype dtype, int ndim, const int64_t *shape, const int64_t *strides, const void *src);
 typedef struct {
     int64_t n, d, s; /* extent; strides of destination and source, elements */
 } wg_axis;

@@ -188,12 +188,8 @@ bool wg_view_op(int op, const int64_t *attrs, int ndim_in, const int64_t *shape_
 
 wg_status wg_read(wg_tape *t, wg_id id, void *dst) {
     WG_TRY(wg_check_id(t, id, "read"));
-    char *src = wg_data(t, id);
+    const char *src = wg_data(t, id);
     if (!src) return wg_fail(t, WG_RUNTIME_ERROR, "node %u (%s) has no value", id, wg_row(t->nodes[id].op)->name);
-    const wg_dtype dtype = (wg_dtype)t->nodes[id].dtype;
-    int64_t strides[WG_MAX_NDIM];
-    wg_contiguous_strides(wg_ndim(t, id), wg_shape(t, id), strides);
-    wg_move(&(wg_array){dst, wg_shape(t, id), strides, wg_ndim(t, id), dtype},
-            &(wg_array){src, wg_shape(t, id), wg_strides(t, id), wg_ndim(t, id), dtype});
+    wg_pack(dst, (wg_dtype)t->nodes[id].dtype, wg_ndim(t, id), wg_shape(t, id), wg_strides(t, id), src);
     return WG_OK;
 }
