@@ -262,3 +262,23 @@ def test_a_product_in_pieces_has_the_bits_of_its_parts(shape, rng):
     for start in range(0, shape[-2], 400):
         part = product(np.ascontiguousarray(a[..., start : start + 400, :]), b)
         assert_array_equal(found[..., start : start + 400, :], part)
+
+
+@pytest.mark.parametrize("within", ["alone", "scan", "vmap"])
+def test_ctrl_c_ends_a_while_loop_that_never_would(within):
+    def endless(a):
+        return wg.while_loop(lambda c: c > 0, lambda c: c * 1.0, a)
+
+    f = {
+        "alone": endless,
+        "scan": lambda a: wg.scan(lambda c, _: (endless(c), None), a, length=2)[0],
+        "vmap": lambda a: wg.vmap(endless)(a * np.ones(3))[0],
+    }[within]
+    g = wg.compile(f)
+    assert g(-1.0) == -1.0
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        g(1.0)
+    timer.join()
+    assert g(-2.0) == -2.0

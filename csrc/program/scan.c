@@ -104,7 +104,7 @@ size_t wg_loop_scratch(const wg_loop_plan *l) { return l->scratch; }
 double wg_loop_nanoseconds(const wg_loop_plan *l) {
     double once = 0;
     for (uint32_t i = 0; i < l->body->n_steps; i++) once += wg_nanoseconds(&l->body->steps[i]);
-    return once * (l->info.length == WG_UNTIL ? 10 : (double)l->info.length); /* nobody knows: more than one step */
+    return l->info.length == WG_UNTIL ? 1e9 : once * (double)l->info.length; /* it may never end: to be asked */
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------- */
