@@ -150,7 +150,7 @@ def appended(function: Callable) -> str:
     tape = _core.Tape()
     function(tape.leaf(X))
     ops = [tape.node(k).op for k in range(len(tape))]
-    return ", ".join(f"`{op}`" for op in dict.fromkeys(ops) if op not in ("leaf", "constant"))
+    return ", ".join(f"`{op}`" for op in dict.fromkeys(ops) if op not in ("leaf", "constant", "copy"))
 
 
 def measured() -> dict[str, dict[str, float]]:
