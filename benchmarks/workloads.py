@@ -124,6 +124,11 @@ class Gemm:
         """The product in the given namespace."""
         return np.matmul(a.T if "a" in self.transposed else a, b.T if "b" in self.transposed else b)
 
+    @property
+    def plain(self) -> bool:
+        """Whether the call counts."""
+        return self.fresh
+
     def result(self) -> np.ndarray | None:
         """Where the result goes."""
         return None if self.fresh else np.empty((self.m, self.n), self.dtype)
@@ -145,6 +150,11 @@ class Stream:
     order: str = "C"  # or "F", or "S": every other column of an array
     suite = work = "kernels"
     width = 256  # of the rows that reductions work on
+
+    @property
+    def plain(self) -> bool:
+        """Whether the call counts."""
+        return self.size == SMALL
 
     @property
     def reduces(self) -> bool:
@@ -171,9 +181,10 @@ class Stream:
     def name(self) -> str:
         """Function, axis, dtype, size, order."""
         axis = f" axis {self.axis}" if self.axis is not None else ""
+        call = ", plain call" if self.plain else ""
         size = f"{self.size >> 20} MB" if self.size >> 20 else f"{self.size >> 10} kB"
         order = {"C": "", "F": ", F order", "S": ", every other column"}[self.order]
-        return f"{self.function}{axis} {self.dtype.replace('float', 'f')} {size}{order}"
+        return f"{self.function}{axis} {self.dtype.replace('float', 'f')} {size}{order}{call}"
 
     def operands(self) -> list[np.ndarray]:
         """One array or two, of shape (rows, width), after the condition of `where`."""

@@ -73,6 +73,17 @@ def test_a_product_has_the_bits_that_a_tape_gives(name, left, right, dtype):
     assert_allclose(found, expected, rtol=1e-4 if dtype is np.float32 else 1e-12, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(1,), (7,), (300,), (8, 32), (2, 3, 4)])
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "amax"])
+def test_a_reduction_has_the_bits_that_a_tape_gives(name, shape, dtype):
+    x = RNG.uniform(0.9, 1.1, shape).astype(dtype)
+    found, expected = getattr(wnp, name)(x), getattr(np, name)(x)
+    assert_array_equal(found, on_a_tape(getattr(wnp, name), x), strict=True)
+    assert type(found) is type(expected)
+    assert_allclose(found, expected, rtol=1e-5 if dtype is np.float32 else 1e-13)
+
+
 # ---- what NumPy computes, or as it does -----------------------------------------------------------------
 
 
@@ -142,6 +153,9 @@ CALLS = {
     "matmul": lambda np, x, y: np.matmul(x, y),
     "matmul of the transposed": lambda np, x, y: np.matmul(np.transpose(x), y),
     "dot": lambda np, x, y: np.dot(x, y),
+    "sum": lambda np, x, y: np.sum(x),
+    "max": lambda np, x, y: np.max(x),
+    "sum over an axis": lambda np, x, y: np.sum(x, 0),
     "out": lambda np, x, y: np.multiply(x, y, out=None),
     "dtype": lambda np, x, y: np.add(x, y, dtype=np.float64),
     "where": lambda np, x, y: np.where(np.greater(x, y), x, y),

@@ -1,5 +1,7 @@
 """NumPy by hand: the gradient as one writes it out, and NumPy's own kernels."""
 
+from typing import Any
+
 import numpy as np
 
 from ..harness import Unavailable
@@ -136,7 +138,7 @@ class Namespace:
         return erf
 
 
-def kernels(workload: Gemm | Stream, _kind: str) -> Call:
+def kernels(workload: Gemm | Stream, _kind: str, space: Any = None) -> Call:
     """NumPy's function, looked up before the clock starts, written to the same place as wengert's."""
     operands, out = workload.operands(), workload.result()
     options = {} if out is None else {"out": out}
@@ -144,12 +146,12 @@ def kernels(workload: Gemm | Stream, _kind: str) -> Call:
         operands = [
             v.T if which in workload.transposed else v for which, v in zip("ab", operands, strict=True)
         ]
-        function = np.matmul
+        function = (space or np).matmul
     elif workload.function == "astype":
         return Call(lambda: workload.apply(np, *operands), lambda: workload.apply(np, *operands))
     else:
-        function = getattr(Namespace(), workload.function)
-    if isinstance(workload, Stream) and workload.reduces:
+        function = getattr(space or Namespace(), workload.function)
+    if isinstance(workload, Stream) and workload.axis is not None:
         options["axis"] = workload.axis
     return Call(lambda: function(*operands, **options), lambda: np.asarray(function(*operands, **options)))
 

@@ -54,7 +54,7 @@ cdef enum:
     FEW = 4                 # operands that need no allocation
     MAX_AXES = 8            # of plain arrays that are not NumPy's to compute
     SMALL = 1 << 12         # their bytes,
-    SMALL_PRODUCT = 1 << 18  # and multiplications, that take no longer than a few calls of NumPy
+    SMALL_PRODUCT = 1 << 17  # and multiplications, that take no longer than a few calls of NumPy
 
 cdef object np_asarray = np.asarray
 cdef object Array = np.ndarray
@@ -222,12 +222,9 @@ cdef class Tape:
             self.handle = wg_tape_new(abstract)
             if self.handle == NULL:
                 raise MemoryError()
-        self.abstract = abstract
-        self.parent = parent
+        self.abstract, self.parent = abstract, parent
         self.depth = 0 if parent is None else parent.depth + 1
-        self.slots = {}
-        self.sources = []
-        self.snapshots, self.relied = [], []
+        self.slots, self.sources, self.snapshots, self.relied = {}, [], [], []
 
     def __dealloc__(self):
         # Nobody refers to this object any more: no Var can see the C tape that the next transform takes over.
@@ -505,14 +502,12 @@ cdef class Tape:
     @property
     def inputs(self):
         """The indices of an abstract tape's inputs, in slot order."""
-        cdef const wg_id *ids = wg_tape_inputs(self.handle)
-        return [ids[k] for k in range(wg_tape_n_inputs(self.handle))]
+        return [wg_tape_inputs(self.handle)[k] for k in range(wg_tape_n_inputs(self.handle))]
 
     @property
     def outputs(self):
         """The indices of the declared outputs."""
-        cdef const wg_id *ids = wg_tape_outputs(self.handle)
-        return [ids[k] for k in range(wg_tape_n_outputs(self.handle))]
+        return [wg_tape_outputs(self.handle)[k] for k in range(wg_tape_n_outputs(self.handle))]
 
 
 cdef wg_status derive_in_python(wg_tape *t, void *context, wg_mode mode, const c_bool *given,
@@ -831,6 +826,8 @@ cdef object compute(int op, int n, PyObject *const *args):
     """
     cdef wg_array arrays[3]
     cdef int64_t strides[3][MAX_AXES]
+    cdef int64_t reduced[2]  # all axes, which go
+    cdef Scalar number
     cdef wg_array *a = &arrays[0]
     cdef wg_array *b = &arrays[n - 1]
     if n > 2 or not see(a, strides[0], <object>args[0]):
@@ -844,6 +841,11 @@ cdef object compute(int op, int n, PyObject *const *args):
     if (b.ndim != a.ndim or memcmp(a.shape, b.shape, a.ndim * sizeof(int64_t)) != 0
             or cnp.PyArray_NBYTES(<cnp.ndarray>args[0]) > SMALL):
         return None
+    if op == WG_sum or op == WG_prod or op == WG_max or op == WG_min:
+        reduced[0], reduced[1] = (1 << a.ndim) - 1, 0
+        arrays[1].ndim, arrays[1].dtype, arrays[1].data = 0, a.dtype, <char *>&number
+        whole = cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>args[0])  # its order is that of the sum
+        return unpack(&number, a.dtype) if whole and wg_compute(op, 1, a, 2, reduced, &arrays[1]) else None
     array = new_array(a.ndim, a.shape, WG_BOOL if WG_equal <= op <= WG_greater_equal else a.dtype)
     see(&arrays[2], strides[2], array)
     return array if wg_compute(op, n, arrays, 0, NULL, &arrays[2]) else None
@@ -955,9 +957,7 @@ def delegate(str name):
 
 cdef inline Var new_var(Tape tape, wg_id index):
     cdef Var v = Var.__new__(Var)
-    v.tape = tape
-    v.node = index
-    v.writes = tape.writes
+    v.tape, v.node, v.writes = tape, index, tape.writes
     if watching:
         METHODS["look"](v)
     return v
@@ -1225,7 +1225,7 @@ cdef class Var:
         if method == "__call__" and not kwargs:
             op = UFUNCS.get(ufunc)
             if op is not None:
-                return record(op, inputs)
+                return put(op, len(inputs), items_of(inputs))
         return ARRAY_UFUNC(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func, types, args, kwargs):

@@ -49,7 +49,7 @@ def _with_initial(combine: str, result: Var, initial: Any) -> Var:
     return append(combine, result, initial) if _given(initial) else result
 
 
-@implements(np.sum)
+@implements(np.sum, computes="sum")
 @method("sum")
 def sum_(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The sum over axes."""
@@ -59,7 +59,7 @@ def sum_(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where
     return _with_initial("add", total, initial)
 
 
-@implements(np.prod)
+@implements(np.prod, computes="prod")
 @method("prod")
 def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The product over axes; factors may be 0, also in derivatives."""
@@ -142,7 +142,7 @@ def _extreme(name: str, a: Any, axis: Any, keepdims: Any, where: Any, neutral: A
     return _filled(_reduce("sum", a, axis, keepdims), neutral, a.dtype)
 
 
-@implements(np.max, np.amax)
+@implements(np.max, np.amax, computes="max")
 @method("max")
 def max_(a, axis=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The largest element over axes; ties share the derivative."""
@@ -151,7 +151,7 @@ def max_(a, axis=None, out=None, keepdims=False, initial=None, where=None) -> Va
     return _with_initial("maximum", _extreme("max", a, axis, keepdims, where, neutral), initial)
 
 
-@implements(np.min, np.amin)
+@implements(np.min, np.amin, computes="min")
 @method("min")
 def min_(a, axis=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The smallest element over axes; ties share the derivative."""
