@@ -172,7 +172,7 @@ def scalar_output(name: str, tape: Any, y: Any) -> Var:
     """The one number that a function returned, on the tape."""
     if not isinstance(y, (Var, int, float, complex, np.ndarray, np.generic)):
         raise TypeError(f"{name}: the function returned a {type(y).__name__}; it must return one number")
-    if np.size(y) != 1:
+    if (y.size if isinstance(y, Var) else np.size(y)) != 1:  # NumPy would ask the Var for longer
         raise ValueError(
             f"{name}: the output has shape {np.shape(y)}; the gradient is that of one number: use "
             f"wg.jacobian for all outputs, wg.elementwise_grad for elementwise functions, "
