@@ -1,6 +1,6 @@
 """The measurements that the pages in docs/adr quote.
 
-    python -m benchmarks.decisions [chain] [derivative] [program] [isa] [running]
+    python -m benchmarks.decisions [chain] [derivative] [program] [isa] [running] [products]
 
 Medians of rounds in which the alternatives take turns.  Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 to
 compare programs on one thread, as the page does.
@@ -21,7 +21,7 @@ import wengert as wg
 from wengert import _core
 
 from .harness import IDLE, Spread, Worker
-from .workloads import SUITES
+from .workloads import SUITES, Gemm
 
 
 def medians(alternatives: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -173,7 +173,48 @@ def running(rounds: int = 9) -> None:
         print(f"{name}: {times['wengert']:.0f} us, NumPy {times['NumPy']:.0f} us", flush=True)
 
 
-MEASUREMENTS = {"chain": chain, "derivative": derivative, "program": program, "isa": isa, "running": running}
+def products(rounds: int = 15) -> None:
+    """ADR 22: the products of the large nets beside NumPy's and the limit, and what fresh results cost."""
+    limit = Worker("limit", threads=wg.get_num_threads())
+    for net in SUITES["train"]:
+        if max(net.widths) < 256:
+            continue
+        limit.ask("prepare", net, "gradient")
+        peak = net.flops("gradient") / limit.ask("measure")
+        n_in, n_out = net.widths[:2]
+        for what, gemm in {
+            "forward": Gemm(net.rows, n_in, n_out),
+            "gradient by weights": Gemm(n_in, net.rows, n_out, transposed="a"),
+            "gradient by rows": Gemm(net.rows, n_out, n_in, transposed="b"),
+        }.items():
+            operands, out = gemm.operands(), gemm.result()
+            views = [x.T if which in gemm.transposed else x for which, x in zip("ab", operands, strict=True)]
+            ours = partial(wg.compile(partial(gemm.apply, wg.numpy)), *operands, out=out)
+            times = medians({"wengert": ours, "NumPy": partial(np.matmul, *views, out=out)}, rounds)
+            rates = {name: gemm.flops / time * 1e6 for name, time in times.items()}
+            shares = ", ".join(
+                f"{who} {rate / 1e9:.0f} GFLOP/s, {rate / peak:.0%}" for who, rate in rates.items()
+            )
+            print(f"{net.name}, {what}, {gemm.name}: {shares} of the limit", flush=True)
+        theta, x, y = net.batch()
+        model = wg.MLP(net.widths, net.activation, net.dtype)
+        gradient = wg.compile(wg.value_and_grad(model.objective(net.loss)))
+        out = (np.empty((), net.dtype), np.empty_like(theta))
+        run = partial(gradient, theta, x, y)
+        times = medians({"fresh": run, "out": partial(run, out=out)}, rounds)
+        ratio = times["fresh"] / times["out"]
+        print(f"{net.name}, gradient: {ratio:.2f} times as long as into out=", flush=True)
+    limit.close()
+
+
+MEASUREMENTS = {
+    "chain": chain,
+    "derivative": derivative,
+    "program": program,
+    "isa": isa,
+    "running": running,
+    "products": products,
+}
 
 
 def main() -> None:
