@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from math import prod
 from threading import get_ident
 from typing import Any
 
@@ -38,7 +39,7 @@ class _Array(ctypes.Structure):
     def view(self) -> np.ndarray:
         """The elements, where they are."""
         shape, dtype = tuple(self.shape[: self.ndim]), DTYPES[self.dtype]
-        size = int(np.prod(shape)) * dtype.itemsize
+        size = prod(shape) * dtype.itemsize
         if not size:
             return np.zeros(shape, dtype)
         return np.frombuffer((ctypes.c_char * size).from_address(self.data), dtype).reshape(shape)
