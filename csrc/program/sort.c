@@ -40,8 +40,8 @@ static void sort_short(wg_item *x, int64_t n) {
 }
 
 enum {
-    RUN = 8,     /* insertion takes n^2 / 4 steps */
-    LONGEST = 96 /* that is merged: the passes over bytes start with some thousands of steps */
+    RUN = 8,      /* insertion takes n^2 / 4 steps */
+    LONGEST = 160 /* that is merged: the passes over bytes start with some thousands of steps */
 };
 
 /* Sorts x; the result is in x or in other, and returned. */
