@@ -13,12 +13,15 @@
 
 enum {
     MAX_THREADS = 256,
+    MAX_PARTS = 0xffff,
     SPINS = 4000, /* pauses before a worker sleeps: some 50 us, more than the gap between two steps of a program */
 };
 
-/* A region is one call of wg_parallel.  Its parts are handed out by counting `ticket` down: the high half is the
- * region's number, the low half how many parts are left.  Whoever lowers the low half owns that part, and the region's
- * task and context stay put until every owned part is done. */
+/* A region is one call of wg_parallel.  Its parts are handed out from both ends of what `ticket` says is left: the high
+ * half is the region's number, then come the end and the start of what nobody has taken, 16 bits each.  The caller
+ * takes parts from the end and workers from the start, so that from one replay to the next a thread meets the data that
+ * its own cache still holds.  Whoever changes the ticket owns that part, and the region's task and context stay put
+ * until every owned part is done. */
 static struct {
     pthread_mutex_t taken; /* held by the caller whose region runs */
     pthread_mutex_t lock;  /* guards sleeping and waking */
@@ -40,14 +43,17 @@ static inline void pause_briefly(void) {
 #endif
 }
 
-static inline uint32_t parts_left(uint64_t ticket) { return (uint32_t)ticket; }
+static inline int first_left(uint64_t ticket) { return (int)(ticket & 0xffff); }
+static inline int end_of_left(uint64_t ticket) { return (int)(ticket >> 16 & 0xffff); }
+static inline bool parts_left(uint64_t ticket) { return first_left(ticket) < end_of_left(ticket); }
 
 /* Runs parts of the current region until none is left. */
-static void work(void) {
+static void work(bool caller) {
     uint64_t ticket = atomic_load(&pool.ticket);
     while (parts_left(ticket)) {
-        if (!atomic_compare_exchange_weak(&pool.ticket, &ticket, ticket - 1)) continue;
-        pool.task(pool.context, (int)parts_left(ticket) - 1);
+        const uint64_t taken = caller ? ticket - (1 << 16) : ticket + 1;
+        if (!atomic_compare_exchange_weak(&pool.ticket, &ticket, taken)) continue;
+        pool.task(pool.context, caller ? end_of_left(taken) : first_left(ticket));
         atomic_fetch_sub(&pool.undone, 1);
         ticket = atomic_load(&pool.ticket);
     }
@@ -66,7 +72,7 @@ static void *worker(void *unused) {
         int spins = 0;
         while (!parts_left(atomic_load(&pool.ticket)) && spins++ < SPINS) pause_briefly();
         if (!parts_left(atomic_load(&pool.ticket))) sleep_until_work();
-        work();
+        work(false);
     }
     return unused;
 }
@@ -139,20 +145,20 @@ wg_status wg_set_num_threads(int n) {
 
 void wg_parallel(int parts, wg_task_fn task, void *context) {
     int threads = wg_get_num_threads();
-    if (parts > 1 && threads > 1 && pthread_mutex_trylock(&pool.taken) == 0) {
+    if (parts > 1 && parts <= MAX_PARTS && threads > 1 && pthread_mutex_trylock(&pool.taken) == 0) {
         int wanted = (threads < parts ? threads : parts) - 1;
         if (pool.workers < wanted) start_workers(wanted);
         pool.task = task;
         pool.context = context;
         atomic_store(&pool.undone, parts);
         uint64_t region = (atomic_load(&pool.ticket) >> 32) + 1;
-        atomic_store(&pool.ticket, region << 32 | (uint32_t)parts);
+        atomic_store(&pool.ticket, region << 32 | (uint64_t)parts << 16);
         if (atomic_load(&pool.sleepers)) {
             pthread_mutex_lock(&pool.lock);
             pthread_cond_broadcast(&pool.wake);
             pthread_mutex_unlock(&pool.lock);
         }
-        work();
+        work(true);
         for (int spins = 0; atomic_load(&pool.undone); spins++) {
             if (spins < SPINS)
                 pause_briefly();
