@@ -33,7 +33,8 @@ RAISES = {
     "linalg eigvals stack *", "linalg eig", "linalg eig complex", "linalg svd full *",
     "linalg svd full wide *", "ediff1d", "gradient at coordinates", "gradient edge", "choose",
     "choose wrap", "compress", "fix", "polyder", "poly of a matrix", "roots", "roots complex",
-    "roots at zero", "ldexp", "delete", "insert many", "insert flat", "sliding_window_view", "like",
+    "roots at zero", "real_if_close", "ldexp", "delete",
+    "insert many", "insert flat", "sliding_window_view", "like",
     "divide.accumulate", "power.reduce", "hypot.reduce", "fmax.reduce", "add.reduceat",
     "multiply.reduceat", "bincount", "dtype=",
 }  # fmt: skip
