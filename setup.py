@@ -28,7 +28,7 @@ core = Extension(
     "wengert._core",
     sources=["src/wengert/_core.pyx", *files("csrc", "*.c")],
     # Whatever a source includes: a change in any of these rebuilds the extension.
-    depends=files("csrc", "*.h", "*.inc", "*.def") + files("src", "*.pxd"),
+    depends=files("csrc", "*.h", "*.inc", "*.def") + files("src", "*.pxd", "*.pxi"),
     include_dirs=["csrc", numpy.get_include()],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     extra_compile_args=FLAGS,

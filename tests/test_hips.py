@@ -1,6 +1,7 @@
 """Coming from HIPS autograd: every function that it differentiates is here under its name, and a program is
 ported by changing where its names are imported from."""
 
+import functools
 import importlib
 import warnings
 
@@ -244,3 +245,9 @@ def test_a_derivative_in_forward_mode_serves_both():
     wg.testing.check_grads(lambda x, y: product(np.sin(x), y), (x, y))
     assert_allclose(wg.elementwise_grad(product, 1)(x, y), 2 * x * y)
     assert_allclose(wg.compile(wg.elementwise_grad(product))(x, y), y**2)
+
+
+def test_a_primitive_made_of_an_object_without_a_name_is_named_by_it():
+    f = wg.extend.primitive(functools.partial(np.multiply, 2.0))
+    with pytest.raises(TypeError, match=r"functools\.partial.*: no derivative was defined by argument 0"):
+        wg.grad(f)(1.0)

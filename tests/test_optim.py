@@ -213,3 +213,13 @@ def test_settings_that_make_no_sense_raise(make, words):
 def test_parameters_must_be_float_arrays():
     with pytest.raises(TypeError, match="float32 or float64 arrays, one is int64"):
         SGD(0.1).step(np.ones(2, int), np.ones(2), {})
+
+
+def test_an_optimizer_without_its_methods_is_none():
+    class Half(wg.optim.Optimizer):
+        def init(self, params):
+            return ()
+
+    for cls, missing in ((wg.optim.Optimizer, "init"), (Half, "step")):
+        with pytest.raises(TypeError, match=f"{cls.__name__}.*{missing}"):
+            cls(0.1)

@@ -48,7 +48,7 @@ def test_the_wheel_holds_the_package_and_no_sources_of_the_extension(installed):
     assert {"wengert/__init__.py", "wengert/py.typed", "wengert/_core.pyi"} <= files
     assert any(re.fullmatch(r"wengert/_core\..*\.(so|pyd)", name) for name in files)
     assert any(name.endswith("licenses/LICENSE") for name in files)
-    assert not [name for name in files if name.endswith((".c", ".h", ".inc", ".def", ".pyx", ".pxd"))]
+    assert not [name for name in files if name.endswith((".c", ".h", ".inc", ".def", ".pyx", ".pxi", ".pxd"))]
     assert not [name for name in files if name.split("/")[0] in {"tests", "benchmarks", "docs", "examples"}]
 
 

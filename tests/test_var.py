@@ -2,6 +2,7 @@
 
 import copy
 import math
+import operator
 import pickle
 import threading
 
@@ -397,3 +398,33 @@ def test_attributes_that_a_var_does_not_have_are_named(tape):
     with pytest.raises(AttributeError, match=r"has no 'colour'$"):
         v.colour  # noqa: B018
     assert not hasattr(v, "__array_interface__")
+
+
+class Foreign:
+    """Answers every reflected operator with its name, and takes part in nothing else."""
+
+    __array_ufunc__ = None
+
+
+for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift divmod".split():
+    setattr(Foreign, f"__r{_name}__", lambda self, other, name=_name: name)
+
+BINARY = "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift".split()
+
+
+@pytest.mark.parametrize("value", [2.0, np.ones((2, 2))], ids=["number", "array"])
+@pytest.mark.parametrize("name", BINARY)
+def test_an_operator_asks_the_other_operand_and_then_refuses_it_by_name(name, value):
+    apply, in_place = getattr(operator, name), getattr(operator, f"i{name.rstrip('_')}")
+    v = wg.Tape().var(value)
+    assert apply(v, Foreign()) == in_place(v, Foreign()) == name.rstrip("_")
+    for call in (lambda: apply(v, object()), lambda: apply(object(), v), lambda: in_place(v, object())):
+        with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for .*'(wengert\._core\.)?Var'"):
+            call()
+
+
+def test_what_a_program_has_not_recorded_is_missed_and_not_answered():
+    f = wg.compile(lambda x: x * 2.0)
+    assert f.again(1.0) is wg._core.MISSED
+    assert f(1.0) == f.again(1.0) == 2.0
+    assert f.again(np.ones(3)) is f.again(1.0, 2.0) is wg._core.MISSED

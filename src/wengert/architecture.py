@@ -52,9 +52,8 @@ class Architecture:
     def apply(self, params, x):
         """Outputs (out,) or (rows, out) for inputs (in,) or (rows, in)."""
         h = cast(x, params[0]["weight"].dtype)
-        single = h.ndim == 1
-        if single:
-            h = wnp.reshape(h, (1, -1))  # a row, so that all layers are one region of a program
+        single = h.ndim == 1  # becomes a row, so that all layers are one region of a program
+        h = wnp.reshape(h, (1, -1)) if single else h
         for layer, activation in zip(params, self.activations, strict=True):
             h = activation(wnp.matmul(h, layer["weight"]) + layer["bias"])
         return wnp.reshape(h, (-1,)) if single else h

@@ -111,6 +111,7 @@ class primitive:  # noqa: N801  a decorator
 
     def __init__(self, f: Callable):
         functools.update_wrapper(self, f)
+        self.__name__: str = getattr(f, "__name__", repr(f))
         self._f = f
         self._rules: dict[int, Callable | None] = {}
         self._forward: dict[int, Callable | str | None] = {}
@@ -168,7 +169,7 @@ class primitive:  # noqa: N801  a decorator
                 slope = self._rule(self._forward, k)
                 if slope == "same":
                     raise TypeError(
-                        f"{self.__name__}: a derivative by argument {k} that is the function itself "  # type: ignore[attr-defined]
+                        f"{self.__name__}: a derivative by argument {k} that is the function itself "
                         f"says nothing of reverse mode; give it one with defvjp, which serves both"
                     )
                 if slope is not None:
@@ -180,7 +181,7 @@ class primitive:  # noqa: N801  a decorator
     def _rule(self, rules: dict[int, Any], k: int) -> Any:
         if k not in rules:
             raise TypeError(
-                f"{self.__name__}: no derivative was defined by argument {k}; give it one with "  # type: ignore[attr-defined]
+                f"{self.__name__}: no derivative was defined by argument {k}; give it one with "
                 f"wengert.extend.defvjp (or defjvp), or None for zero"
             )
         return rules[k]

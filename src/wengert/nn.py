@@ -178,7 +178,7 @@ class MLP:
     def __call__(self, x):
         """Outputs (out,) or (rows, out); a Var where `x` is one or where a function is being recorded."""
         answer = self._forward.again(self._theta, x)
-        if answer is not NotImplemented:  # a call like the last one
+        if answer is not _core.MISSED:  # a call like the last one
             return answer
         tape = _core.current()
         if isinstance(x, _core.Var) or (tape is not None and tape.abstract):
@@ -188,7 +188,7 @@ class MLP:
     def predict(self, X):
         """Raw outputs as an ndarray: (in,) -> (out,), (rows, in) -> (rows, out)."""
         answer = self._forward.again(self._theta, X)
-        if answer is not NotImplemented:
+        if answer is not _core.MISSED:
             return answer
         x = self._read("predict", X)
         block = max(1, BLOCK_ELEMENTS // max(self.layers))
@@ -299,7 +299,7 @@ class MLP:
     def _of_rows(self, function, where, x):
         """The results of a compiled function of (theta, x)."""
         answer = function.again(self._theta, x)  # a call like the last one
-        return function(self._theta, self._read(where, x)) if answer is NotImplemented else answer
+        return function(self._theta, self._read(where, x)) if answer is _core.MISSED else answer
 
     @cached_property
     def _value_and_jacobian(self):

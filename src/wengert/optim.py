@@ -4,12 +4,14 @@ They work on pytrees of arrays and are written in NumPy code, so they compile al
 formulas are those of `torch.optim`.
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from .pytree import tree_leaves, tree_map
 
 
-class Optimizer:
+class Optimizer(ABC):
     """What the optimizers share: the learning rate, which may change between steps.
 
     The rate lives in arrays, one per dtype, because a compiled function reads captured arrays anew at every
@@ -56,13 +58,13 @@ class Optimizer:
                 f"{getattr(parameter, 'dtype', type(parameter).__name__)}"
             ) from None
 
+    @abstractmethod
     def init(self, params):
         """The state before the first step, a pytree of arrays that are zero."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, params, grads, state):
         """New parameters and new state; the arguments are left as they are."""
-        raise NotImplementedError
 
 
 class SGD(Optimizer):

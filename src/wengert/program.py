@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, overload
 
 import numpy as np
 
-from ._core import Caller, Var, current, innermost, supported
+from ._core import MISSED, Caller, Var, current, innermost, supported
 from .protocols.registry import rely_on
 from .pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_map
 from .recording import Program, Static, Trace, count, describe
@@ -107,7 +107,7 @@ class Compiled(Caller):
         for trace in self.recent:  # the short way, as in a call
             if each in trace.slots:
                 answer = trace.serve(self.wrap(args), {}, None, times, trace.slots[each], watch)
-                if answer is not NotImplemented:
+                if answer is not MISSED:
                     return answer
         first = [tree_map(lambda x: x[0], arg) if k in each else arg for k, arg in enumerate(args)]
         _, samples, tree = self._flatten(tuple(first), {})

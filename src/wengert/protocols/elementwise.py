@@ -148,7 +148,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Var:
     return append("where", as_bool(condition), x, y)
 
 
-@implements(np.clip, np._core.umath.clip)  # type: ignore[attr-defined]
+@implements(np.clip, np._core.umath.clip)  # type: ignore[attr-defined]  # the ufunc has no public name
 @method("clip")
 def clip(
     a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None

@@ -6,6 +6,7 @@ Plain `scipy.stats` cannot be differentiated, for it does not ask its arguments.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,16 @@ class _Plain:
         return getattr(self._plain, name)
 
 
-class _Distribution(_Plain):
+class _Distribution(_Plain, ABC):
     """A distribution with a location and a scale; subclasses give the standard one."""
 
+    @abstractmethod
     def _log(self, z: Any, *shapes: Any) -> Any:
-        raise NotImplementedError
+        """The logarithm of its density."""
 
+    @abstractmethod
     def _cumulative(self, z: Any, *shapes: Any) -> Any:
-        raise NotImplementedError
+        """Its integral up to z."""
 
     def _inside(self, z: Any) -> Any:
         return None  # the whole line

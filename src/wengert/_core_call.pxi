@@ -1,0 +1,207 @@
+# Calls of compiled functions: pytrees, guards and the recording that answers.  Part of _core.pyx.
+
+# Methods are called by their class, as Tree.match(tree, ...): else Cython would look for an override in the
+# Python class of the object, at every call.
+
+cdef dict nodes = {}  # class -> (take apart, put together), see wengert.pytree.register_pytree_node
+NODES = nodes
+
+
+cdef class Tree:
+    """The structure of a pytree; `wengert.pytree.Structure` has the words.
+
+    Taking apart what has a known structure, and putting leaves into one, is on the path of every call.
+    """
+
+    def __init__(self, kind, tuple children=(), tuple keys=(), tuple order=()):
+        self.kind, self.children, self.keys, self.order = kind, children, keys, order
+        self.n_leaves = 1 if kind is None else sum([child.n_leaves for child in children])
+        self.hash = hash((kind, keys, children))
+
+    def __hash__(self):
+        return self.hash
+
+    def __eq__(self, other):
+        cdef Tree tree
+        if self is other:
+            return True
+        if not isinstance(other, Tree) or self.hash != (<Tree>other).hash:
+            return False
+        tree = <Tree>other
+        return self.kind is tree.kind and self.keys == tree.keys and self.children == tree.children
+
+    cpdef bint match(self, object x, list leaves) except -1:
+        """Appends the leaves of x, if it has this structure; else what has been appended is of no use."""
+        cdef Tree child
+        cdef object key
+        cdef int k = 0
+        if self.kind is None:
+            if type(x) is not Array and (x is None or isinstance(x, (tuple, list, dict)) or type(x) in nodes):
+                return False
+            leaves.append(x)
+            return True
+        if x is None or self.kind is NoneType:
+            return x is None and self.kind is NoneType
+        if not isinstance(x, self.kind):
+            return False
+        if self.kind in nodes:
+            if type(x) is not self.kind:
+                return False
+            x, aux = nodes[self.kind][0](x)
+            if aux != self.keys[0]:
+                return False
+        if len(x) != len(self.children):
+            return False
+        if self.kind is dict:
+            for key in self.keys:
+                child = <Tree>self.children[k]
+                k += 1
+                if key not in <dict>x or not Tree.match(child, (<dict>x)[key], leaves):
+                    return False
+            return True
+        if type(x) is not self.kind and hasattr(x, "_fields"):
+            return False
+        for key in x:
+            child = <Tree>self.children[k]
+            k += 1
+            if not Tree.match(child, key, leaves):
+                return False
+        return True
+
+    cpdef object build(self, list leaves):
+        """The pytree of this structure with these leaves."""
+        cdef int at = 0
+        return self.put(leaves, &at)
+
+    cdef object put(self, list leaves, int *at):
+        if self.kind is None:
+            at[0] += 1
+            return leaves[at[0] - 1]
+        if self.kind is NoneType:
+            return None
+        cdef list parts = [(<Tree>part).put(leaves, at) for part in self.children]
+        if self.kind is list:
+            return parts
+        if self.kind is tuple:
+            return tuple(parts)
+        if self.kind in nodes:
+            return nodes[self.kind][1](self.keys[0], tuple(parts))
+        if self.kind is not dict:
+            return self.kind(*parts)
+        cdef dict by_key = dict(zip(self.keys, parts))
+        return by_key if self.keys == self.order else {key: by_key[key] for key in self.order}
+
+
+cdef class Guards:
+    """The objects that names stood for when a function was recorded; `wengert.guards` finds them."""
+
+    cpdef bint hold(self) except -1:
+        """Whether every name still means the same object."""
+        cdef tuple entry
+        for entry in self.names:  # (namespace, name, object)
+            if (<dict>entry[0]).get(entry[1], MISSING) is not entry[2]:
+                return False
+        for entry in self.cells:  # (cell, contents)
+            if PyCell_GET(entry[0]) != (NULL if entry[1] is MISSING else <PyObject *>entry[1]):
+                return False
+        for entry in self.relied:  # (array, its contents)
+            if entry[0].shape != entry[1].shape or entry[0].tobytes() != entry[1].tobytes():
+                return False
+        for entry in self.attributes:  # (function, its defaults, those of its keywords)
+            function, defaults, keywords = entry
+            if function.__defaults__ is not defaults or (keywords and function.__kwdefaults__ != keywords):
+                return False
+        return True
+
+
+cdef class Replay:
+    """What it takes to answer a call of a compiled function; `wengert.recording.Trace` fills it in.
+
+    Attributes
+    ----------
+    plan : Program or None
+        None until it is first needed.
+    tree, structure : Tree
+        Of the arguments (args, or (args, kwargs) where `keywords`), and of the result.
+    statics : list of (int, Static)
+        The leaves of the arguments that a recording knows by value.
+    traced, donated : list of int
+        The leaves that are inputs, and those of them that are overwritten.
+    hidden : list
+        Captured arrays: the inputs behind the traced ones.
+    constants : list of (int, object)
+        The leaves of the result that are no outputs.
+    slots : dict
+        By arguments over which `Compiled.loop` has gone: their input slots.
+    """
+
+    cpdef object serve(self, tuple args, dict kwargs, object out, int64_t times=-1, object each=(),
+                       object watch=None):
+        """The answer to a call; MISSED where this recording does not serve it just as it is.
+
+        With `times` the answer to so many calls, as `Program.repeat` gives it.
+        """
+        cdef list leaves = [], targets = None
+        if self.plan is None or self.keywords != (len(kwargs) > 0):
+            return MISSED
+        if wg_current != NULL and (<Tape>wg_current).abstract:
+            return MISSED
+        if not Tree.match(self.tree, (args, kwargs) if self.keywords else args, leaves):
+            return MISSED
+        for k, static in self.statics:
+            if not static.holds(leaves[k]):
+                return MISSED
+        for k in self.donated:
+            if getattr(leaves[k], "base", None) is not None:  # a view is looked at more closely
+                return MISSED
+        if not Guards.hold(self.guards):
+            return MISSED
+        if out is not None:
+            targets = []
+            if self.donated or not Tree.match(self.structure, out, targets):
+                return MISSED
+            for k, _ in reversed(self.constants):
+                del targets[k]
+        cdef list outputs = self.plan.replay(Replay.operands(self, leaves), targets, times, each, watch)
+        return MISSED if outputs is None else Replay.assemble(self, outputs)
+
+    cpdef list operands(self, list leaves):
+        """One object per input slot: the traced arguments, then what the function captured."""
+        if self.statics:
+            leaves = [leaves[k] for k in self.traced]
+        return leaves + self.hidden if self.hidden else leaves
+
+    cpdef object assemble(self, list outputs):
+        """The function's result from its outputs."""
+        for k, leaf in self.constants:
+            outputs.insert(k, leaf)
+        return Tree.build(self.structure, outputs)
+
+
+cdef class Caller:
+    """Calls are answered by the recordings used last, where those can; else by the method `call`."""
+
+    def __cinit__(self):
+        self.recent, self.statics = (), ()
+
+    def __call__(self, *args, **kwargs):
+        cdef object out = kwargs.pop("out", None) if kwargs else None
+        cdef object answer = self.answer(args, kwargs, out)
+        return self.call(args, kwargs, out) if answer is MISSED else answer
+
+    def again(self, *args):
+        """The answer to a call like the last ones; MISSED to any other."""
+        return self.answer(args, {}, None)
+
+    cdef object answer(self, tuple args, dict kwargs, object out):
+        cdef tuple recent = self.recent  # another thread may set it meanwhile
+        cdef object result, replay
+        if self.statics:
+            args = self.wrap(args)
+        for replay in recent:
+            result = Replay.serve(<Replay>replay, args, kwargs, out)
+            if result is not MISSED:
+                if replay is not recent[0]:
+                    self.recent = (replay, *[other for other in recent if other is not replay])
+                return result
+        return MISSED

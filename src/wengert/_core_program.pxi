@@ -1,0 +1,321 @@
+# Programs: a tape, lowered once and replayed.  Part of _core.pyx.
+
+cdef class Program:
+    """An abstract tape with outputs, lowered for replay.
+
+    Parameters
+    ----------
+    tape : Tape
+    alias : sequence of int, optional
+        Per output the input slot whose array it overwrites, or -1.
+    """
+
+    def __cinit__(self, Tape tape, alias=None):
+        cdef wg_node_info info
+        cdef int k
+        cdef wg_id node
+        cdef const wg_id *inputs = wg_tape_inputs(tape.handle)
+        cdef const wg_id *outputs = wg_tape_outputs(tape.handle)
+        self.n_inputs = wg_tape_n_inputs(tape.handle)
+        self.n_outputs = wg_tape_n_outputs(tape.handle)
+        self.slots = <Slot *>PyMem_Malloc((self.n_inputs + self.n_outputs + 1) * sizeof(Slot))
+        self.alias = <int32_t *>PyMem_Malloc((self.n_outputs + 1) * sizeof(int32_t))
+        self.donated = <bint *>PyMem_Malloc((self.n_inputs + 1) * sizeof(bint))
+        if self.slots == NULL or self.alias == NULL or self.donated == NULL:
+            raise MemoryError()
+        memset(self.donated, 0, (self.n_inputs + 1) * sizeof(bint))
+        for k in range(self.n_inputs + self.n_outputs):
+            node = inputs[k] if k < self.n_inputs else outputs[k - self.n_inputs]
+            check(tape, wg_node(tape.handle, node, &info))
+            fill_slot(&self.slots[k], &info)
+        for k in range(self.n_outputs):
+            self.alias[k] = -1 if alias is None else alias[k]
+            if self.alias[k] >= 0:
+                self.donated[self.alias[k]] = True
+        if self.n_outputs:  # the C core knows no program that computes nothing
+            check(tape, wg_program_new(tape.handle, self.alias, &self.handle))
+
+    def __dealloc__(self):
+        if self.handle != NULL:
+            wg_program_release(self.handle)
+        PyMem_Free(self.slots)
+        PyMem_Free(self.alias)
+        PyMem_Free(self.donated)
+
+    @property
+    def info(self):
+        """nodes, steps and the bytes of the plan, as a dict."""
+        cdef wg_program_info info
+        memset(&info, 0, sizeof(info))
+        if self.handle != NULL:
+            wg_program_describe(self.handle, &info)
+        return {"nodes": info.nodes, "steps": info.steps, "arena_bytes": info.arena_bytes,
+                "live_bytes": info.live_bytes, "scratch_bytes": info.scratch_bytes,
+                "value_bytes": info.value_bytes}
+
+    def weak(self, int slot):
+        """float or int where the input is a Python number, else None."""
+        if not 0 <= slot < self.n_inputs or not self.slots[slot].weak:
+            return None
+        return float if self.slots[slot].dtype == WG_F64 else int
+
+    def input_types(self):
+        """Dtype and shape of each input slot."""
+        cdef int k, j
+        return [(DTYPES[<int>self.slots[k].dtype],
+                 tuple([self.slots[k].shape[j] for j in range(self.slots[k].ndim)]))
+                for k in range(self.n_inputs)]
+
+    def steps(self):
+        """What a replay runs, one `Step` after the other."""
+        cdef wg_step_info info
+        cdef list found = []
+        for k in range(self.info["steps"]):
+            wg_program_step(self.handle, k, &info)
+            names = tuple([text(wg_op(info.ops[j]).name) for j in range(info.n_ops)])
+            found.append(Step(names, info.rows, info.block, info.groups, info.tile_bytes, info.flops,
+                              info.bytes, text(info.reason)))
+        return found
+
+    def clock(self, list inputs, int times):
+        """Seconds that each step takes, one list for each of so many replays."""
+        cdef uint32_t k, n = self.info["steps"]
+        cdef double *clock = <double *>PyMem_Malloc((n + 1) * sizeof(double))
+        cdef list found = []
+        if clock == NULL:
+            raise MemoryError()
+        try:
+            wg_program_clock(self.handle, clock)
+            for _ in range(times):
+                memset(clock, 0, n * sizeof(double))
+                if self.run(inputs) is None:
+                    raise ValueError("clock: the arguments are not of the recorded shapes and dtypes")
+                found.append([clock[k] * 1e-9 for k in range(n)])
+        finally:
+            wg_program_clock(self.handle, NULL)
+            PyMem_Free(clock)
+        return found
+
+    def run(self, list inputs, list out=None):
+        """Replays on one object per input slot.
+
+        Parameters
+        ----------
+        inputs : list of ndarray, NumPy scalar or Python number
+        out : list of ndarray, optional
+            Arrays to write the outputs to; they may overlap inputs.
+
+        Returns
+        -------
+        list or None
+            The outputs: fresh arrays, the donated arrays or those of `out`; None where some input or some
+            array of `out` has not the recorded type, shape, dtype or C order (nothing has run then).
+        """
+        return self.replay(inputs, out, -1, (), None)
+
+    def repeat(self, list inputs, int64_t times, each=(), watch=None):
+        """Replays many times in one C call; what is donated goes from one replay to the next.
+
+        Parameters
+        ----------
+        inputs : list
+            As for `run`; those whose slots `each` names have a first axis of `times` entries, of which every
+            replay takes the next one.
+        times : int
+        each : collection of int
+        watch : callable(done), optional
+            Called every 40 ms or so with the number of replays done; where it raises, no other replay begins.
+
+        Returns
+        -------
+        list or None
+            As from `run`; outputs that are not donated have a first axis of `times` entries.
+        """
+        return self.replay(inputs, None, max(0, times), each, watch)
+
+    cdef list replay(self, list inputs, list out, int64_t times, object each, object watch):
+        cdef _Frame frame = self.spare or _Frame(self.n_inputs, self.n_outputs)
+        self.spare = None  # another thread that comes meanwhile makes a frame of its own
+        frame.times, frame.watch = times, watch
+        try:
+            return self.attempt(frame, inputs, out, each)
+        finally:
+            frame.watch = frame.error = None
+            self.spare = frame
+
+    cdef list attempt(self, object held, list inputs, list out, object each):
+        cdef _Frame frame = held
+        cdef char message[256]
+        cdef wg_status status
+        cdef wg_repeat repeat
+        cdef Slot *slot
+        cdef int k, n = self.n_inputs
+        if len(inputs) != n:
+            return None
+        for k in range(n):
+            if not frame.read(k, &self.slots[k], inputs[k], self.donated[k], frame.times >= 0 and k in each):
+                return None
+        if self.handle == NULL:
+            return []
+        cdef list results = [None] * self.n_outputs
+        for k in range(self.n_outputs):
+            slot = &self.slots[n + k]
+            if self.alias[k] >= 0:
+                frame.refuse_shared(self.alias[k], n)
+                frame.pointers[n + k] = frame.pointers[self.alias[k]]
+                frame.nbytes[n + k] = frame.moves[n + k] = 0  # overlaps nothing
+                results[k] = inputs[self.alias[k]]
+            elif out is None:
+                results[k] = frame.make(n + k, slot)
+            elif not frame.write(n + k, n, slot, out[k]):
+                return None
+        if out is not None:
+            for k in range(self.n_outputs):
+                results[k] = out[k]
+                if frame.overlaps(n + k, 0, n):  # written elsewhere, then copied
+                    results[k] = frame.make(n + k, &self.slots[n + k])
+        repeat.times, repeat.guard_bytes, frame.repeat = 1 if frame.times < 0 else frame.times, 0, &repeat
+        repeat.moves, repeat.ask, repeat.context = frame.moves, ask_python, <void *>frame
+        with nogil:
+            status = wg_program_repeat(self.handle, frame.pointers, frame.pointers + n, &repeat, message,
+                                       sizeof(message))
+        if status == WG_INTERRUPTED:
+            raise frame.error
+        if status != WG_OK:
+            raise_status(status, message)
+        for k in range(self.n_outputs):
+            if results[k] is None:
+                results[k] = unpack(&frame.scalars[n + k], self.slots[n + k].dtype)
+            if out is not None and out[k] is not results[k]:
+                out[k][...] = results[k]
+                results[k] = out[k]
+        return results
+
+
+cdef wg_answer ask_python(wg_repeat *repeat) noexcept with gil:
+    """Whether a long replay is to go on: not after Ctrl-C, nor after an exception in what watches it."""
+    cdef _Frame frame = <_Frame>repeat.context
+    try:
+        PyErr_CheckSignals()
+        if frame.watch is not None:
+            frame.watch(frame.repeat.done)
+        elif get_ident() != main_thread().ident:  # Python's signals are the main thread's
+            return WG_NEVER_ASK
+    except BaseException as error:
+        frame.error = error
+        return WG_STOP
+    return WG_GO_ON
+
+
+cdef int fill_slot(Slot *slot, const wg_node_info *info) except -1:
+    cdef int k
+    slot.dtype, slot.weak, slot.ndim = info.dtype, info.weak, info.ndim
+    slot.nbytes = wg_itemsize(info.dtype)
+    for k in range(info.ndim):
+        slot.shape[k] = info.shape[k]
+        slot.nbytes *= info.shape[k]
+    return 0
+
+
+@cython.final
+cdef class _Frame:
+    """Pointers to the inputs and outputs of one replay, whose lists hold the arrays until it is over."""
+    cdef int n
+    cdef Scalar *scalars    # values of 0-d slots that no array holds
+    cdef void **pointers    # inputs, then outputs
+    cdef size_t *nbytes
+    cdef int64_t *moves     # bytes by which a slot moves on with each replay
+    cdef int64_t times      # replays; -1: one, whose outputs have no axis for that
+    cdef object watch, error
+    cdef wg_repeat *repeat  # of the whole program; within a loop of it another one asks
+
+    def __cinit__(self, int n_in, int n_out):
+        cdef char *block
+        self.n = n_in + n_out
+        block = <char *>PyMem_Malloc((self.n + 1) * (sizeof(Scalar) + sizeof(void *) + 2 * sizeof(size_t)))
+        if block == NULL:
+            raise MemoryError()
+        self.scalars = <Scalar *>block
+        self.pointers = <void **>(self.scalars + self.n)
+        self.nbytes = <size_t *>(self.pointers + self.n)
+        self.moves = <int64_t *>(self.nbytes + self.n)
+
+    def __dealloc__(self):
+        PyMem_Free(self.scalars)
+
+    cdef bint read(self, int k, const Slot *slot, object x, bint writable, bint each) except -1:
+        """Points slot k at x; False where x does not match the slot."""
+        self.moves[k] = 0
+        if slot.weak and not each:
+            if weak_code(x) != <int>slot.dtype:
+                return False
+            self.pointers[k] = &self.scalars[k]
+            self.nbytes[k] = slot.nbytes
+            pack(&self.scalars[k], slot.dtype, x)
+            return True
+        if type(x) is Array or (isinstance(x, Array) and x.__array_priority__ <= 0):
+            return self.view(k, slot, x, writable, each)
+        if (not isinstance(x, Generic) or slot.ndim or each or writable
+                or CODES.get(x.dtype, -1) != <int>slot.dtype):
+            return False  # a Var, a masked array ...: looked at where arguments are described
+        self.pointers[k] = &self.scalars[k]
+        self.nbytes[k] = slot.nbytes
+        cnp.PyArray_ScalarAsCtype(x, &self.scalars[k])
+        return True
+
+    cdef bint write(self, int k, int n_in, const Slot *slot, object out) except -1:
+        """Points output k at an array that the caller gives; False where it does not match the slot."""
+        return (isinstance(out, Array) and self.view(k, slot, out, True, False)
+                and not self.overlaps(k, n_in, k))
+
+    cdef object make(self, int k, const Slot *slot):
+        """Points output k at a fresh array, which is returned; None for a number in `scalars`."""
+        cdef int64_t shape[33]
+        cdef bint each = self.times >= 0
+        cdef int i
+        if slot.ndim == 0 and not each:
+            self.pointers[k] = &self.scalars[k]
+            return None
+        shape[0] = self.times
+        for i in range(slot.ndim):
+            shape[each + i] = slot.shape[i]
+        array = new_array(slot.ndim + each, shape, slot.dtype)
+        self.view(k, slot, array, True, each)
+        return array
+
+    cdef bint view(self, int k, const Slot *slot, cnp.ndarray x, bint writable, bint each):
+        """Points slot k at the memory of x, if it is in C order and of the slot's shape and dtype.
+
+        With `each` it has a first axis beside the slot's, an entry for each replay.
+        """
+        cdef const cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
+        cdef int i
+        if (cnp.PyArray_NDIM(x) != slot.ndim + each or code_of(x) != <int>slot.dtype
+                or not cnp.PyArray_IS_C_CONTIGUOUS(x) or (each and shape[0] != self.times)
+                or (writable and not cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_WRITEABLE))):
+            return False
+        for i in range(slot.ndim):
+            if shape[each + i] != slot.shape[i]:
+                return False
+        self.pointers[k] = cnp.PyArray_DATA(x)
+        self.nbytes[k] = slot.nbytes * (self.times if each else 1)
+        self.moves[k] = slot.nbytes if each else 0
+        return True
+
+    cdef bint overlaps(self, int k, int start, int stop):
+        """Whether slot k shares memory with another one of those from start to stop."""
+        cdef int i
+        cdef char *a = <char *>self.pointers[k]
+        cdef char *b
+        for i in range(start, stop):
+            b = <char *>self.pointers[i]
+            if i != k and a < b + self.nbytes[i] and b < a + self.nbytes[k]:
+                return True
+        return False
+
+    cdef int refuse_shared(self, int k, int n_in) except -1:
+        if self.overlaps(k, 0, n_in):
+            raise ValueError(
+                "a donated argument shares memory with another argument or with a captured array: it would "
+                "be overwritten while it is read; pass a copy or do not donate it")
+        return 0

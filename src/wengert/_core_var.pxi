@@ -1,0 +1,311 @@
+# Var: a handle to a node, with NumPy's operators and methods.  Part of _core.pyx.
+
+# In the order of Py_LT, Py_LE, Py_EQ, Py_NE, Py_GT, Py_GE.
+cdef int *COMPARISONS = [WG_less, WG_less_equal, WG_equal, WG_not_equal, WG_greater, WG_greater_equal]
+
+
+def delegate(str name):
+    """A method of Var that calls the function which the protocols register under its name."""
+    def method(self, *args, **kwargs):
+        return METHODS[name](self, *args, **kwargs)
+    method.__name__ = name
+    method.__qualname__ = f"Var.{name}"
+    return method
+
+
+cdef inline Var new_var(Tape tape, wg_id index):
+    cdef Var v = Var.__new__(Var)
+    v.tape, v.node, v.writes = tape, index, tape.writes
+    if watching:
+        METHODS["look"](v)
+    return v
+
+
+def watch(bint on):
+    """Whether every new Var is looked at; returns whether that was so before."""
+    global watching
+    before, watching = watching, on
+    return before
+
+
+cdef int refresh(Var v) except -1:
+    """Lets a handle mean what has been written in place since it was made."""
+    if v.writes != v.tape.writes and v.writes != FROZEN and v.node < wg_tape_len(v.tape.handle):
+        check(v.tape, wg_latest(v.tape.handle, v.node, &v.node))
+        v.writes = v.tape.writes
+    return 0
+
+
+def frozen(Var v):
+    """A handle to the same node that stays with it whatever is written in place."""
+    cdef Var handle = new_var(v.tape, v.tape.node_of(v))
+    handle.writes = FROZEN
+    return handle
+
+
+cdef wg_node_info describe(Var v) except *:
+    cdef wg_node_info info
+    if v.node >= wg_tape_len(v.tape.handle):
+        raise_ended()
+    check(v.tape, wg_node(v.tape.handle, v.node, &info))
+    return info
+
+
+@cython.final
+@cython.no_gc
+@cython.freelist(1024)
+@cython.c_api_binop_methods(True)
+cdef class Var:
+    """A handle to one node of a tape; it behaves as the ndarray that the node stands for."""
+
+    @property
+    def index(self):
+        """The place of its node on the tape."""
+        refresh(self)
+        return self.node
+
+    @property
+    def value(self):
+        """The value: a fresh ndarray, a NumPy scalar for shape (); TypeError while a function is compiled."""
+        refresh(self)
+        return read(self.tape, self.node)
+
+    @property
+    def shape(self):
+        return shape_tuple(describe(self))
+
+    @property
+    def dtype(self):
+        return DTYPES[<int>describe(self).dtype]
+
+    @property
+    def ndim(self):
+        return describe(self).ndim
+
+    @property
+    def size(self):
+        return prod(self.shape)
+
+    @property
+    def weak(self):
+        """Whether the dtype gives way to the other operand's, as a Python number's does (NEP 50)."""
+        return describe(self).weak
+
+    @property
+    def in_order(self):
+        """Whether the elements lie in C order where NumPy would have them: what `ravel` need not copy."""
+        cdef c_bool out = False
+        check(self.tape, wg_in_order(self.tape.handle, self.index, &out))
+        return out
+
+    real = property(delegate("real"))
+    imag = property(delegate("imag"))
+
+    @property
+    def T(self):
+        return METHODS["transpose"](self)
+
+    def grad(self):
+        """The gradient of this number by everything recorded before it: `v.tape.gradient(v)`."""
+        return self.tape.gradient(self)
+
+    def __neg__(self):
+        return unary(WG_neg, self)
+
+    def __pos__(self):
+        return unary(WG_copy, self)
+
+    def __abs__(self):
+        return unary(WG_abs, self)
+
+    # With c_api_binop_methods either operand may be the Var.
+    def __add__(left, right):
+        return binary(WG_add, left, right)
+
+    def __sub__(left, right):
+        return binary(WG_sub, left, right)
+
+    def __mul__(left, right):
+        return binary(WG_mul, left, right)
+
+    def __truediv__(left, right):
+        return binary(WG_div, left, right)
+
+    def __pow__(left, right, modulo):
+        if modulo is not None:
+            raise TypeError("pow(v, exponent, modulo): the modulo is not supported for a Var")
+        return power(left, right)
+
+    def __matmul__(left, right):
+        return registered("matmul", left, right)
+
+    def __mod__(left, right):
+        return binary(WG_remainder, left, right)
+
+    def __floordiv__(left, right):
+        return registered("floor_divide", left, right)
+
+    def __divmod__(left, right):
+        return registered("divmod", left, right)
+
+    def __round__(self, ndigits=None):
+        return self.round(ndigits or 0)
+
+    def __richcmp__(self, other, int op):
+        return binary(COMPARISONS[op], self, other)
+
+    def __and__(left, right):
+        return binary(WG_bitwise_and, left, right)
+
+    def __or__(left, right):
+        return binary(WG_bitwise_or, left, right)
+
+    def __xor__(left, right):
+        return binary(WG_bitwise_xor, left, right)
+
+    def __lshift__(left, right):
+        return binary(WG_left_shift, left, right)
+
+    def __rshift__(left, right):
+        return binary(WG_right_shift, left, right)
+
+    def __invert__(self):
+        return unary(WG_invert, self)
+
+    def __hash__(self):
+        return hash((id(self.tape), self.index))
+
+    def __bool__(self):
+        if self.tape.abstract:
+            raise TypeError(
+                f"bool(v) ({METHODS['line']()}): a traced value has no truth value while a function is "
+                "compiled, so `if`, `while`, `and`, `or` and `assert` cannot look at it; use np.where (or "
+                "wg.cond), or pass what decides as a static argument (static_argnums)")
+        return bool(self.value)
+
+    def __float__(self):
+        refuse("float(v), a math function of v or storing v in a plain ndarray",
+               "np.sin(v) for math.sin(v), np.stack([...]) for a[i] = v")
+
+    def __int__(self):
+        refuse("int(v)", "v.astype(int)")
+
+    def __index__(self):
+        raise TypeError(
+            f"an index, a shape or range() ({METHODS['line']()}) needs a Python integer, not a Var: "
+            "np.take(a, v) gathers, v.value is the plain number, and of a compiled function such an argument "
+            "belongs in static_argnums")
+
+    def __complex__(self):
+        refuse("complex(v)", "v.astype(complex)")
+
+    def __array__(self, dtype=None, copy=None):
+        refuse("np.asarray(v), or storing v in a plain ndarray,",
+               "wengert.numpy.asarray(v), wengert.numpy.array([...]) or np.stack([...])")
+
+    def item(self, *args):
+        refuse("v.item()", "v itself is the number")
+
+    def tolist(self):
+        refuse("v.tolist()", "list(v) gives Vars")
+
+    def __len__(self):
+        cdef wg_node_info info = describe(self)
+        if info.ndim == 0:
+            raise TypeError("a Var of shape () has no length and cannot be iterated over")
+        return info.shape[0]
+
+    def __iter__(self):
+        return iter([self[k] for k in range(len(self))])
+
+    def __getitem__(self, key):
+        return METHODS["getitem"](self, key)
+
+    def __setitem__(self, key, value):
+        METHODS["setitem"](self, key, value)
+
+    def __iadd__(self, other):
+        return in_place(self, binary(WG_add, self, other))
+
+    def __isub__(self, other):
+        return in_place(self, binary(WG_sub, self, other))
+
+    def __imul__(self, other):
+        return in_place(self, binary(WG_mul, self, other))
+
+    def __itruediv__(self, other):
+        return in_place(self, binary(WG_div, self, other))
+
+    def __ipow__(self, other, modulo):
+        return in_place(self, power(self, other))
+
+    def __imatmul__(self, other):
+        return in_place(self, registered("matmul", self, other))
+
+    def __imod__(self, other):
+        return in_place(self, binary(WG_remainder, self, other))
+
+    def __ifloordiv__(self, other):
+        return in_place(self, registered("floor_divide", self, other))
+
+    def __iand__(self, other):
+        return in_place(self, binary(WG_bitwise_and, self, other))
+
+    def __ior__(self, other):
+        return in_place(self, binary(WG_bitwise_or, self, other))
+
+    def __ixor__(self, other):
+        return in_place(self, binary(WG_bitwise_xor, self, other))
+
+    def __ilshift__(self, other):
+        return in_place(self, binary(WG_left_shift, self, other))
+
+    def __irshift__(self, other):
+        return in_place(self, binary(WG_right_shift, self, other))
+
+    def __format__(self, spec):
+        return format(self.value, spec)
+
+    def __repr__(self):
+        if self.node >= wg_tape_len(self.tape.handle):
+            return "Var(ended)"
+        if not describe(self).has_value:
+            return f"Var(shape={self.shape}, dtype={self.dtype}, traced)"
+        return f"Var({np.array2string(np_asarray(self.value), separator=', ', threshold=20)})"
+
+    def __str__(self):
+        return str(self.value) if not self.tape.abstract else repr(self)
+
+    def __reduce__(self):
+        raise TypeError("a Var cannot be pickled or deep-copied: it refers to its tape; use v.value")
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method == "__call__" and not kwargs:
+            op = UFUNCS.get(ufunc)
+            if op is not None:
+                return put(op, len(inputs), items_of(inputs))
+        return ARRAY_UFUNC(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func, types, args, kwargs):
+        return ARRAY_FUNCTION(func, types, args, kwargs)
+
+    # ndarray's methods.
+    sum, prod, cumsum, cumprod = delegate("sum"), delegate("prod"), delegate("cumsum"), delegate("cumprod")
+    mean, var, std = delegate("mean"), delegate("var"), delegate("std")
+    max, min, argmax, argmin = delegate("max"), delegate("min"), delegate("argmax"), delegate("argmin")
+    any, all, argsort = delegate("any"), delegate("all"), delegate("argsort")
+    reshape, ravel, flatten = delegate("reshape"), delegate("ravel"), delegate("flatten")
+    transpose, swapaxes, squeeze = delegate("transpose"), delegate("swapaxes"), delegate("squeeze")
+    repeat, take, clip = delegate("repeat"), delegate("take"), delegate("clip")
+    astype, dot = delegate("astype"), delegate("dot")
+    conj, conjugate = delegate("conj"), delegate("conjugate")
+
+    def copy(self, order="C"):
+        """A copy that belongs to what is being recorded, which may write to it."""
+        cdef Tape tape = None if wg_current == NULL else <Tape>wg_current
+        while tape is not None and tape is not self.tape:
+            tape = tape.parent
+        return unary(WG_copy, self if tape is None else (<Tape>wg_current).as_var(self))
+
+    def __getattr__(self, name):
+        return METHODS["attribute"](self, name)
