@@ -9,7 +9,8 @@ from pathlib import Path
 from . import report
 from .harness import Result, Worker, compete
 from .peers import PEERS
-from .workloads import BASE, SUITES, Workload
+from .suites import BASE, SUITES
+from .workloads import Workload
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -21,7 +21,8 @@ import wengert as wg
 from wengert import _core
 
 from .harness import IDLE, Spread, Worker
-from .workloads import SUITES, Gemm
+from .suites import SUITES
+from .workloads import Gemm
 
 
 def medians(alternatives: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .workloads import BASE, Call, Workload, tolerance
+from .suites import BASE, tolerance
+from .workloads import Call, Workload
 
 IDLE = 0.3  # seconds between two workers: threads that still spin for the last would tax the next
 BUDGET = 0.1  # seconds that a worker measures for in one round

@@ -20,7 +20,8 @@ import numpy.random  # noqa: F401 - NumPy loads it when it is first used, which 
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import report
-from benchmarks.workloads import DERIVATIVES, NETS, Net, Recurrence
+from benchmarks.suites import DERIVATIVES, NETS
+from benchmarks.workloads import Net, Recurrence
 
 TIMES, BESIDE = 1.2, 10 << 20  # what is allowed: so many lower bounds, and bytes for the interpreter's share
 

@@ -139,7 +139,7 @@ def test_a_peer_with_other_numbers_is_not_timed(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     import numpy as np
 
-    from benchmarks import harness, workloads
+    from benchmarks import harness, suites
 
     class Peer:
         def __init__(self, peer, numbers):
@@ -151,7 +151,7 @@ def test_a_peer_with_other_numbers_is_not_timed(monkeypatch):
     monkeypatch.setattr(harness, "IDLE", 0.0)
     right = np.array([1.0, 2.0])
     workers = [Peer("numpy", right * 1.01), Peer("autograd", right), Peer("wengert", right)]
-    result = harness.compete(workloads.NETS[0], "gradient", 1, workers, rounds=3)
+    result = harness.compete(suites.NETS[0], "gradient", 1, workers, rounds=3)
     assert result.seconds == {"wengert": [1.0] * 3, "autograd": [1.0] * 3}
     assert result.failed == {"numpy": "its numbers differ from wengert's by 1.0e-02"}
 

@@ -102,4 +102,7 @@ wg_attr_copy wg_copy_attrs(const wg_tape *t, wg_id id);
     wg_status wg_jvp_##name(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out);
 #include "../ops.def"
 
+/* batch_rule.c: gives `out`, which is t batched, the rule of t batched likewise. */
+wg_status wg_batch_rule_of(wg_tape *t, int64_t size, const bool *batched, const bool *out_batched, wg_tape *out);
+
 #endif
