@@ -138,7 +138,8 @@ def test_other_dtypes_are_numpys(name, dtype):
     else:
         allowed = not name.startswith("norm 3")  # of large numbers
     if allowed:
-        agrees(ALL[name], (3 * X).astype(dtype), 5e-5 if dtype == "complex64" else 1e-13)
+        computes = dtype == "complex64" and name.startswith(("pad mean", "pad linear_ramp"))
+        agrees(ALL[name], (3 * X).astype(dtype), 5e-5 if computes else 1e-13)  # as of float32
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if "split" not in name])
