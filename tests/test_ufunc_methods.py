@@ -14,8 +14,8 @@ FLOATS = np.array([[0.3, 0.7, 0.5], [0.2, 0.9, 0.4]])
 ARRAYS = (FLOATS, np.array([[1, 2, 3], [2, 1, 4]]), FLOATS > 0.4)
 MASK = np.array([[True, False, True], [False, True, True]])
 REFUSED = {"nextafter", "spacing"}  # neither of which has a derivative worth the name
-# Results that are constants, and floats of integers, do not go into the Var that was given.
-INTO_NOTHING = {"gcd", "lcm", "bitwise_count", "isnat", "ldexp"}
+CONSTANT = {"gcd", "lcm", "bitwise_count"}  # results which do not go into the Var that was given
+UNCAST = {"at", "reduce", "reduce keepdims", "reduce initial", "reduce where"}  # of ldexp: floats of integers
 
 
 def argument(ufunc):
@@ -85,16 +85,11 @@ def test_a_method_answers_as_numpys_or_is_named(name, case, tape):
             with pytest.raises((TypeError, ValueError)):
                 call(ufunc, tape.leaf(array))
             return
-    if name in REFUSED:
-        with pytest.raises(TypeError, match=name):
+    if name in REFUSED or (name in CONSTANT and case in BOTH) or (name == "ldexp" and case in UNCAST):
+        with pytest.raises(TypeError, match=f"{name}|values of dtype float64 do not fit an array of int64"):
             call(ufunc, tape.leaf(array))
         return
-    try:
-        found = call(ufunc, tape.leaf(array))
-    except TypeError:
-        if name in INTO_NOTHING:
-            return
-        raise
+    found = call(ufunc, tape.leaf(array))
     pairs = zip(found, expected, strict=True) if isinstance(expected, tuple) else [(found, expected)]
     for result, answer in pairs:
         value = result.value if isinstance(result, wg.Var) else result
