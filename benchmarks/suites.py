@@ -51,7 +51,7 @@ GEMMS = (
     *(Gemm(200, 4, 32, dtype, fresh=True) for dtype in FLOATS),
     *(Gemm(32, 64, 64, dtype, fresh=True) for dtype in FLOATS),
     *(  # a matrix and a vector, in both layouts and from both sides; a dot product
-        Gemm(*shape, dtype, transposed, fresh=True)
+        Gemm(*shape, dtype, transposed)
         for shape, transposed in (
             ((512, 512, 1), ""),
             ((512, 512, 1), "a"),
