@@ -264,6 +264,19 @@ def test_writes_go_both_ways_as_numpys(name, tape):
         assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("diagonal", [lambda x: np.einsum("ii->i", x.T), lambda x: np.diag(x.T, 1)])
+def test_the_diagonal_of_a_transposed_matrix_is_a_view(diagonal, tape):
+    x = tape.leaf(np.arange(9.0).reshape(3, 3)) * 1.0
+    y = diagonal(x)
+    x += 1
+    y *= 10
+    expected = np.arange(1.0, 10.0).reshape(3, 3)
+    places = diagonal(np.arange(9).reshape(3, 3))
+    expected.ravel()[places] *= 10
+    assert_array_equal(x.value, expected)
+    assert_array_equal(y.value, expected.ravel()[places])
+
+
 def test_numbers_are_not_views(tape):
     x = tape.leaf(X)
     first = x[0]
@@ -294,6 +307,26 @@ def test_a_broadcast_array_is_read_only(tape):
     y = np.broadcast_to(tape.leaf(X), (2, 6))
     with pytest.raises(ValueError, match="read-only"):
         y[0, 0] = 1.0
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: np.einsum("ii->i", x[:, 1:]),
+        lambda x: np.diagonal(x[:, 1:]),
+        lambda x: np.lib.stride_tricks.sliding_window_view(x, 2, 1, writeable=True),
+    ],
+)
+def test_a_copy_where_numpy_has_a_view_is_read_only(view, tape):
+    def write(x):
+        y = view(x * 1.0)
+        y[...] = 1.0
+        return y
+
+    with pytest.raises(ValueError, match="read-only"):
+        write(tape.leaf(M))
+    with pytest.raises(ValueError, match="read-only"):
+        wg.compile(write)(M)
 
 
 def test_a_write_to_what_lies_outside_of_a_recording_raises():

@@ -168,8 +168,8 @@ static wg_status write_back(wg_tape *t, wg_id base, wg_id view, wg_id value, wg_
         return wg_append_flagged(t, WG_transpose, 1, &value, n, x, 0, out);
     default:
         return wg_fail(t, WG_VALUE_ERROR,
-                       "assignment destination is read-only: it repeats elements of another array (broadcast_to); "
-                       "write to a copy");
+                       "assignment destination is read-only: it repeats elements of another array (broadcast_to), "
+                       "or copies them (diagonal, sliding_window_view); write to a copy of your own");
     }
 }
 

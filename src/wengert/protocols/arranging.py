@@ -25,7 +25,6 @@ from .registry import (
     NAMESPACE,
     dims,
     implements,
-    method,
     normalize_axes,
     normalize_axis,
     operand,
@@ -188,22 +187,28 @@ def fliplr(m: Any) -> Any:
 
 
 @implements(np.diagonal)
-@method("diagonal")
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """The elements whose indices along two axes differ by an offset, as a last axis."""
+    """The elements whose indices along two axes differ by an offset, as a last axis.
+
+    A view where the matrices, or their transposes, lie in memory row by row; elsewhere a copy, not to be
+    written.
+    """
     a = operand(a)
     first, second = normalize_axes((axis1, axis2), a.ndim)
     a = moveaxis(a, (first, second), (-2, -1))
+    turned = moveaxis(a, -2, -1)
+    if turned.in_order and not a.in_order:
+        a, offset = turned, -offset
     m, n = a.shape[-2:]
     row, column = max(-offset, 0), max(offset, 0)
     length = max(min(m - row, n - column), 0)
     flat = reshape(a, (*a.shape[:-2], m * n))
     start = row * n + column
-    return flat[..., start : start + length * (n + 1) : n + 1] if length else flat[..., :0]
+    found = flat[..., start : start + length * (n + 1) : n + 1] if length else flat[..., :0]
+    return found if a.in_order else broadcast_to(found, found.shape)  # which is read-only
 
 
 @implements(np.trace)
-@method("trace")
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
     """The sum of a diagonal."""
     return NAMESPACE["sum"](diagonal(a, offset, axis1, axis2), -1, dtype, out)
@@ -277,7 +282,7 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
 
 @implements(np.lib.stride_tricks.sliding_window_view)
 def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok=False, writeable=False) -> Any:
-    """All windows of a shape, as further axes; a copy of them, no view."""
+    """All windows of a shape, as further axes; a copy of them, no view, and not to be written."""
     a, extents = recorded(x), dims(window_shape)
     axes = tuple(range(a.ndim)) if axis is None else normalize_axes(axis, a.ndim)
     if len(axes) != len(extents):
@@ -287,7 +292,7 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok=Fa
         if n < 0 or count < 1:
             raise ValueError(f"sliding_window_view: a window of {n} does not fit axis {k} of shape {a.shape}")
         a = moveaxis(take(a, np.arange(count)[:, None] + np.arange(n), k), k + 1, -1)
-    return a
+    return broadcast_to(a, a.shape)  # which is read-only
 
 
 @implements(np.ascontiguousarray, np.asfortranarray, np.require, np.asanyarray)

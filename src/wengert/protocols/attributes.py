@@ -35,15 +35,10 @@ def attribute(v: Var, name: str) -> Any:
         return functools.partial(v.__setitem__, Ellipsis)
     if name in PROPERTIES:
         return PROPERTIES[name](v)
-    ours = hasattr(np.ndarray, name) and not name.startswith("_")
-    raise AttributeError(
-        f"a Var has no {name!r}"
-        + (
-            f" ({users_line()}): use a function of NumPy's, or v.value.{name} for plain numbers"
-            if ours
-            else ""
-        )
-    )
+    way_out = ""
+    if hasattr(np.ndarray, name) and not name.startswith("_"):
+        way_out = f" ({users_line()}): use a function of NumPy's, or v.value.{name} for plain numbers"
+    raise AttributeError(f"a Var has no {name!r}{way_out}")
 
 
 def _ordered(function: Any, v: Var, *args: Any, **kwargs: Any) -> None:

@@ -210,11 +210,7 @@ def diag(v: Any, k: int = 0) -> Any:
         return diagflat(v, k)
     if v.ndim != 2:
         raise ValueError(f"diag: takes one axis or two, got an array of shape {v.shape}")
-    rows, columns = v.shape
-    row, column = max(-k, 0), max(k, 0)
-    length = max(min(rows - row, columns - column), 0)
-    box = (row * columns + column if length else 0, columns + 1, length)
-    return append("slice", ravel(v), attrs=box)
+    return NAMESPACE["diagonal"](v, k)
 
 
 @implements(np.tril)
