@@ -75,3 +75,12 @@ def test_gradients_are_hips_autograds(name):
     assert_allclose(
         wg.grad(lambda x: np.sum(f(np, x) ** 2))(X), autograd.grad(theirs)(X), rtol=1e-10, atol=1e-11
     )
+
+
+@pytest.mark.parametrize("name", ["fft", "rfft", "irfft", "hfft", "ihfft"])
+def test_what_numpy_refuses_is_refused(name, tape):
+    with pytest.raises(ValueError, match="norm='best'"):
+        getattr(np.fft, name)(tape.leaf(X), norm="best")
+    if name in ("rfft", "ihfft"):
+        with pytest.raises(TypeError, match="real numbers"):
+            getattr(np.fft, name)(tape.leaf(X) * 1j)

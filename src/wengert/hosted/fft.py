@@ -84,6 +84,8 @@ def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = Non
     """The first half of the transform of real numbers, which says all."""
     refuse_options("rfft", out=out)
     a = recorded(a)
+    if a.dtype.kind == "c":
+        raise TypeError(f"rfft: takes real numbers, got {a.dtype}; use fft")
     axis = normalize_axis(axis, a.ndim)
     n = a.shape[axis] if n is None else int(n)
     return _transform(a, n, axis, norm, False)[_window(axis, 0, n // 2 + 1)]
@@ -106,14 +108,14 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = No
 def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The transform of a Hermitian sequence, of which the first half is given: real numbers."""
     refuse_options("hfft", out=out)
-    return irfft(wnp.conjugate(recorded(a)), n, axis, _OTHER_WAY[norm])
+    return irfft(wnp.conjugate(recorded(a)), n, axis, _OTHER_WAY.get(norm, norm))
 
 
 @_file(np.fft.ihfft)
 def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The inverse of `hfft`."""
     refuse_options("ihfft", out=out)
-    return wnp.conjugate(rfft(a, n, axis, _OTHER_WAY[norm]))
+    return wnp.conjugate(rfft(a, n, axis, _OTHER_WAY.get(norm, norm)))
 
 
 _OTHER_WAY = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
