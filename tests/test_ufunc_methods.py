@@ -133,3 +133,38 @@ def test_several_outputs_into_vars():
     x = np.array([0.5, 1.7, 2.2])
     assert_allclose(wg.vjp(f, x)[0], [0.5 * 0.2 + 1, 1.7 * 0.1, 2.2 * 0.1 + 7], rtol=1e-12)
     wg.testing.check_grads(f, (x,))
+
+
+F4, I8 = np.array([1.5, -2.0, 0.0], "f4"), np.array([2**62 + 1, 2**53 + 1, -(2**60) - 1])
+EDGES = {
+    **{
+        f"{u} of float32": (UFUNCS[u], F4, 0.5)
+        for u in "fmod fmax fmin heaviside logaddexp2 copysign".split()
+    },
+    "ldexp of float32": (np.ldexp, F4, [3, -4, 5]),
+    "ldexp of integers": (np.ldexp, np.array([3, 5]), -3),
+    "frexp of integers": (np.frexp, np.array([1, -6])),
+    "modf of integers": (np.modf, np.array([1, -6])),
+    "modf of infinities": (np.modf, np.array([np.inf, -np.inf, 1.5])),
+    "heaviside of NaN": (np.heaviside, np.array([np.nan, 0.0, -0.0]), 0.5),
+    "many digits": (np.floor_divide, I8, 3),
+    "many digits, each by its own": (np.floor_divide, I8, np.array([3, 1, -7])),
+    "nan_to_num of complex": (np.nan_to_num, np.array([complex(np.nan, 1), complex(2, -np.inf)]), True, 0.5),
+    "bincount": (lambda w: np.bincount([0, 2, 2], w), np.array([1.0, 2.0, 4.0])),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges_have_numpys_values_and_dtypes(name, tape):
+    f, x, *more = EDGES[name]
+    found, expected = f(tape.leaf(x), *more), f(x, *more)
+    pairs = zip(found, expected, strict=True) if isinstance(expected, tuple) else [(found, expected)]
+    for result, answer in pairs:
+        assert result.dtype == answer.dtype
+        assert_allclose(result.value, answer, rtol=3e-7 if answer.dtype == np.float32 else 0)
+
+
+@pytest.mark.parametrize(("numbers", "message"), [([-1, 2], "negative"), ([0, 1, 2], "same length")])
+def test_bincount_refuses_what_numpys_does(numbers, message, tape):
+    with pytest.raises(ValueError, match=message):
+        np.bincount(numbers, tape.leaf(np.array([1.0, 2.0])))

@@ -12,7 +12,7 @@ from .constants import known
 from .elementwise import as_bool, where
 from .movement import astype, concatenate, ravel, reshape, take
 from .refusals import users_line
-from .registry import NAMESPACE, append, implements, method, normalize_axis, operand, recorded, refuse_options
+from .registry import NAMESPACE, append, implements, normalize_axis, operand, recorded, refuse_options
 from .sorting import along
 
 
@@ -53,7 +53,6 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
 
 
 @implements(np.choose)
-@method("choose")
 def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """The elements of that array of a list whose number stands at their place."""
     refuse_options("choose", out=out)
@@ -74,7 +73,6 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 
 
 @implements(np.compress)
-@method("compress")
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     """The elements along an axis where a condition holds."""
     refuse_options("compress", out=out)
@@ -159,12 +157,16 @@ def unique_all(x: Any, /) -> Any:
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """NaN and infinities replaced by numbers."""
     x = operand(x)
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in "fc":
         return append("copy", x) if copy else x
-    info = np.finfo(x.dtype)
-    y = where(NAMESPACE["isnan"](x), nan, x)
-    y = where(NAMESPACE["equal"](y, np.inf), float(info.max) if posinf is None else posinf, y)
-    y = where(NAMESPACE["equal"](y, -np.inf), float(info.min) if neginf is None else neginf, y)
+    if x.dtype.kind == "c":
+        parts = NAMESPACE["real"](x), NAMESPACE["imag"](x)
+        y = append("to_complex", *(nan_to_num(part, True, nan, posinf, neginf) for part in parts))
+    else:
+        info = np.finfo(x.dtype)
+        y = where(NAMESPACE["isnan"](x), nan, x)
+        y = where(NAMESPACE["equal"](y, np.inf), float(info.max) if posinf is None else posinf, y)
+        y = where(NAMESPACE["equal"](y, -np.inf), float(info.min) if neginf is None else neginf, y)
     if copy or not x.ndim:
         return y
     _target("nan_to_num", x)[...] = y

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core import innermost
 from .elementwise import where
 from .registry import NAMESPACE, append, implements, method, recorded
 
@@ -16,8 +17,11 @@ NAMES = NAMESPACE
 @method("floor_divide")
 def floor_divide(x1: Any, x2: Any) -> Any:
     """The largest whole number that is not above x1 / x2; the derivative is zero."""
-    rest = NAMES["remainder"](x1, x2)
-    return NAMES["astype"](NAMES["rint"](NAMES["divide"](NAMES["subtract"](x1, rest), x2)), rest.dtype)
+    whole = NAMES["subtract"](x1, NAMES["remainder"](x1, x2))
+    y = NAMES["astype"](NAMES["rint"](NAMES["divide"](whole, x2)), whole.dtype)
+    if y.dtype.kind in "iu":  # of more digits than the floats of the quotient have
+        y = y + NAMES["astype"](NAMES["rint"]((whole - y * x2) / x2), y.dtype)
+    return y
 
 
 @implements(np.divmod)
@@ -30,30 +34,31 @@ def divmod_(x1: Any, x2: Any) -> tuple[Any, Any]:
 @implements(np.fmod)
 def fmod(x1: Any, x2: Any) -> Any:
     """The remainder of the sign of x1."""
-    x1, x2 = recorded(x1), recorded(x2)
-    size = NAMES["remainder"](NAMES["absolute"](x1), NAMES["absolute"](x2))
+    x1, x2 = map(innermost((x1, x2)).as_var, (x1, x2))
+    size = NAMES["remainder"](abs(x1), abs(x2))
     return where(x1 < 0, -size, size)
 
 
 @implements(np.modf)
 def modf(x: Any) -> tuple[Any, Any]:
     """The fraction and the whole part, both of the sign of x."""
-    x = recorded(x)
+    x = recorded(x) / 1.0
     whole = NAMES["trunc"](x)
-    return x - whole, whole
+    return where(NAMES["isinf"](x), 0.0, x - whole), whole
 
 
 @implements(np.ldexp)
 def ldexp(x1: Any, x2: Any) -> Any:
     """x1 * 2**x2, in two steps, for which neither is too large."""
-    x1, half = recorded(x1), NAMES["floor"](recorded(x2) / 2)
-    return x1 * NAMES["astype"](NAMES["exp2"](half), x1.dtype) * NAMES["exp2"](x2 - half)
+    x1, half = recorded(x1) / 1.0, NAMES["floor"](recorded(x2) / 2)
+    factors = (NAMES["astype"](NAMES["exp2"](part), x1.dtype) for part in (half, x2 - half))
+    return x1 * next(factors) * next(factors)
 
 
 @implements(np.frexp)
 def frexp(x: Any) -> tuple[Any, Any]:
     """The part in [0.5, 1) and the exponent of x = part * 2**exponent; the exponent is a constant."""
-    x = recorded(x)
+    x = recorded(x) / 1.0
     size = NAMES["absolute"](x)
     plain = NAMES["logical_and"](NAMES["isfinite"](x), size > 0)
     exponent = NAMES["floor"](NAMES["log2"](where(plain, size, 1.0))) + 1.0
@@ -109,14 +114,12 @@ def copysign(x1: Any, x2: Any) -> Any:
 @implements(np.heaviside)
 def heaviside(x1: Any, x2: Any) -> Any:
     """0 below zero, x2 at zero, 1 above."""
-    x1, x2 = recorded(x1), recorded(x2)
-    return where(NAMES["isnan"](x1), x1, where(x1 < 0, 0.0, where(x1 > 0, 1.0, x2)))
+    return where(NAMES["equal"](x1, 0), x2, (NAMES["sign"](x1) + 1) / 2)
 
 
 @implements(np.fmax)
 def fmax(x1: Any, x2: Any) -> Any:
     """The larger of both, or the one that is not NaN."""
-    x1, x2 = recorded(x1), recorded(x2)
     larger = NAMES["maximum"](x1, x2)
     return where(NAMES["isnan"](x1), x2, where(NAMES["isnan"](x2), x1, larger))
 
@@ -124,7 +127,6 @@ def fmax(x1: Any, x2: Any) -> Any:
 @implements(np.fmin)
 def fmin(x1: Any, x2: Any) -> Any:
     """The smaller of both, or the one that is not NaN."""
-    x1, x2 = recorded(x1), recorded(x2)
     smaller = NAMES["minimum"](x1, x2)
     return where(NAMES["isnan"](x1), x2, where(NAMES["isnan"](x2), x1, smaller))
 
@@ -133,4 +135,5 @@ def fmin(x1: Any, x2: Any) -> Any:
 def logaddexp2(x1: Any, x2: Any) -> Any:
     """log2(2^x1 + 2^x2), without overflow."""
     log2 = float(np.log(2.0))
-    return NAMES["logaddexp"](recorded(x1) * log2, recorded(x2) * log2) / log2
+    x1, x2 = map(innermost((x1, x2)).as_var, (x1, x2))
+    return NAMES["logaddexp"](x1 * log2, x2 * log2) / log2

@@ -284,8 +284,9 @@ def nanmedian(
 @implements(np.bincount)
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     """How often each whole number occurs, or the sums of its weights."""
-    numbers = np.asarray(known("bincount", x))
+    numbers = known("bincount", x)
     if weights is None:
         return np.bincount(numbers, minlength=minlength)
-    n = max(int(minlength), int(numbers.max(initial=-1)) + 1)
-    return NAMESPACE["index_add"](np.zeros(n), numbers, recorded(weights))
+    weights = recorded(weights)
+    zeros = np.bincount(numbers, np.zeros(weights.shape), minlength)  # which also checks them
+    return NAMESPACE["index_add"](zeros, numbers, weights)
