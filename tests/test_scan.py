@@ -347,6 +347,19 @@ def test_what_a_while_loop_carries_and_captures():
     )
 
 
+@pytest.mark.parametrize("name", ["value", "jvp"])
+def test_a_condition_on_which_the_elements_agree_at_first(name):
+    """They start from one value, and differ by what the body captures."""
+
+    def steps(x, start):
+        return wg.while_loop(lambda c: c[0] < 10, lambda c: (c[0] + x, c[1] * x), (start, 1.0))[1]
+
+    f, xs = FORWARD[name], np.array([1.0, 2.0, 3.5])
+    expected = [f(lambda x: steps(x, 0.0))(x) for x in xs]
+    found = wg.compile(lambda start: wg.vmap(f(lambda x: steps(x, start)))(xs))(0.0)
+    assert_array_equal(found, expected)
+
+
 def test_a_reverse_sweep_refuses_a_recorded_while_loop_and_names_the_way_out():
     for f in (wg.compile(wg.grad(newton)), wg.grad(lambda a: wg.vmap(newton)(a * np.ones(2))[0])):
         with pytest.raises(

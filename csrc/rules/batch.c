@@ -284,10 +284,11 @@ static wg_status batch_op(wg_batching *w, wg_id id) {
 
 /* The body batched: a carry is batched if its first value is, or what becomes of it. */
 static wg_status batch_body(wg_batching *w, const wg_loop_info *l, bool *flags, bool *out_flags, wg_tape **out) {
-    const bool guarded = l->guard >= 0 && flags[l->guard];
-    if (guarded) memset(flags, true, (size_t)l->n_carry);
+    bool guarded = false;
     for (bool settled = false; !settled;) {
         settled = true;
+        guarded = l->guard >= 0 && flags[l->guard]; /* of a carry maybe after a round only */
+        if (guarded) memset(flags, true, (size_t)l->n_carry);
         memset(out_flags, guarded, l->body->n_outputs);
         memcpy(out_flags, flags, (size_t)l->n_carry);
         wg_status status = wg_batch(l->body, w->size, flags, out_flags, out, &w->looped);
@@ -298,9 +299,11 @@ static wg_status batch_body(wg_batching *w, const wg_loop_info *l, bool *flags, 
         }
         if (!settled) wg_tape_release(*out);
     }
-    if (guarded && wg_mask_body(*out, l->n_carry, l->guard) != WG_OK)
-        return wg_fail(w->t, WG_MEMORY_ERROR, "%s", (*out)->error);
-    return WG_OK;
+    wg_status status = guarded ? wg_mask_body(*out, l->n_carry, l->guard) : WG_OK;
+    if (status == WG_OK) return WG_OK;
+    wg_fail(w->t, status, "%s", (*out)->error);
+    wg_tape_release(*out);
+    return status;
 }
 
 /* Exchanges the first two axes. */
