@@ -225,6 +225,11 @@ def test_cond():
         wg.compile(lambda x: wg.cond(x > 0, lambda x: x, lambda x: (x, x), x))(1.0)
     with pytest.raises(ValueError, match=r"expected \(\)"):
         wg.compile(lambda x: wg.cond(x > 0, np.sin, np.cos, x))(np.ones(2))
+    flag = np.array(True)
+    chosen = wg.compile(lambda x: wg.cond(flag, np.sin, np.cos, x))
+    assert chosen(1.0) == wg.compile(np.sin)(1.0)
+    flag[()] = False  # captured arrays are read anew
+    assert chosen(1.0) == wg.compile(np.cos)(1.0)
 
 
 # ---- fewer carries kept -------------------------------------------------------------------------------

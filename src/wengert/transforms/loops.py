@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import numpy as wnp
 from .._core import Var, innermost
+from ..protocols.constants import known
 from ..pytree import leaf_names, tree_flatten, tree_map, tree_unflatten
 from ..tape import OPS, Tape
 from .call import Recording, decorates
@@ -242,6 +243,7 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     (np.float64(2.0), np.float64(-1.0))
     """
     if not isinstance(pred, Var) or not pred.tape.abstract:
+        pred = known("cond", pred)
         if np.size(pred) != 1:
             raise ValueError(f"cond: pred has shape {np.shape(pred)}; expected one truth value")
         return true_fun(*operands) if bool(pred) else false_fun(*operands)
