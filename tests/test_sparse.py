@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
 
@@ -115,6 +115,21 @@ def test_patterns_pass_through_indices_calls_loops_and_rules():
     assert wg.sparsity(lambda x: wg.compile(lambda y: y[::2] * y[1::2])(x), np.ones(8)).nnz == 8
     assert wg.sparsity(lambda x: np.cumsum(np.reshape(x, (3, 4)), 1), np.ones(12)).nnz == 3 * 10
     assert wg.sparsity(np.floor, np.ones(3)).nnz == 0
+
+
+def test_what_a_pattern_was_found_from_may_change():
+    i, mask, x = np.array([0, 1]), np.array([True, False, True, False]), np.arange(1.0, 5.0)
+    for f in (lambda x: wg.numpy.take(x, i) ** 2, lambda x: x[mask] ** 2):
+        jacobian = wg.sparse_jacobian(f)
+        assert_array_equal(jacobian(x).toarray(), wg.jacobian(f)(x))
+        i[:], mask[:] = [3, 2], ~mask
+        assert_array_equal(jacobian(x).toarray(), wg.jacobian(f)(x))
+    rows = np.array([0, 1])
+    f = lambda x: wg.numpy.take(x, rows)  # noqa: E731
+    jacobian = wg.sparse_jacobian(f)
+    assert jacobian(x).nnz == 2
+    rows = np.array([3])  # the name means another array
+    assert_array_equal(jacobian(x).toarray(), wg.jacobian(f)(x))
 
 
 def test_the_hessian_of_a_chain_in_a_scan():

@@ -19,16 +19,16 @@ import numpy as np
 from .. import _core
 from .._core import Var, set_current
 from ..extras import require
+from ..guards import Guards
 from ..program import compile as compiled
 from ..tape import OPS, Tape
 from .batching import vmap
 from .call import decorates, is_differentiable
 from .first import grad, jvp
+from .loops import UNTIL
 
-UNARY, BINARY, DERIVATIVE = 1, 2, 9  # kinds of the op table
-ELEMENTWISE = (UNARY, BINARY, DERIVATIVE)
+ELEMENTWISE = (1, 2, 9)  # kinds of the op table: unary, binary, derivative
 SAME_PLACES = ("where", "copy", "cast", "broadcast", "real", "imag", "conj", "to_complex", "stop_gradient")
-UNTIL = -1  # the length of a loop that its condition ends
 MOST = 10**8  # elements of what counts as dense
 
 
@@ -58,15 +58,15 @@ def sparsity(f: Callable, x: Any) -> Any:
            [0, 1, 1, 0],
            [0, 0, 1, 1]])
     """
-    return _pattern("sparsity", f, _floats("sparsity", x))
+    return _pattern("sparsity", f, _floats("sparsity", x))[0]
 
 
 @decorates
 def sparse_jacobian(f):
     """The function that returns the Jacobian of `f`, from an array to an array, as a scipy.sparse.csr_array.
 
-    Its pattern is found once for each shape; then every call takes as many directions as there are colors of
-    columns, whatever the number of columns.
+    Its pattern is found once for each shape, and again where what it was found from has changed; then every
+    call takes as many directions as there are colors of columns, whatever the number of columns.
 
     Examples
     --------
@@ -148,8 +148,11 @@ def _colors(pattern: Any, rows: np.ndarray) -> np.ndarray:
 # ---- patterns -----------------------------------------------------------------------------------------
 
 
-def _pattern(name: str, f: Callable, x: np.ndarray) -> Any:
-    """The elements of the Jacobian that may differ from zero, as a sparse matrix of bools."""
+def _pattern(name: str, f: Callable, x: np.ndarray) -> tuple[Any, list]:
+    """The elements of the Jacobian that may differ from zero, as a sparse matrix of bools.
+
+    With it the arrays whose values it was found from, as `Guards.relied` has them.
+    """
     tape: Any = Tape(abstract=True)
     before = set_current(tape)
     try:
@@ -171,7 +174,7 @@ def _pattern(name: str, f: Callable, x: np.ndarray) -> Any:
     tape.ended = True
     found = sets.empty(end.size) if found is None else found
     found.sort_indices()
-    return found
+    return found, tape.relied
 
 
 def _values(tape: Any, inputs: tuple[int, ...], reads: list[Var]) -> list:
@@ -182,6 +185,7 @@ def _values(tape: Any, inputs: tuple[int, ...], reads: list[Var]) -> list:
     wanted = [v for v in reads if v.dtype.kind in "iu" and not depends[v.index]]
     if not wanted:
         return [None] * len(reads)
+    tape.relied += tape.snapshots
     tape.set_outputs(wanted)
     nodes = [tape.node(k) for k in tape.inputs]
     arrays = [
