@@ -80,6 +80,7 @@ FUNCTIONS = {
     ),
     "gradient": (wg.grad(lambda x: wg.scan(lambda c, a: (np.sin(c) * a, None), 1.0, x[:3])[0] * x[4]), 5),
     "triangle": (lambda x: np.cumsum(np.reshape(x, (2, 3)), axis=1)[:, ::-1], 6),
+    "no steps": (lambda x: np.sin(np.concatenate([x, wg.scan(lambda c, a: (c * a, c), x[0], x[:0])[1]])), 3),
     "a batch": (lambda x: wg.vmap(lambda a: a**3)(x), 4),
 }
 

@@ -76,19 +76,22 @@ def sparse_jacobian(f):
            [0., 3., 2.]])
     """
     known: dict[tuple, tuple] = {}
-    products = compiled(lambda x, units: vmap(lambda v: jvp(f, (x,), (v,))[1])(units))
+    # it watches f, as the guards of a pattern do
+    products = compiled(functools.wraps(f)(lambda x, units: vmap(lambda v: jvp(f, (x,), (v,))[1])(units)))
 
     @functools.wraps(f)
     def wrapped(x):
         x = _floats("sparse_jacobian", x)
-        if (key := (x.shape, x.dtype)) not in known:
-            pattern = _pattern("sparse_jacobian", f, x)
+        if (key := (x.shape, x.dtype)) not in known or not known[key][0].hold():
+            guards = Guards(f)
+            pattern, guards.relied = _pattern("sparse_jacobian", f, x)
             rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
             colors = _colors(pattern, rows)
             units = np.zeros((colors.max(initial=-1) + 1, x.size), x.dtype)
             units[colors, np.arange(x.size)] = 1
-            known[key] = pattern, colors[pattern.indices], rows, units.reshape(len(units), *x.shape)
-        pattern, colors, rows, units = known[key]
+            units = units.reshape(len(units), *x.shape)
+            known[key] = guards, pattern, colors[pattern.indices], rows, units
+        _, pattern, colors, rows, units = known[key]
         found = products(x, units).reshape(len(units), pattern.shape[0])
         return type(pattern)((found[colors, rows], pattern.indices, pattern.indptr), pattern.shape)
 
@@ -213,11 +216,10 @@ class _Sets:
     def through(self, tape: Any, inputs: list, values: list) -> list:
         """The sets of the outputs of a tape from those of its inputs; None for an empty one."""
         nodes = [tape.node(k) for k in range(len(tape))]
-        sets: list[Any] = [None] * len(nodes)
+        first = dict(zip(tape.inputs, inputs, strict=True))
+        sets: list[Any] = [first.get(k) for k in range(len(nodes))]
         known: dict[int, Any] = dict(zip(tape.inputs, values, strict=True))
         results: list[Any] = []
-        for slot, k in enumerate(tape.inputs):
-            sets[k] = inputs[slot]
         for k, node in enumerate(nodes):
             given = [sets[i] for i in node.inputs]
             moves = any(s is not None for s in given)
@@ -281,10 +283,10 @@ class _Sets:
         if len(node.attrs) == 1:
             return self.through(body, given, [None] * len(given))
         _, n_carry, n_x, length, reverse, guard = node.attrs
-        moving, pattern = self.turn(body, given, n_carry)
         sizes, heights = ([math.prod(body.node(k).shape) for k in ids] for ids in (body.inputs, body.outputs))
+        moving, pattern = self.turn(body, given, n_carry, heights)
         ends = np.cumsum([0, *heights])
-        now = [self.empty(n) if m and s is None else s for n, m, s in zip(sizes, moving, given, strict=True)]
+        now = [self.empty(n) if s is None else s for n, s in zip(sizes, given, strict=True)]
         rows: list[list] = [[s] for s in now[:n_carry]] + [[] for _ in heights[n_carry:]]
         for step in itertools.count() if length == UNTIL else range(length):
             at = length - 1 - step if reverse else step
@@ -298,16 +300,13 @@ class _Sets:
                 row.append(out[start:end])
             for row in rows[: n_carry if guard >= 0 else 0]:  # or the step is not taken
                 row[-1] = self.union(*row[-2:])
-            before = now[:n_carry]
-            now[:n_carry] = [row[-1] if m else None for row, m in zip(rows[:n_carry], moving, strict=False)]
-            if length == UNTIL and all(a is b or a.nnz == b.nnz for a, b in zip(before, now, strict=False)):
+            before, now[:n_carry] = now[:n_carry], [row[-1] for row in rows[:n_carry]]
+            if length == UNTIL and all(a.nnz == b.nnz for a, b in zip(before, now, strict=False)):
                 return now[:n_carry]
-        whole = [
-            self.stack(row[::-1] if reverse else row, "csr") if row[-1:] != [None] else None for row in rows
-        ]
-        return [*now[:n_carry], *whole[n_carry:], *whole[:n_carry]]
+        whole = [self.stack(row[::-1] if reverse else row, "csr") if row else self.empty(0) for row in rows]
+        return [s if s.nnz else None for s in (*now[:n_carry], *whole[n_carry:], *whole[:n_carry])]
 
-    def turn(self, body: Any, given: list, n_carry: int) -> tuple[list[bool], Any]:
+    def turn(self, body: Any, given: list, n_carry: int, heights: list[int]) -> tuple[list[bool], Any]:
         """Which inputs of a loop's body have sets, and how its outputs depend on those, end to end."""
         moving, settled = [s is not None for s in given], False
         while not settled:  # a carry may begin to depend on something in a later step
@@ -319,7 +318,6 @@ class _Sets:
             reached = [m or s is not None for m, s in zip(moving, found[:n_carry], strict=False)]
             settled = reached == moving[:n_carry]
             moving[:n_carry] = reached
-        heights = [math.prod(body.node(k).shape) for k in body.outputs]
         parts = [inner.empty(h) if s is None else s for h, s in zip(heights, found, strict=True)]
         return moving, self.stack(parts, "csr")
 
