@@ -251,3 +251,17 @@ def test_a_primitive_made_of_an_object_without_a_name_is_named_by_it():
     f = wg.extend.primitive(functools.partial(np.multiply, 2.0))
     with pytest.raises(TypeError, match=r"functools\.partial.*: no derivative was defined by argument 0"):
         wg.grad(f)(1.0)
+
+
+def test_a_primitive_tells_equal_arguments_of_other_types_apart():
+    f = wg.extend.primitive(lambda x, n: x * (10.0 if n is True else 1.0))
+    wg.extend.defvjp(f, lambda answer, x, n: lambda g: g * (10.0 if n is True else 1.0))
+    for n, slope in ((1, 1.0), (True, 10.0), (1.0, 1.0)):
+        assert wg.grad(lambda x, n=n: f(x, n))(2.0) == slope
+        assert f(wg.Tape().var(2.0), n).value == 2.0 * slope
+
+
+def test_tangents_of_a_primitive_do_not_take_in_its_answer():
+    f = wg.extend.primitive(lambda x: x + np.inf)
+    wg.extend.defjvp(f, lambda g, answer, x: 3.0 * g)
+    assert wg.jvp(f, (2.0,), (1.0,)) == (np.inf, 3.0)

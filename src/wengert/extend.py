@@ -126,7 +126,7 @@ class primitive:  # noqa: N801  a decorator
 
     def _host(self, moving: list[int], fixed: dict[int, Any], kwargs: dict) -> Callable:
         """The function of its arrays alone; kept, for a tape that calls it may live long."""
-        key = (tuple(moving), tuple(fixed.items()), tuple(kwargs.items()))
+        key = (tuple(moving), *((k, type(x), x) for k, x in (*fixed.items(), *kwargs.items())))
         if key not in self._hosts:
 
             def host(*arrays):
@@ -164,7 +164,7 @@ class primitive:  # noqa: N801  a decorator
         @function.defjvp
         def rule(primals, tangents):
             answer, args = function(*primals), _merged(moving, primals, fixed)
-            total = answer * 0.0
+            terms: list[Any] = []
             for k, g in zip(moving, tangents, strict=True):
                 slope = self._rule(self._forward, k)
                 if slope == "same":
@@ -173,8 +173,8 @@ class primitive:  # noqa: N801  a decorator
                         f"says nothing of reverse mode; give it one with defvjp, which serves both"
                     )
                 if slope is not None:
-                    total = total + slope(g, answer, *args, **kwargs)
-            return answer, total
+                    terms.append(slope(g, answer, *args, **kwargs))
+            return answer, sum(terms[1:], terms[0]) if terms else answer * 0.0
 
         return function
 
