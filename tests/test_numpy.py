@@ -1,5 +1,7 @@
 """NumPy's functions and methods on Vars, through its protocols and through wengert.numpy."""
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.special
@@ -221,3 +223,18 @@ def test_adding_into_a_plain_array_raises(tape):
     with pytest.raises(TypeError, match=r"a = a \+ v"):
         array += tape.leaf(np.ones(3))
     assert_array_equal(array, np.ones(3))
+
+
+def test_each_name_computes_plain_arrays_by_its_own_function():
+    single = np.arange(6.0, dtype="f4").reshape(2, 3)
+    for name in ("asfortranarray", "ascontiguousarray", "asanyarray"):
+        got, want = getattr(wnp, name)(single.T), getattr(np, name)(single.T)
+        assert got.flags.c_contiguous == want.flags.c_contiguous, name
+    assert wnp.require(single, None, ["F"]).flags.f_contiguous
+    assert wnp.float_power(single, 2).dtype == np.float64
+    assert wnp.float_power(2, -1) == 0.5
+    for f in (wnp.float_power, wg.compile(lambda x, n: np.float_power(x, n))):
+        assert f(single, single).dtype == np.float64
+        assert_array_equal(f(single, single), np.float_power(single, single))
+    for name in ("power", "float_power", "require", "around", "round", "pow"):
+        assert pickle.loads(pickle.dumps(getattr(wnp, name))) is getattr(wnp, name)

@@ -187,9 +187,6 @@ class MLP:
 
     def predict(self, X):
         """Raw outputs as an ndarray: (in,) -> (out,), (rows, in) -> (rows, out)."""
-        answer = self._forward.again(self._theta, X)
-        if answer is not _core.MISSED:
-            return answer
         x = self._read("predict", X)
         block = max(1, BLOCK_ELEMENTS // max(self.layers))
         if x.ndim == 1 or len(x) <= block:

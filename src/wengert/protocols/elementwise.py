@@ -63,21 +63,26 @@ NAMESPACE["abs"] = NAMESPACE["absolute"]
 NAMESPACE["true_divide"] = NAMESPACE["divide"]
 NAMESPACE["mod"] = NAMESPACE["remainder"]
 NAMESPACE["bitwise_not"] = NAMESPACE["bitwise_invert"] = NAMESPACE["invert"]
-NAMESPACE["bitwise_left_shift"], NAMESPACE["bitwise_right_shift"] = (
-    NAMESPACE["left_shift"],
-    NAMESPACE["right_shift"],
-)
+NAMESPACE.update({f"bitwise_{_name}": NAMESPACE[_name] for _name in ("left_shift", "right_shift")})
 for _name in ("sin", "cos", "tan", "sinh", "cosh", "tanh"):
     if f"arc{_name}" in NAMESPACE:
         NAMESPACE[f"a{_name}"] = NAMESPACE[f"arc{_name}"]  # NumPy 2's names
 NAMESPACE["atan2"] = NAMESPACE["arctan2"]
 
 
-@implements(np.power, np.float_power, names=("pow",))
+@implements(np.power, names=("pow",))
 def power(x1: Any, x2: Any, **kwargs: Any) -> Var:
     """x1 ** x2, elementwise; squares, roots and reciprocals by constant exponents have ops of their own."""
     refuse_options("power", **kwargs)
     return x1**x2 if isinstance(x1, Var) else append("pow", x1, x2)
+
+
+@implements(np.float_power)
+def float_power(x1: Any, x2: Any, **kwargs: Any) -> Var:
+    """x1 ** x2, elementwise, in double precision."""
+    a, b = operand(x1), operand(x2)
+    dtype = np.result_type(a.dtype, b.dtype, np.float64)
+    return power(a.astype(dtype), b.astype(dtype), **kwargs)
 
 
 @implements(np.sinc)

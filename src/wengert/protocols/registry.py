@@ -43,13 +43,14 @@ def implements(
         present = [function for function in functions if function is not None]
         if not present:
             return implementation
-        for function in present:
+        op = OPS[computes] if computes else -1
+        for function in reversed(present):  # each computes what is plain by itself
             FUNCTIONS[function] = implementation
-        public = Function(
-            present[0], implementation, OPS[computes] if computes else -1, computes=bool(computes)
-        )
-        functools.update_wrapper(public, implementation).__name__ = present[0].__name__
-        NAMESPACE.update(dict.fromkeys((*(function.__name__ for function in present), *names), public))
+            public = Function(function, implementation, op, computes=bool(computes))
+            functools.update_wrapper(public, implementation).__name__ = name = function.__name__
+            public.__module__, public.__qualname__ = "wengert.numpy", name
+            NAMESPACE[name] = public
+        NAMESPACE.update(dict.fromkeys(names, public))
         return public
 
     return file

@@ -17,6 +17,7 @@ import ast
 import functools
 import math
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -277,8 +278,8 @@ class _Jets:
         ends = [k]
         if node.op == "call":
             self.series[k] = _Series(self.part.at(k))
-            ends = [end for end in range(k + 1, len(self.part)) if self.part.node(end).inputs == (k,)]
-            ends = [end for end in ends if self.part.node(end).op == "result"]
+            # its results follow at once
+            ends = list(takewhile(lambda e: self.part.node(e).op == "result", range(k + 1, len(self.part))))
         moving = [i for i in dict.fromkeys(node.inputs) if self.series[i].rule]
         sub, given = self.part.extract([self.part.at(i) for i in moving], [self.part.at(end) for end in ends])
         curves: list[list[Any]] = [[sub.at(slot)] for slot in sub.inputs[: len(moving)]]
