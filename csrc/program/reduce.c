@@ -29,7 +29,7 @@ static void split_axes(wg_split *s, const wg_array *x, uint64_t mask) {
 }
 
 typedef struct {
-    wg_map_fn combine; /* add, mul, maximum, minimum; NULL for max and min of bool */
+    wg_map_fn combine; /* add, mul, maximum, minimum */
     wg_fold_fn fold;
     wg_dtype dtype; /* of the result */
     bool whole;     /* the order does not matter: contiguous elements are folded at once */
@@ -44,16 +44,6 @@ static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype 
     return (wg_reducer){k->map[of[op][1]][out], k->fold[of[op][0]][in], out, whole};
 }
 
-/* *out = *out combined with *part */
-static void combine_one(const wg_reducer *r, void *out, const void *part) {
-    if (r->combine) {
-        r->combine(out, (const void *[]){out, part}, 1, NULL);
-        return;
-    }
-    const uint8_t pair[2] = {*(uint8_t *)out, *(const uint8_t *)part};
-    r->fold(out, pair, 2);
-}
-
 /* The fold of all elements of x, n >= 1, in chunks; out has the reducer's dtype. */
 static void fold_all(const wg_reducer *r, const wg_array *x, int64_t n, void *out) {
     _Alignas(64) char tile[WG_TILE * 16], part[16];
@@ -61,7 +51,7 @@ static void fold_all(const wg_reducer *r, const wg_array *x, int64_t n, void *ou
     for (int64_t start = 0; start < n; start += most) {
         int64_t length = n - start < most ? n - start : most;
         r->fold(start ? part : out, wg_fetch(tile, x, start, length), length);
-        if (start) combine_one(r, out, part);
+        if (start) r->combine(out, (const void *[]){out, part}, 1, NULL);
     }
 }
 
@@ -146,7 +136,7 @@ wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step) {
     split_axes(&s, x, (uint64_t)step->attrs[0]);
     int64_t n_reduced = n_in / n_out;
     wg_reducer r = reducer_of(k, step->op, x->dtype, step->out.dtype);
-    if (step->op != WG_logsumexp && r.combine && rows_win(&s, x->dtype, step->out.dtype)) {
+    if (step->op != WG_logsumexp && rows_win(&s, x->dtype, step->out.dtype)) {
         reduce_rows(&r, &s, n_out, n_reduced, step->out.data);
         return WG_OK;
     }
