@@ -67,7 +67,7 @@ typedef struct {
 typedef void (*wg_gemm_fn)(const wg_gemm *g);
 typedef size_t (*wg_gemm_scratch_fn)(int64_t m, int64_t n, int64_t k); /* an upper bound for any strides */
 
-/* Elements first ... first + n - 1, 64 dividing first, of the random numbers of a key and a stream. */
+/* Elements first ... first + n - 1, 4 dividing first, of the random numbers of a key and a stream. */
 typedef void (*wg_random_fn)(void *out, wg_dtype dtype, uint64_t key, uint64_t stream, int64_t first, int64_t n);
 
 typedef enum { WG_FOLD_SUM, WG_FOLD_PROD, WG_FOLD_MAX, WG_FOLD_MIN, WG_FOLD_COUNT } wg_fold;

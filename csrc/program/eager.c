@@ -223,11 +223,13 @@ bool wg_compute(int op, int n_in, const wg_array *in, int n_attr, const int64_t 
     const wg_kernels *k = wg_kernels_table();
     wg_step step = {.op = (uint16_t)op, .n_in = n_in, .in = in, .out = *out, .n_attr = n_attr, .attrs = attrs};
     size_t size = wg_prepare(k, &step);
-    if (size && !(step.scratch = aligned_alloc(64, (size + 63) / 64 * 64))) return false;
+    if (size && !(step.scratch = aligned_alloc(64, wg_round_up(size)))) return false;
     const int raised = FE_INVALID | FE_OVERFLOW;
     if (op == WG_matmul && fetestexcept(raised)) feclearexcept(raised);
     bool done = wg_execute(k, &step) == WG_OK;
     free(step.scratch);
-    /* The flags tell sooner, but most maps treat lanes apart: they raise flags for what they throw away, and none. */
+    /* The flags tell sooner, but most maps treat lanes apart: they raise flags for what they throw away, and none. They
+     * are this thread's, so a product must be too small to be shared (the binding asks for 2^17 multiplications at
+     * most). */
     return done && (op == WG_matmul ? !fetestexcept(raised) : all_finite(out));
 }

@@ -87,7 +87,7 @@ static void run_product(void *context, int part) {
     int64_t itemsize = (int64_t)wg_itemsize(out->dtype), start, end;
     wg_gemm g = p->g;
     size_t scratch = p->k->gemm_scratch[out->dtype](g.m, g.n, g.k);
-    g.scratch = (char *)step->scratch + (size_t)part * ((scratch + 63) / 64 * 64);
+    g.scratch = (char *)step->scratch + (size_t)part * wg_round_up(scratch);
     if (p->by_columns)
         share(g.n, part, p->parts, COLUMN_GRAIN, &start, &end), g.n = end - start;
     else
@@ -157,7 +157,7 @@ size_t wg_prepare(const wg_kernels *k, wg_step *step) {
     if (!need) return 0;
     step->max_parts = wg_parts(wg_nanoseconds(step), step->max_parts);
     size_t one = need(out->shape[out->ndim - 2], out->shape[out->ndim - 1], a->shape[a->ndim - 1]);
-    return (one + 63) / 64 * 64 * (size_t)step->max_parts;
+    return wg_round_up(one) * (size_t)step->max_parts;
 }
 
 /* ---- how many parts ---------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* Host ops: a function outside of the core, which the binding calls in Python.  It sees contiguous operands. */
 #include "program.h"
 
-static size_t padded(const wg_array *x) { return ((size_t)wg_array_size(x) * wg_itemsize(x->dtype) + 63) / 64 * 64; }
+static size_t padded(const wg_array *x) { return wg_round_up((size_t)wg_array_size(x) * wg_itemsize(x->dtype)); }
 
 size_t wg_host_scratch(const wg_step *step) {
     size_t size = 0;

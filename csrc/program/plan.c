@@ -33,7 +33,7 @@ typedef struct {
     wg_id *staged;       /* by output: WG_NONE, or a copy is needed at the end */
 } wg_planner;
 
-static size_t round_up(size_t size) { return (size + 63) / 64 * 64 + (size == 0 ? 64 : 0); }
+static size_t round_up(size_t size) { return wg_round_up(size == 0 ? 1 : size); }
 static size_t bytes_of(const wg_tape *t, wg_id id) { return (size_t)wg_size(t, id) * wg_itemsize(t->nodes[id].dtype); }
 static wg_storage *storage_of(const wg_planner *w, wg_id id) { return &w->items[w->storage[w->windows[id].root]]; }
 static bool computes(const wg_planner *w, wg_id id) { return wg_computes(w->t, w->windows, id); }

@@ -170,8 +170,7 @@ static void run_block(const wg_block_run *b) {
 /* ---- groups of rows ---------------------------------------------------------------------------------------- */
 static char *sums_of(const wg_run *run, int group) { return run->sums + (size_t)(group - 1) * run->r->sum_bytes; }
 
-static char *sum_at(const wg_run *run, const wg_sum *sum, int group) {
-    const wg_slot *slot = &run->r->slots[sum->slot];
+static char *sum_at(const wg_run *run, const wg_slot *slot, int group) {
     return group == 0 ? run->step->in[slot->array].data : sums_of(run, group) + slot->base;
 }
 
@@ -184,9 +183,7 @@ static void find_slots(const wg_run *run, int group, int64_t row, char *tiles, c
         case WG_SLOT_ARRAY: at[k] = run->step->in[slot->array].data + row * slot->per_row; break;
         case WG_SLOT_TILE: at[k] = tiles + slot->base; break;
         case WG_SLOT_FILL: at[k] = run->fills + slot->base; break;
-        case WG_SLOT_SUM:
-            at[k] = group == 0 ? run->step->in[slot->array].data : sums_of(run, group) + slot->base;
-            break;
+        case WG_SLOT_SUM: at[k] = sum_at(run, slot, group); break;
         }
     }
 }
@@ -222,9 +219,9 @@ static void add_sums(const wg_run *run) {
     for (int distance = 1; distance < r->groups; distance *= 2)
         for (int group = 0; group + distance < r->groups; group += 2 * distance)
             for (uint32_t k = 0; k < r->n_sums; k++) {
-                char *sum = sum_at(run, &r->sums[k], group);
-                r->sums[k].add(sum, (const void *[]){sum, sum_at(run, &r->sums[k], group + distance)}, r->sums[k].size,
-                               NULL);
+                const wg_slot *slot = &r->slots[r->sums[k].slot];
+                char *sum = sum_at(run, slot, group);
+                r->sums[k].add(sum, (const void *[]){sum, sum_at(run, slot, group + distance)}, r->sums[k].size, NULL);
             }
 }
 

@@ -22,7 +22,7 @@ static int values_of(const wg_loop_plan *l, int carry) { /* where all of them go
     return l->info.length == WG_UNTIL ? DEAD : l->result[l->info.n_carry + l->info.n_y + carry];
 }
 static bool is_entry(const wg_loop_info *info, int k) { return k >= info->n_carry && k < info->n_carry + info->n_x; }
-static size_t round_up(int64_t size) { return ((size_t)size + 63) / 64 * 64; }
+static size_t round_up(int64_t size) { return wg_round_up((size_t)size); }
 static size_t table_bytes(const wg_loop_plan *l) {
     return round_up((int64_t)n_slots(l) * (int64_t)(sizeof(void *) + sizeof(int64_t)));
 }

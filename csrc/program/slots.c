@@ -155,8 +155,6 @@ wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pai
         out->single = pairs;
         if (pairs) chunk = VECTOR / itemsize_of(m, x);
         WG_TRY(reading_as(m, x, 1, &chunk, &reading));
-        reading.strides = wg_intern(&t->vectors, 1, &(int64_t){0});
-        if (reading.strides == WG_NONE) return wg_no_memory(t);
     } else {
         shape[0] = chunk / width;
         WG_TRY(reading_as(m, x, ndim, shape, &reading));
