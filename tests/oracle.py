@@ -16,7 +16,7 @@ import random
 import numpy as np
 import reference
 import reference_arrays  # noqa: F401  (their rows join reference.OPS)
-import reference_complex  # noqa: F401
+import reference_complex  # noqa: F401  (as above)
 
 from wengert import _core
 

@@ -145,7 +145,7 @@ class Node:
     __add__ = __radd__ = lambda self, other: add(self, other)
     __mul__ = __rmul__ = lambda self, other: mul(self, other)
     __sub__, __rsub__ = lambda self, other: sub(self, other), lambda self, other: sub(other, self)
-    __neg__ = lambda self: neg(self)  # noqa: E731
+    __neg__ = lambda self: neg(self)
 
 
 OPS = {}

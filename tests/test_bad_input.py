@@ -231,7 +231,7 @@ def test_an_abstract_tape_has_no_values():
     m = Core(abstract=True)
     y = m.op("tanh", m.array(ONES(2)))
     with pytest.raises(TypeError, match="no value"):
-        y.value  # noqa: B018
+        y.value  # noqa: B018 - it raises
 
 
 def test_a_python_integer_must_fit_the_array_that_it_meets():

@@ -25,9 +25,9 @@ def test_derivatives_go_through_a_compiled_function(order, rng):
         for mode in modes:
             inner = f
             if mode == "rev":
-                f = lambda x, inner=inner: np.sum(wg.grad(inner)(x) * y)  # noqa: E731
+                f = lambda x, inner=inner: np.sum(wg.grad(inner)(x) * y)
             else:
-                f = lambda x, inner=inner: wg.jvp(inner, (x,), (y,))[1]  # noqa: E731
+                f = lambda x, inner=inner: wg.jvp(inner, (x,), (y,))[1]
         return f
 
     for modes in itertools.product(["rev", "fwd"], repeat=order):

@@ -204,9 +204,9 @@ def test_a_seed_of_fit_overrides_the_nets():
 
 def test_numpys_global_generator_is_untouched():
     np.random.seed(0)  # noqa: NPY002 (it is the global generator that is meant)
-    before = np.random.get_state()[1].tobytes()  # noqa: NPY002
+    before = np.random.get_state()[1].tobytes()  # noqa: NPY002 - the global generator is meant
     make().fit(*regression(), epochs=2, validation=0.2)
-    assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002
+    assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002 - the global generator is meant
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def of_both(name, order):
     f, args = TABLE[name]
 
     def derived(np, grad):
-        loss = lambda *args: np.sum(np.real(f(np, *args) * 1.0) ** 2)  # noqa: E731
+        loss = lambda *args: np.sum(np.real(f(np, *args) * 1.0) ** 2)
         return grad(loss) if order == 1 else grad(lambda *args: np.sum(np.sin(grad(loss)(*args))))
 
     try:

@@ -131,7 +131,7 @@ PROGRAMS = {
 def test_programs_that_write(name):
     program = PROGRAMS[name]
     expected = program(np, X.copy())
-    eager = lambda x: program(np, x)  # noqa: E731
+    eager = lambda x: program(np, x)
     assert_allclose(wg.vjp(eager, X)[0], expected, rtol=1e-14)
     wg.testing.check_grads(eager, (X,))
     compiled = wg.compile(eager)
@@ -410,7 +410,7 @@ STEPS = st.one_of(
 def random_program(steps, np, x):
     """Each step takes arrays made so far and makes or changes one; all have at least 5 elements or one."""
     arrays = [x * 1.0]
-    pick = lambda k: arrays[k % len(arrays)]  # noqa: E731
+    pick = lambda k: arrays[k % len(arrays)]
     for kind, *rest in steps:
         if kind == "unary":
             arrays.append(getattr(np, rest[0])(pick(rest[1])))

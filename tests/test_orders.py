@@ -159,7 +159,7 @@ NESTS = {
 )
 def test_random_programs_through_random_nests(program, nest, outermost):
     """Against mpmath's derivatives of the same program."""
-    f = lambda x: evaluate(program, x, lambda name, a: NUMPY[name](a))  # noqa: E731
+    f = lambda x: evaluate(program, x, lambda name, a: NUMPY[name](a))
     for mode in nest:
         f = NESTS[mode](f)
     f = wg.compile(f) if outermost else f

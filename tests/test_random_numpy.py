@@ -126,10 +126,10 @@ def build(choices):
             def step(np, arrays, f=function, i=first, j=second, key=key):
                 f(np, arrays[i], arrays[j], key)
 
-            trial = lambda: step(numpy, [x.copy() for x in arrays])  # noqa: E731
+            trial = lambda: step(numpy, [x.copy() for x in arrays])
         else:
             given = (first, second)[: 2 if table is BINARY else 1]
-            trial = lambda: function(numpy, *(arrays[n] for n in given))  # noqa: B023, E731
+            trial = lambda: function(numpy, *(arrays[n] for n in given))  # noqa: B023 - called at once
         try:
             result = trial()
         except (ValueError, IndexError, TypeError):  # the shapes do not fit: no step of this program
@@ -172,7 +172,7 @@ def test_random_programs(choices):
     exact = numpy.stack(columns, 1)
     room = 1e-10 * (1 + numpy.max(numpy.abs(exact)))
     for np in (numpy, wnp):
-        f = lambda x, y, np=np: run(steps, np, x, y)  # noqa: E731
+        f = lambda x, y, np=np: run(steps, np, x, y)
         assert_allclose(wg.vjp(f, X, Y)[0], expected, rtol=1e-11, atol=1e-12)
         takes = [wg.jacrev(f, (0, 1)), wg.jacfwd(f, (0, 1))]
         for jacobian in (*takes, *map(wg.compile, takes)):
@@ -186,7 +186,7 @@ def test_random_programs(choices):
 def test_random_programs_at_order_two(choices):
     """The Hessian of a sum: symmetric, and the same for all mixes of modes."""
     steps = build(choices[:20])
-    f = lambda x: numpy.sum(numpy.sin(run(steps, numpy, x, Y + 0 * x[0])))  # noqa: E731
+    f = lambda x: numpy.sum(numpy.sin(run(steps, numpy, x, Y + 0 * x[0])))
     hessian = wg.jacfwd(wg.grad(f))(X).reshape(12, 12)
     room = 1e-9 * (1 + numpy.max(numpy.abs(hessian)))
     assert_allclose(hessian, hessian.T, atol=room)

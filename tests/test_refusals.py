@@ -21,7 +21,7 @@ LOSSES = {
     "math": (lambda v: math.sin(v), "np.sin"),
     "asarray": (lambda v: np.asarray(v), "wengert.numpy.asarray"),
     "array": (lambda v: np.array([v, v]), "np.stack"),
-    "random": (lambda v: np.random.normal(v), "wengert.random"),  # noqa: NPY002
+    "random": (lambda v: np.random.normal(v), "wengert.random"),  # noqa: NPY002 - the global generator is meant
     "generator": (lambda v: np.random.default_rng(0).normal(v, 1.0), "wengert.random"),
     "item": (lambda v: v.item(), "v itself"),
     "array[i] = v": (lambda v: np.zeros(3).__setitem__(0, v), "a[i] = v"),
@@ -41,7 +41,7 @@ LOSSES = {
     "flat": (lambda v: v.flat, "v.value.flat"),
     "index": (lambda v: [1, 2, 3][v], "np.take"),
     "range": (lambda v: range(v), "static_argnums"),
-    "uniform": (lambda v: np.random.uniform(0, v), "wengert.random"),  # noqa: NPY002
+    "uniform": (lambda v: np.random.uniform(0, v), "wengert.random"),  # noqa: NPY002 - the global generator is meant
     "scipy.linalg": (lambda v: scipy.linalg.expm(v * np.eye(2)), "wengert.scipy.linalg"),
     "scipy.integrate": (lambda v: scipy.integrate.quad(lambda t: t * v, 0, 1), "wg.implicit_root"),
     "scipy.stats": (lambda v: scipy.stats.norm.logpdf(v), "wengert.scipy.stats"),

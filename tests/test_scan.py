@@ -73,7 +73,7 @@ def test_a_scan_is_the_unrolled_loop_bit_for_bit():
         return h, h * x
 
     for reverse in (False, True):
-        recorded = wg.compile(lambda h, X: unrolled(step, h, X, reverse))(H, X)  # noqa: B023
+        recorded = wg.compile(lambda h, X: unrolled(step, h, X, reverse))(H, X)  # noqa: B023 - called at once
         looped = wg.scan(step, H, X, reverse=reverse)
         for a, b in zip(recorded, looped, strict=True):
             assert_array_equal(a, b)
@@ -266,7 +266,7 @@ def test_a_checkpointed_scan_is_the_stored_one_bit_for_bit(steps, reverse):
 def test_a_checkpointed_scan_keeps_few_carries():
     def memory(checkpoint, steps):
         def last(h):
-            step = lambda h, _: (np.sin(h) * 1.01, None)  # noqa: E731
+            step = lambda h, _: (np.sin(h) * 1.01, None)
             return np.sum(wg.scan(step, h, length=steps, checkpoint=checkpoint)[0])
 
         f = wg.compile(wg.grad(last))

@@ -37,7 +37,7 @@ def nested(x):
 
 def until(x):
     """Turned until its first element is the largest: recorded, where nobody knows when."""
-    turn = lambda x: wg.while_loop(lambda y: y[0] < np.max(y), lambda y: np.roll(y, 1), x)  # noqa: E731
+    turn = lambda x: wg.while_loop(lambda y: y[0] < np.max(y), lambda y: np.roll(y, 1), x)
     return wg.vmap(turn)(x[None])[0]
 
 
@@ -126,7 +126,7 @@ def test_what_a_pattern_was_found_from_may_change():
         i[:], mask[:] = [3, 2], ~mask
         assert_array_equal(jacobian(x).toarray(), wg.jacobian(f)(x))
     rows = np.array([0, 1])
-    f = lambda x: wg.numpy.take(x, rows)  # noqa: E731
+    f = lambda x: wg.numpy.take(x, rows)
     jacobian = wg.sparse_jacobian(f)
     assert jacobian(x).nnz == 2
     rows = np.array([3])  # the name means another array

@@ -150,7 +150,7 @@ def test_unknown_operands_are_left_to_them(tape):
     assert v + Other() == "answered"
     with pytest.raises(TypeError, match="unsupported operand"):
         v + object()
-    assert (v == None) is False  # noqa: E711
+    assert (v == None) is False  # noqa: E711 - Var's own ==
     assert (v == "a") is False
 
 
@@ -394,9 +394,9 @@ def on_a_tape(f):
 def test_attributes_that_a_var_does_not_have_are_named(tape):
     v = tape.leaf(N)
     with pytest.raises(AttributeError, match=r"'strides' \(.*test_var.py, line .*v.value.strides"):
-        v.strides  # noqa: B018
+        v.strides  # noqa: B018 - it raises
     with pytest.raises(AttributeError, match=r"has no 'colour'$"):
-        v.colour  # noqa: B018
+        v.colour  # noqa: B018 - it raises
     assert not hasattr(v, "__array_interface__")
 
 

@@ -127,7 +127,7 @@ def test_programs_that_write_under_transforms(name, transform):
 @pytest.mark.parametrize("transform", JACOBIANS)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_jacobians_of_programs_that_write(name, transform):
-    f = lambda x: PROGRAMS[name](np, x)  # noqa: E731
+    f = lambda x: PROGRAMS[name](np, x)
     expected = np.stack([wg.jacfwd(f)(x) for x in XS])
     assert_allclose(JACOBIANS[transform](f)(XS), expected, rtol=1e-11, atol=1e-12)
 
@@ -159,7 +159,7 @@ def test_overlapping_views():
         y[:3] -= y[3:]
         return y
 
-    program = lambda x: f(np, x)  # noqa: E731
+    program = lambda x: f(np, x)
     for g in (program, wg.compile(program)):
         assert_allclose(wg.vjp(g, X)[0], f(np, X.copy()), rtol=1e-12, atol=1e-14)
         wg.testing.check_grads(g, (X,))

@@ -76,7 +76,7 @@ def nested(lib, np, f, mix):
     }
     for mode in mix:
         g = modes[mode](f)
-        f = lambda x, g=g: np.sum(np.sin(g(x)))  # noqa: E731
+        f = lambda x, g=g: np.sum(np.sin(g(x)))
     return g
 
 
