@@ -421,10 +421,3 @@ def test_an_operator_asks_the_other_operand_and_then_refuses_it_by_name(name, va
     for call in (lambda: apply(v, object()), lambda: apply(object(), v), lambda: in_place(v, object())):
         with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for .*'(wengert\._core\.)?Var'"):
             call()
-
-
-def test_what_a_program_has_not_recorded_is_missed_and_not_answered():
-    f = wg.compile(lambda x: x * 2.0)
-    assert f.again(1.0) is wg._core.MISSED
-    assert f(1.0) == f.again(1.0) == 2.0
-    assert f.again(np.ones(3)) is f.again(1.0, 2.0) is wg._core.MISSED
