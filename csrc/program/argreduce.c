@@ -11,28 +11,35 @@ typedef struct {
 
 enum { LONG_TILE = 4096 }; /* elements of a contiguous line that are folded at once, and then looked through */
 
-static int64_t place_at(const wg_search *s, const void *places, int64_t i) {
-    return s->wide ? ((const int64_t *)places)[i] : ((const int32_t *)places)[i];
+typedef union { /* as wide as elements, so that vectors of both go together */
+    int64_t wide[WG_TILE];
+    int32_t narrow[WG_TILE];
+} wg_spots;
+
+static int64_t place_at(const wg_search *s, const wg_spots *places, int64_t i) {
+    return s->wide ? places->wide[i] : places->narrow[i];
 }
 
 /* A line along the axis: one tile is folded after the other, and the first that has the result is looked through. */
 static int64_t along(const wg_search *s, const wg_array *line) {
     _Alignas(64) char tile[WG_TILE * 8], best[8], value[8];
     const int64_t n = line->shape[0], most = line->strides[0] == 1 ? LONG_TILE : WG_TILE;
-    int64_t place = 0, length = n < most ? n : most;
+    int64_t length = n < most ? n : most;
     if (length == n) {
         const char *x = line->data;
         if (line->strides[0] != 1) wg_copy_run(tile, 1, x, line->strides[0], n, wg_itemsize(line->dtype)), x = tile;
         s->fold(best, x, n);
         return s->find(x, n, best);
     }
+    wg_spots tiles; /* the first of them: which tile has the best */
+    tiles.wide[0] = 0;
     s->fold(best, wg_fetch(tile, line, 0, length), length);
     for (int64_t start = most; start < n; start += most) {
         length = n - start < most ? n - start : most;
         s->fold(value, wg_fetch(tile, line, start, length), length);
-        s->advance(best, &place, value, 1, start / most, s->largest);
+        s->advance(best, &tiles, value, 1, start / most, s->largest);
     }
-    place = place_at(s, &place, 0) * most;
+    const int64_t place = place_at(s, &tiles, 0) * most;
     length = n - place < most ? n - place : most;
     return place + s->find(wg_fetch(tile, line, place, length), length, best);
 }
@@ -40,15 +47,15 @@ static int64_t along(const wg_search *s, const wg_array *line) {
 /* Lines across it: those that start in a row of n advance together from row to row. */
 static void across(const wg_search *s, const wg_array *x, int64_t stride, int64_t n, int64_t *out) {
     _Alignas(64) char best[WG_TILE * 8], row[WG_TILE * 8];
-    int64_t places[WG_TILE] = {0};
+    wg_spots places = {.wide = {0}};
     const int64_t itemsize = (int64_t)wg_itemsize(x->dtype);
     wg_copy_run(best, 1, x->data, stride, n, (size_t)itemsize);
     for (int64_t k = 1; k < x->shape[0]; k++) {
         const char *next = x->data + k * x->strides[0] * itemsize;
         if (stride != 1) wg_copy_run(row, 1, next, stride, n, (size_t)itemsize);
-        s->advance(best, places, stride == 1 ? next : row, n, k, s->largest);
+        s->advance(best, &places, stride == 1 ? next : row, n, k, s->largest);
     }
-    for (int64_t i = 0; i < n; i++) out[i] = place_at(s, places, i);
+    for (int64_t i = 0; i < n; i++) out[i] = place_at(s, &places, i);
 }
 
 wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step) {
