@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from oracle import OPS, Core
 
+import wengert as wg
 from wengert import _core
 
 BIG = 2**40
@@ -99,6 +100,18 @@ def test_too_much_memory_is_an_error():
     with pytest.raises(MemoryError):
         m.op("tanh", wide)
     assert len(m.tape) == length
+
+
+def test_a_plan_whose_sizes_overflow_is_an_error():
+    """Sixteen groups of ten values of 2^57 bytes a row: the sum of them is no size at all."""
+
+    def f(x):
+        z = np.broadcast_to(x[:, None], (16, 2**54)) * np.broadcast_to(x[0], (2**54,))
+        parts = [np.tanh(z), np.cos(z), np.sin(z), np.exp(z), np.sinh(z), np.cosh(z), np.arctan(z)]
+        return np.sum(sum(a * b for a, b in zip(parts, reversed(parts), strict=True)))
+
+    with pytest.raises(MemoryError, match="intermediates do not fit in memory"):
+        wg.compile(f).program(np.ones(16))
 
 
 def test_sweeps_check_their_seeds():

@@ -32,7 +32,7 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     int groups = r->cost >= 2 * GROUP_NS ? 2 : 1; /* a power of two, so that threads have as many each */
     while (groups < MAX_GROUPS && 2 * groups * worth <= r->cost) groups *= 2;
     while (groups > 1 && groups > most) groups /= 2;
-    while (groups > 1 && (size_t)groups * r->sum_bytes > MAX_SUMS) groups /= 2;
+    while (groups > 1 && wg_times((size_t)groups, r->sum_bytes) > MAX_SUMS) groups /= 2;
     r->groups = groups;
     const int64_t rows = divide_up(r->rows, r->groups); /* of a group: shared evenly among its blocks */
     const int64_t tile_rows = divide_up(divide_up(rows, divide_up(rows, block)), r->unit) * r->unit;
@@ -42,7 +42,7 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
         r->slots[k].base *= tile_rows;
         r->slots[k].per_row = 0; /* blocks use the same tiles */
     }
-    r->tile_bytes = wg_round_up((size_t)(row_bytes * (size_t)tile_rows));
+    r->tile_bytes = wg_round_up(wg_times(row_bytes, (size_t)tile_rows));
     size_t scratch = 0;
     for (uint32_t k = 0; k < r->n_code; k++) {
         const wg_micro *micro = &r->code[k];

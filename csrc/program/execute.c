@@ -157,7 +157,7 @@ size_t wg_prepare(const wg_kernels *k, wg_step *step) {
     if (!need) return 0;
     step->max_parts = wg_parts(wg_nanoseconds(step), step->max_parts);
     size_t one = need(out->shape[out->ndim - 2], out->shape[out->ndim - 1], a->shape[a->ndim - 1]);
-    return wg_round_up(one) * (size_t)step->max_parts;
+    return wg_times(wg_round_up(one), (size_t)step->max_parts);
 }
 
 /* ---- how many parts ---------------------------------------------------------------------------------------- */

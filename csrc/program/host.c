@@ -5,7 +5,7 @@ static size_t padded(const wg_array *x) { return wg_round_up((size_t)wg_array_si
 
 size_t wg_host_scratch(const wg_step *step) {
     size_t size = 0;
-    for (int k = 0; k < step->n_in; k++) size += padded(&step->in[k]) + sizeof(wg_host_array);
+    for (int k = 0; k < step->n_in; k++) size = wg_plus(size, wg_plus(padded(&step->in[k]), sizeof(wg_host_array)));
     return size;
 }
 

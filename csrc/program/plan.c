@@ -78,8 +78,7 @@ static wg_status assign_storages(wg_planner *w) {
         } else if (computes(w, id)) {
             WG_TRY(new_storage(w, id, (wg_storage){.arena = w->range[id] == WG_NONE || w->escapes[id]}));
             if (!w->items[w->n_items - 1].arena) continue;
-            size_t size = round_up(bytes_of(w->t, id)), *sum = &w->p->value_size;
-            *sum = size > SIZE_MAX - *sum ? SIZE_MAX : *sum + size;
+            w->p->value_size = wg_plus(w->p->value_size, round_up(bytes_of(w->t, id)));
         }
     }
     for (wg_id id = 0; id < w->t->len; id++) {

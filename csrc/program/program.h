@@ -90,8 +90,11 @@ wg_array wg_window_array(const wg_tape *t, const wg_window *windows, wg_id id); 
 /* Is the node neither a leaf nor a view? */
 bool wg_computes(const wg_tape *t, const wg_window *windows, wg_id id);
 
+/* Sizes of a plan: what is too large for a size_t is SIZE_MAX, which no allocation grants. */
+static inline size_t wg_plus(size_t a, size_t b) { return b > SIZE_MAX - a ? SIZE_MAX : a + b; }
+static inline size_t wg_times(size_t a, size_t b) { return a && b > SIZE_MAX / a ? SIZE_MAX : a * b; }
 /* Bytes in whole cache lines. */
-static inline size_t wg_round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+static inline size_t wg_round_up(size_t bytes) { return bytes > SIZE_MAX - 63 ? SIZE_MAX : (bytes + 63) / 64 * 64; }
 
 /* ---- arena.c: a plan of blocks ----------------------------------------------------------------------------- */
 typedef struct {

@@ -27,7 +27,9 @@ static wg_status allocate(wg_program *p) {
     p->n_outputs = p->flat->n_outputs;
     size_t n_roots = WG_ROOT_INPUTS + (size_t)p->n_inputs + p->n_outputs, arena = (p->arena_size + 127) / 64 * 64;
     p->bases = calloc(n_roots, sizeof *p->bases);
-    if (p->scratch_size <= PTRDIFF_MAX - arena) p->memory = new_memory(arena + p->scratch_size + 64);
+    if (p->scratch_size > PTRDIFF_MAX - arena)
+        return wg_fail(p->flat, WG_MEMORY_ERROR, "the plan's intermediates do not fit in memory");
+    p->memory = new_memory(arena + p->scratch_size + 64);
     if (!p->bases || !p->memory)
         return wg_fail(p->flat, WG_MEMORY_ERROR, "unable to allocate %zu bytes for the plan's intermediates",
                        p->arena_size + p->scratch_size);

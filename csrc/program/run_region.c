@@ -237,12 +237,13 @@ static void make_fills(const wg_run *run) {
 }
 
 static size_t area_bytes(const wg_region *r) {
-    return r->tile_bytes + r->gemm_bytes + wg_round_up((size_t)r->n_slots * sizeof(char *));
+    return wg_plus(wg_plus(r->tile_bytes, r->gemm_bytes), wg_round_up((size_t)r->n_slots * sizeof(char *)));
 }
 
 size_t wg_region_scratch(const wg_region *r) {
     if (r->loop) return wg_loop_scratch(r->loop);
-    return r->fill_bytes + (size_t)r->groups * area_bytes(r) + (size_t)(r->groups - 1) * r->sum_bytes;
+    const size_t groups = (size_t)r->groups;
+    return wg_plus(r->fill_bytes, wg_plus(wg_times(groups, area_bytes(r)), wg_times(groups - 1, r->sum_bytes)));
 }
 
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step) {

@@ -48,13 +48,13 @@ static void size_scratch(wg_loop_plan *l) {
         const wg_id id = k < info->n_in ? body->inputs[k] : body->outputs[k - info->n_in];
         l->bytes[k] = wg_size(body, id) * (int64_t)wg_itemsize((wg_dtype)body->nodes[id].dtype);
     }
-    l->scratch = table_bytes(l) + round_up((int64_t)l->body->arena_size) + round_up((int64_t)l->body->scratch_size);
+    l->scratch = wg_plus(table_bytes(l), wg_plus(wg_round_up(l->body->arena_size), wg_round_up(l->body->scratch_size)));
     for (int k = 0; k < info->n_in; k++) {
         const bool entry = is_entry(info, k);
-        if (l->copied[k]) l->scratch += round_up(l->bytes[k] * (entry ? info->length : 1));
+        if (l->copied[k]) l->scratch = wg_plus(l->scratch, round_up(l->bytes[k] * (entry ? info->length : 1)));
     }
     for (int k = 0; k < info->n_carry + info->n_y; k++)
-        if (l->result[k] == DEAD) l->scratch += round_up(l->bytes[info->n_in + k]);
+        if (l->result[k] == DEAD) l->scratch = wg_plus(l->scratch, round_up(l->bytes[info->n_in + k]));
 }
 
 static wg_status make(wg_loop_plan *l, wg_tape *t, const wg_window *windows, wg_range range, wg_interface *face) {

@@ -75,7 +75,8 @@ wg_status wg_new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *out) 
     }
     if (!wg_grow(&r->fills, &r->cap_fills, (uint64_t)r->n_fills + 1, sizeof *r->fills)) return wg_no_memory(m->t);
     WG_TRY(new_slot(m, (wg_slot){.kind = WG_SLOT_FILL, .base = (int64_t)r->fill_bytes}, out));
-    r->fill_bytes += wg_round_up((size_t)(wg_vec_size(m->t, reading.shape) * itemsize_of(m, id)));
+    r->fill_bytes =
+        wg_plus(r->fill_bytes, wg_round_up((size_t)(wg_vec_size(m->t, reading.shape) * itemsize_of(m, id))));
     reading.slot = *out;
     r->fills[r->n_fills++] = reading;
     return WG_OK;
@@ -214,7 +215,7 @@ wg_status wg_sum_slot(wg_maker *m, wg_id id, uint32_t *out) {
     WG_TRY(result_number(m, id, &slot.array));
     WG_TRY(new_slot(m, slot, out));
     m->slot[id - m->range.lo] = *out;
-    r->sum_bytes += wg_round_up((size_t)(wg_size(m->t, id) * itemsize_of(m, id)));
+    r->sum_bytes = wg_plus(r->sum_bytes, wg_round_up((size_t)(wg_size(m->t, id) * itemsize_of(m, id))));
     if (!wg_grow(&r->sums, &r->cap_sums, (uint64_t)r->n_sums + 1, sizeof *r->sums)) return wg_no_memory(m->t);
     const wg_map_fn add = wg_kernels_table()->map[WG_add][m->t->nodes[id].dtype];
     r->sums[r->n_sums++] = (wg_sum){*out, wg_size(m->t, id), add};

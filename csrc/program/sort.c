@@ -87,7 +87,7 @@ static wg_item *sort_bytes(wg_item *x, wg_item *other, int64_t n) {
 }
 
 size_t wg_argsort_scratch(const wg_step *step) {
-    return 2 * (size_t)step->in[0].shape[step->attrs[0]] * sizeof(wg_item);
+    return wg_times(2 * sizeof(wg_item), (size_t)step->in[0].shape[step->attrs[0]]);
 }
 
 wg_status wg_execute_argsort(const wg_kernels *k, wg_step *step) {
