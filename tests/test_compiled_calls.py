@@ -94,3 +94,13 @@ def test_compiled_functions_agree_with_eager_ones(rng):
     x = rng.standard_normal(5)
     for transform in (lambda f: f, wg.grad, wg.hessian):
         assert_allclose(wg.compile(transform(f))(x), transform(f)(x), rtol=1e-13)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_index_that_was_recorded_is_compared_by_its_elements(step):
+    """Boolean indices decide what is recorded; one that is strided has no bytes that lie side by side."""
+    mask = np.array([True, True, False, False, True, True])[::step]
+    count = wg.compile(lambda x: np.sum(x[mask]))
+    assert count(np.ones(len(mask))) == mask.sum()
+    mask[1] = not mask[1]
+    assert count(np.ones(len(mask))) == mask.sum()

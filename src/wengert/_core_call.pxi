@@ -92,6 +92,16 @@ cdef class Tree:
         return by_key if self.keys == self.order else {key: by_key[key] for key in self.order}
 
 
+cdef bint unchanged(cnp.ndarray x, cnp.ndarray copy):
+    """Whether an array has the shape and the bytes of its copy, which is in C order."""
+    cdef size_t size = cnp.PyArray_NBYTES(copy)
+    if not cnp.PyArray_SAMESHAPE(x, copy) or <size_t>cnp.PyArray_NBYTES(x) != size:
+        return False
+    if not cnp.PyArray_IS_C_CONTIGUOUS(x):
+        return x.tobytes() == copy.tobytes()
+    return memcmp(cnp.PyArray_DATA(x), cnp.PyArray_DATA(copy), size) == 0
+
+
 cdef class Guards:
     """The objects that names stood for when a function was recorded; `wengert.guards` finds them."""
 
@@ -105,7 +115,7 @@ cdef class Guards:
             if PyCell_GET(entry[0]) != (NULL if entry[1] is MISSING else <PyObject *>entry[1]):
                 return False
         for entry in self.relied:  # (array, its contents)
-            if entry[0].shape != entry[1].shape or entry[0].tobytes() != entry[1].tobytes():
+            if not unchanged(entry[0], entry[1]):
                 return False
         for entry in self.attributes:  # (function, its defaults, those of its keywords)
             function, defaults, keywords = entry
