@@ -253,7 +253,7 @@ cdef class Tape:
         if flags == NULL:
             raise MemoryError()
         for k in range(n + n_out):
-            flags[k] = batched[k] if k < n else wanted[k - n]
+            flags[k] = <bint>batched[k] if k < n else <bint>wanted[k - n]
         status = wg_batch(self.handle, size, flags, flags + n, &handle, &looped)
         outputs = [flags[n + k] != 0 for k in range(n_out)]
         PyMem_Free(flags)
