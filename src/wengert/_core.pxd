@@ -1,4 +1,5 @@
 # The C interface of wengert.h as Cython sees it, and the three classes that wrap it.
+from cpython.object cimport PyObject
 from libc.stddef cimport size_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 
@@ -196,14 +197,15 @@ cdef class Program:
     cdef bint *donated          # per input slot: some output overwrites it
     cdef object spare           # the _Frame of the last replay, for the next one
 
-    cdef list replay(self, list inputs, list out, int64_t times, object each, object watch)
-    cdef list attempt(self, object held, list inputs, list out, object each)
+    cdef list replay(self, PyObject **inputs, Py_ssize_t n, list out, int64_t times, each, watch)
+    cdef list attempt(self, object held, PyObject **inputs, list out, object each)
 
 
 cdef class Tree:
     cdef readonly object kind
     cdef readonly tuple children, keys, order
     cdef readonly Py_ssize_t n_leaves
+    cdef bint flat              # all children are leaves
     cdef Py_hash_t hash
 
     cpdef bint match(self, object x, list leaves) except -1
@@ -225,13 +227,19 @@ cdef class Replay:
     cdef public Guards guards
     cdef public dict slots
 
-    cpdef object serve(self, tuple args, dict kwargs, object out, int64_t times=*, object each=*,
-                       object watch=*)
+    cdef reply(self, PyObject **args, Py_ssize_t n, bint keywords, out, int64_t times, each, watch)
     cpdef list operands(self, list leaves)
     cpdef object assemble(self, list outputs)
 
 
-cdef class Caller:
+ctypedef object (*vectorcallfunc)(object, PyObject *const *, size_t, PyObject *)
+
+
+cdef class Vectorcall:
+    cdef vectorcallfunc vectorcall
+
+
+cdef class Caller(Vectorcall):
     cdef public tuple recent, statics
 
-    cdef object answer(self, tuple args, dict kwargs, object out)
+    cdef object answer(self, PyObject **args, Py_ssize_t n, dict kwargs, object out)

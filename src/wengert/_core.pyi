@@ -214,13 +214,16 @@ class Var:
     def conjugate(self, *args: Any, **kwargs: Any) -> Var: ...
 
 @disjoint_base
-class Function:
+class Vectorcall:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+@disjoint_base
+class Function(Vectorcall):
     def __new__(
         cls, plain: Any, recorded: Any, op: int = -1, appends: bool = False, computes: bool = False
     ) -> Self: ...
     __name__: str
     __qualname__: str
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __reduce__(self) -> str: ...
 
 @disjoint_base
@@ -293,20 +296,17 @@ class Replay:
     def serve(
         self,
         args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        out: Any,
-        times: int = -1,
-        each: Collection[int] = (),
-        watch: Callable[[int], object] | None = None,
+        times: int,
+        each: Collection[int],
+        watch: Callable[[int], object] | None,
     ) -> Any: ...
     def operands(self, leaves: list[Any]) -> list[Any]: ...
     def assemble(self, outputs: list[Any]) -> Any: ...
 
 @disjoint_base
-class Caller:
+class Caller(Vectorcall):
     recent: tuple[Any, ...]
     statics: tuple[int, ...]
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def again(self, *args: Any) -> Any: ...
 
 MISSING: object

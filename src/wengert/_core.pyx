@@ -27,19 +27,21 @@ cdef extern from *:
     """
     static _Thread_local PyObject *wg_current = NULL;
     #define items_of(t) (((PyTupleObject *)(t))->ob_item)
-    static void use_vectorcall(PyTypeObject *type, Py_ssize_t offset) {
+    #define list_items(l) (((PyListObject *)(l))->ob_item)
+    static void use_vectorcall(PyObject *self, PyTypeObject *base, Py_ssize_t offset) {
+        PyTypeObject *type = Py_TYPE(self); /* may be a class written in Python, with a __call__ of its own */
         type->tp_vectorcall_offset = offset;
-        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        if (type->tp_call == base->tp_call) type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
     }
     """
     PyObject *wg_current
     PyObject *PyCell_GET(object cell)
     PyObject **items_of(object t)
-    ctypedef object (*vectorcallfunc)(object, PyObject *const *, size_t, PyObject *)
+    PyObject **list_items(object l)
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
+    object PyVectorcall_Call(object callable, tuple args, dict kwargs)
     object PyObject_Vectorcall(object callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
-    Py_ssize_t PyTuple_GET_SIZE(PyObject *t)
-    void use_vectorcall(PyTypeObject *type, Py_ssize_t offset)
+    void use_vectorcall(PyObject *self, PyTypeObject *base, Py_ssize_t offset)
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_Scalar(void *data, cnp.dtype dtype, object base)
@@ -278,8 +280,6 @@ cdef int initialise() except -1:
     message[0] = 0
     if wg_kernels_init(wanted, message, sizeof(message)) != WG_OK:
         raise ImportError(f"WENGERT_ISA={wanted.decode()!r}: {message.decode('utf-8', 'replace')}")
-    cdef Function f = Function(None, None)
-    use_vectorcall(<PyTypeObject *>Function, <char *>&f.vectorcall - <char *><PyObject *>f)
     return 0
 
 

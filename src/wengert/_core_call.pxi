@@ -15,6 +15,7 @@ cdef class Tree:
 
     def __init__(self, kind, tuple children=(), tuple keys=(), tuple order=()):
         self.kind, self.children, self.keys, self.order = kind, children, keys, order
+        self.flat = all([child.kind is None for child in children])
         self.n_leaves = 1 if kind is None else sum([child.n_leaves for child in children])
         self.hash = hash((kind, keys, children))
 
@@ -145,25 +146,37 @@ cdef class Replay:
         By arguments over which `Compiled.loop` has gone: their input slots.
     """
 
-    cpdef object serve(self, tuple args, dict kwargs, object out, int64_t times=-1, object each=(),
-                       object watch=None):
+    def serve(self, tuple args, int64_t times, each, watch):
+        """The answer to so many calls, as `Program.repeat` gives it; MISSED as in `reply`."""
+        return Replay.reply(self, items_of(args), len(args), False, None, times, each, watch)
+
+    cdef reply(self, PyObject **args, Py_ssize_t n, bint keywords, out, int64_t times, each, watch):
         """The answer to a call; MISSED where this recording does not serve it just as it is.
 
-        With `times` the answer to so many calls, as `Program.repeat` gives it.
+        With keywords its arguments are two: a tuple and a dict.
         """
-        cdef list leaves = [], targets = None
-        if self.plan is None or self.keywords != (len(kwargs) > 0):
+        cdef bint plain = self.tree.flat and not (self.statics or self.donated or self.hidden)
+        cdef list leaves, outputs, targets = None
+        cdef Py_ssize_t k
+        if self.plan is None or self.keywords != keywords or n != len(self.tree.children):
             return MISSED
         if wg_current != NULL and (<Tape>wg_current).abstract:
             return MISSED
-        if not Tree.match(self.tree, (args, kwargs) if self.keywords else args, leaves):
-            return MISSED
-        for k, static in self.statics:
-            if not static.holds(leaves[k]):
-                return MISSED
-        for k in self.donated:
-            if getattr(leaves[k], "base", None) is not None:  # a view is looked at more closely
-                return MISSED
+        for k in range(n):
+            plain = plain and type(<object>args[k]) is Array
+        if not plain:  # else the leaves are the arguments, as they lie there
+            leaves = []
+            for k in range(n):
+                if not Tree.match(<Tree>self.tree.children[k], <object>args[k], leaves):
+                    return MISSED
+            for k, static in self.statics:
+                if not static.holds(leaves[k]):
+                    return MISSED
+            for k in self.donated:
+                if getattr(leaves[k], "base", None) is not None:  # a view is looked at more closely
+                    return MISSED
+            leaves = Replay.operands(self, leaves)
+            args, n = list_items(leaves), len(leaves)
         if not Guards.hold(self.guards):
             return MISSED
         if out is not None:
@@ -172,7 +185,7 @@ cdef class Replay:
                 return MISSED
             for k, _ in reversed(self.constants):
                 del targets[k]
-        cdef list outputs = self.plan.replay(Replay.operands(self, leaves), targets, times, each, watch)
+        outputs = self.plan.replay(args, n, targets, times, each, watch)
         return MISSED if outputs is None else Replay.assemble(self, outputs)
 
     cpdef list operands(self, list leaves):
@@ -188,30 +201,42 @@ cdef class Replay:
         return Tree.build(self.structure, outputs)
 
 
-cdef class Caller:
+cdef class Caller(Vectorcall):
     """Calls are answered by the recordings used last, where those can; else by the method `call`."""
 
     def __cinit__(self):
-        self.recent, self.statics = (), ()
-
-    def __call__(self, *args, **kwargs):
-        cdef object out = kwargs.pop("out", None) if kwargs else None
-        cdef object answer = self.answer(args, kwargs, out)
-        return self.call(args, kwargs, out) if answer is MISSED else answer
+        self.recent, self.statics, self.vectorcall = (), (), called
 
     def again(self, *args):
         """The answer to a call like the last ones; MISSED to any other."""
-        return self.answer(args, {}, None)
+        return self.answer(items_of(args), len(args), None, None)
 
-    cdef object answer(self, tuple args, dict kwargs, object out):
-        cdef tuple recent = self.recent  # another thread may set it meanwhile
+    cdef object answer(self, PyObject **args, Py_ssize_t n, dict kwargs, object out):
+        cdef tuple given, recent = self.recent  # another thread may set it meanwhile
         cdef object result, replay
-        if self.statics:
-            args = self.wrap(args)
+        if self.statics or kwargs:
+            given = self.wrap(tuple_of(args, n))
+            given = (given, kwargs) if kwargs else given
+            args, n = items_of(given), len(given)
         for replay in recent:
-            result = Replay.serve(<Replay>replay, args, kwargs, out)
+            result = Replay.reply(<Replay>replay, args, n, bool(kwargs), out, -1, (), None)
             if result is not MISSED:
                 if replay is not recent[0]:
                     self.recent = (replay, *[other for other in recent if other is not replay])
                 return result
         return MISSED
+
+
+cdef object called(object caller, PyObject *const *args, size_t nargsf, PyObject *names):
+    """What a Caller is called with, as the vectorcall protocol has it."""
+    cdef Py_ssize_t n = PyVectorcall_NARGS(nargsf)
+    cdef dict kwargs = None
+    if names != NULL:
+        kwargs = {name: <object>args[n + k] for k, name in enumerate(<tuple>names)}
+    out = kwargs.pop("out", None) if kwargs else None
+    answer = Caller.answer(<Caller>caller, <PyObject **>args, n, kwargs, out)
+    return caller.call(tuple_of(<PyObject **>args, n), kwargs or {}, out) if answer is MISSED else answer
+
+
+cdef tuple tuple_of(PyObject **items, Py_ssize_t n):
+    return tuple([<object>items[k] for k in range(n)])

@@ -111,7 +111,7 @@ cdef class Program:
             The outputs: fresh arrays, the donated arrays or those of `out`; None where some input or some
             array of `out` has not the recorded type, shape, dtype or C order (nothing has run then).
         """
-        return self.replay(inputs, out, -1, (), None)
+        return self.replay(list_items(inputs), len(inputs), out, -1, (), None)
 
     def repeat(self, list inputs, int64_t times, each=(), watch=None):
         """Replays many times in one C call; what is donated goes from one replay to the next.
@@ -131,10 +131,13 @@ cdef class Program:
         list or None
             As from `run`; outputs that are not donated have a first axis of `times` entries.
         """
-        return self.replay(inputs, None, max(0, times), each, watch)
+        return self.replay(list_items(inputs), len(inputs), None, max(0, times), each, watch)
 
-    cdef list replay(self, list inputs, list out, int64_t times, object each, object watch):
-        cdef _Frame frame = self.spare or _Frame(self.n_inputs, self.n_outputs)
+    cdef list replay(self, PyObject **inputs, Py_ssize_t n, list out, int64_t times, each, watch):
+        cdef _Frame frame
+        if n != self.n_inputs:
+            return None
+        frame = _Frame(self.n_inputs, self.n_outputs) if self.spare is None else self.spare
         self.spare = None  # another thread that comes meanwhile makes a frame of its own
         frame.times, frame.watch = times, watch
         try:
@@ -143,17 +146,16 @@ cdef class Program:
             frame.watch = frame.error = None
             self.spare = frame
 
-    cdef list attempt(self, object held, list inputs, list out, object each):
+    cdef list attempt(self, object held, PyObject **inputs, list out, object each):
         cdef _Frame frame = held
         cdef char message[256]
         cdef wg_status status
         cdef wg_repeat repeat
         cdef Slot *slot
         cdef int k, n = self.n_inputs
-        if len(inputs) != n:
-            return None
         for k in range(n):
-            if not frame.read(k, &self.slots[k], inputs[k], self.donated[k], frame.times >= 0 and k in each):
+            x = <object>inputs[k]
+            if not frame.read(k, &self.slots[k], x, self.donated[k], frame.times >= 0 and k in each):
                 return None
         if self.handle == NULL:
             return []
@@ -164,7 +166,7 @@ cdef class Program:
                 frame.refuse_shared(self.alias[k], n)
                 frame.pointers[n + k] = frame.pointers[self.alias[k]]
                 frame.nbytes[n + k] = frame.moves[n + k] = 0  # overlaps nothing
-                results[k] = inputs[self.alias[k]]
+                results[k] = <object>inputs[self.alias[k]]
             elif out is None:
                 results[k] = frame.make(n + k, slot)
             elif not frame.write(n + k, n, slot, out[k]):

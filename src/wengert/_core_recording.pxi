@@ -112,7 +112,18 @@ def is_recorded(args):
     return False
 
 
-cdef class Function:
+cdef class Vectorcall:
+    """What is called by the vectorcall protocol (PEP 590): by the C function that the object holds."""
+
+    def __cinit__(self):
+        use_vectorcall(<PyObject *>self, <PyTypeObject *>Vectorcall,
+                       <char *>&self.vectorcall - <char *><PyObject *>self)
+
+    def __call__(self, *args, **kwargs):
+        return PyVectorcall_Call(self, args, kwargs)
+
+
+cdef class Function(Vectorcall):
     """A function of `wengert.numpy`, which takes Vars and plain arrays alike.
 
     Parameters
@@ -128,7 +139,6 @@ cdef class Function:
     computes : bool
         Those with small plain arrays are computed by the core, and `plain` is not called.
     """
-    cdef vectorcallfunc vectorcall
     cdef object plain, recorded
     cdef int op, arity
     cdef bint appends, computes
@@ -138,9 +148,6 @@ cdef class Function:
         self.vectorcall, self.plain, self.recorded = answer, plain, recorded
         self.op, self.appends, self.computes = op, appends, computes
         self.arity = -1 if op < 0 else wg_op(op).arity
-
-    def __call__(self, *args, **kwargs):
-        return (self.recorded if is_recorded((*args, *kwargs.values())) else self.plain)(*args, **kwargs)
 
     def __reduce__(self):
         return self.__qualname__
@@ -153,7 +160,7 @@ cdef object answer(object function, PyObject *const *args, size_t nargsf, PyObje
     """What a Function is called with, as the vectorcall protocol has it (PEP 590)."""
     cdef Function f = <Function>function
     cdef Py_ssize_t k, n = PyVectorcall_NARGS(nargsf)
-    cdef Py_ssize_t n_names = 0 if kwnames == NULL else PyTuple_GET_SIZE(kwnames)
+    cdef Py_ssize_t n_names = 0 if kwnames == NULL else len(<tuple>kwnames)
     cdef bint abstract = is_abstract(), operands_only = n == f.arity and n_names == 0
     for k in range(n + n_names):
         if belongs(<object>args[k], abstract):

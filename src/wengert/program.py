@@ -106,7 +106,7 @@ class Compiled(Caller):
         times = _entries(args, each)
         for trace in self.recent:  # the short way, as in a call
             if each in trace.slots:
-                answer = trace.serve(self.wrap(args), {}, None, times, trace.slots[each], watch)
+                answer = trace.serve(self.wrap(args), times, trace.slots[each], watch)
                 if answer is not MISSED:
                     return answer
         first = [tree_map(lambda x: x[0], arg) if k in each else arg for k, arg in enumerate(args)]
