@@ -1,4 +1,4 @@
-"""What shares memory in NumPy shares it on a tape, in cases at the edge too; writes under every transform."""
+"""What shares memory in NumPy shares it on a tape: views and what copies; writes under every transform."""
 
 import numpy as np
 import pytest
@@ -7,85 +7,244 @@ from test_in_place import PROGRAMS, VIEWS, M, X
 
 import wengert as wg
 
-# ---- which results are views ----------------------------------------------------------------------------
+# ---- every function that gives a view, or a copy that looks like one ------------------------------------
 
-A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-ARRAYS = {"matrix": A, "vector": A[0], "one": A[:1, :1], "square": A[:, :2]}
-RESULTS = {
-    "roll by 0": lambda x: np.roll(x, 0),
-    "roll along by 0": lambda x: np.roll(x, 0, axis=0),
-    "tile once": lambda x: np.tile(x, 1),
-    "repeat once": lambda x: np.repeat(x, 1, axis=0),
-    "pad by 0": lambda x: np.pad(x, 0),
-    "concatenate one": lambda x: np.concatenate([x]),
-    "append nothing": lambda x: np.append(x, x[:0], axis=0),
-    "diff 0 times": lambda x: np.diff(x, 0),
-    "clip": lambda x: np.clip(x, None, 10.0),
-    "real": lambda x: np.real(x),
-    "x.real": lambda x: x.real,
-    "flip nothing": lambda x: np.flip(x, ()),
-    "sum over nothing": lambda x: np.sum(x, axis=()),
-    "max over nothing": lambda x: np.max(x, axis=()),
-    "conjugate": lambda x: np.conjugate(x),
-    "x.conj": lambda x: x.conj(),
-    "+x": lambda x: +x,
-    "x ** 1": lambda x: x**1,
-    "astype": lambda x: x.astype(float),
-    "astype, no copy": lambda x: x.astype(float, copy=False),
-    "resize": lambda x: np.resize(x, x.shape),
-    "delete nothing": lambda x: np.delete(x, [], axis=0),
-    "nan_to_num": lambda x: np.nan_to_num(x),
-    "nan_to_num, no copy": lambda x: np.nan_to_num(x, copy=False),
-    "squeeze": lambda x: np.squeeze(x[None], 0),
-    "atleast_2d": lambda x: np.atleast_2d(x),
-    "reshape": lambda x: x.reshape(x.shape),
-    "moveaxis": lambda x: np.moveaxis(x, 0, 0),
+windows = np.lib.stride_tricks.sliding_window_view
+SHARING = {
     "[...]": lambda x: x[...],
     "[()]": lambda x: x[()],
     "[None]": lambda x: x[None],
-    "take all": lambda x: np.take(x, np.arange(len(x)), axis=0),
-    "all indices": lambda x: x[np.arange(len(x))],
-    "all of a mask": lambda x: x[np.ones(x.shape, bool)],
+    "[1:]": lambda x: x[1:],
+    "[::-1]": lambda x: x[::-1],
+    "[0]": lambda x: x[0],
+    "[0][()]": lambda x: x[0][()],
+    "[..., 0]": lambda x: x[..., 0],
+    "[..., 0][()]": lambda x: x[..., 0][()],
+    "[0, ...]": lambda x: x[0, ...],
+    "[0, ..., None]": lambda x: x[0, ..., None],
+    "[0, 0, ...]": lambda x: x[0, 0, ...],
+    "[0, 0]": lambda x: x[0, 0],
+    "[None, ..., 0]": lambda x: x[None, ..., 0],
+    "[-1, ...][...]": lambda x: x[-1, ...][...],
+    "[..., 0][None]": lambda x: x[..., 0][None],
+    "T": lambda x: x.T,
+    "mT": lambda x: x.mT,
+    "transpose": lambda x: np.transpose(x),
+    "transpose()": lambda x: x.transpose(*range(x.ndim)),
+    "swapaxes": lambda x: np.swapaxes(x, 0, -1),
+    "moveaxis": lambda x: np.moveaxis(x, 0, -1),
+    "rollaxis": lambda x: np.rollaxis(x, -1),
+    "matrix_transpose": lambda x: np.linalg.matrix_transpose(x),
+    "expand_dims": lambda x: np.expand_dims(x, (0, -1)),
+    "squeeze": lambda x: np.squeeze(x),
+    "squeeze()": lambda x: x.squeeze(),
+    "squeeze to ()": lambda x: np.squeeze(x[(slice(1, 2),) * x.ndim]),
+    "squeeze an axis": lambda x: np.squeeze(x[:1], 0),
+    "reshape to ()": lambda x: x[(slice(1),) * x.ndim].reshape(()),
+    "reshape": lambda x: np.reshape(x, -1),
+    "reshape F": lambda x: x.reshape(-1, order="F"),
+    "reshape A": lambda x: x.reshape(-1, order="A"),
+    "reshape to itself": lambda x: x.reshape(x.shape),
     "ravel": lambda x: np.ravel(x),
-    "ravel reversed": lambda x: np.ravel(x[::-1]),
-    "ravel every other": lambda x: np.ravel(x[..., ::2]),
-    "ravel first": lambda x: np.ravel(x[:1]),
-    "ravel last axis": lambda x: np.ravel(x[..., :1]),
     "ravel F": lambda x: np.ravel(x, "F"),
-    "ravel turned": lambda x: np.ravel(x.T),
-    "ravel turned F": lambda x: np.ravel(x.T, "F"),
-    "reshape reversed": lambda x: x[::-1].reshape(-1),
+    "ravel A": lambda x: x.ravel("A"),
     "flatten": lambda x: x.flatten(),
-    "copy": lambda x: np.copy(x),
-    "split in one": lambda x: np.split(x, 1)[0],
-    "where": lambda x: np.where(True, x, 0.0),
-    "select": lambda x: np.select([np.ones(x.shape, bool)], [x]),
-    "choose": lambda x: np.choose(np.zeros(x.shape, int), [x]),
-    "round": lambda x: np.round(x),
-    "x * 1": lambda x: x * 1,
-    "broadcast_arrays": lambda x: np.broadcast_arrays(x, x)[0],
-    "meshgrid, no copy": lambda x: np.meshgrid(x[0], x[0], copy=False)[0] if x.ndim > 1 else x,
-    "fftshift of nothing": lambda x: np.fft.fftshift(x, axes=()),
-    "matrix_power": lambda x: np.linalg.matrix_power(x, 1) if x.shape == (2, 2) else x,
-    "einsum of itself": lambda x: np.einsum("...i->...i", x),
-    "einsum diagonal": lambda x: np.einsum("ii->i", x) if x.shape == (2, 2) else x,
+    "flatten F": lambda x: x.flatten("F"),
+    "atleast_1d": lambda x: np.atleast_1d(x),
+    "atleast_1d of a part": lambda x: np.atleast_1d(x[..., 0]),
+    "atleast_1d of a number": lambda x: np.atleast_1d(x[(0,) * x.ndim]),
+    "atleast_2d": lambda x: np.atleast_2d(x),
+    "atleast_3d of two": lambda x: np.atleast_3d(x, x)[1],
+    "split": lambda x: np.split(x, [1])[1],
+    "array_split": lambda x: np.array_split(x, 2)[0],
+    "hsplit": lambda x: np.hsplit(x, [1])[0],
+    "dsplit": lambda x: np.dsplit(x, [1])[0],
+    "list": lambda x: list(x)[-1],
+    "unpack": lambda x: (lambda a, *_: a)(*x),
+    "reversed": lambda x: next(reversed(x)),
+    "flip": lambda x: np.flip(x),
+    "flipud": lambda x: np.flipud(x),
+    "fliplr": lambda x: np.fliplr(x),
+    "rot90": lambda x: np.rot90(x),
+    "rot90 by 0": lambda x: np.rot90(x, 0),
+    "diagonal": lambda x: np.diagonal(x),
+    "diagonal()": lambda x: x.diagonal(1, 1, 0),
+    "diag": lambda x: np.diag(x, -1),
+    "linalg.diagonal": lambda x: np.linalg.diagonal(x),
+    "einsum of a diagonal": lambda x: np.einsum("...ii->...i", x),
+    "einsum of itself": lambda x: np.einsum("i...->...i", x),
+    "broadcast_to": lambda x: np.broadcast_to(x, (2, *x.shape)),
+    "broadcast_to itself": lambda x: np.broadcast_to(x, x.shape),
+    "sliding_window_view": lambda x: windows(x, 2, 0),
+    "windows of 1": lambda x: windows(x, 1, 0),
+    "windows along all axes": lambda x: windows(x, (1,) * x.ndim),
+    "meshgrid": lambda x: np.meshgrid(x, x, copy=False, sparse=True)[1],
+    "real": lambda x: np.real(x),
+    "real_if_close": lambda x: np.real_if_close(x),
+    "conj()": lambda x: x.conj(),
+    "asanyarray": lambda x: np.asanyarray(x, like=x),
+    "ascontiguousarray": lambda x: np.ascontiguousarray(x, like=x),
+    "asfortranarray": lambda x: np.asfortranarray(x, like=x),
+    "require C": lambda x: np.require(x, requirements="C", like=x),
+    "array, no copy": lambda x: np.array(x, copy=None, like=x),
+    "astype, no copy": lambda x: x.astype(float, copy=False),
+    "nan_to_num, no copy": lambda x: np.nan_to_num(x, copy=False),
+    "trim_zeros": lambda x: np.trim_zeros(x),
+    "matrix_power": lambda x: np.linalg.matrix_power(x, 1),
+    "diff 0 times": lambda x: np.diff(x, 0),
+    "copy()": lambda x: x.copy(),
 }
+COPYING = {
+    "[[0, 1]]": lambda x: x[[0, 1]],
+    "[mask]": lambda x: x[np.ones(x.shape, bool)],
+    "[..., [0]]": lambda x: x[..., [0]],
+    "take": lambda x: np.take(x, np.arange(len(x)), axis=0),
+    "take one": lambda x: np.take(x, 0),
+    "take_along_axis": lambda x: np.take_along_axis(x, np.zeros(x.shape, int), 0),
+    "compress": lambda x: np.compress([True] * len(x), x, 0),
+    "extract": lambda x: np.extract(np.ones(x.shape), x),
+    "choose": lambda x: np.choose(np.zeros(x.shape, int), [x]),
+    "select": lambda x: np.select([np.ones(x.shape, bool)], [x]),
+    "where": lambda x: np.where(True, x, 0.0),
+    "diag of a vector": lambda x: np.diag(np.ravel(x)[:2]),
+    "diagflat": lambda x: np.diagflat(x),
+    "full_like": lambda x: np.full_like(x, x[(0,) * x.ndim]),
+    "roll by 0": lambda x: np.roll(x, 0),
+    "tile once": lambda x: np.tile(x, 1),
+    "repeat once": lambda x: np.repeat(x, 1, axis=0),
+    "pad by 0": lambda x: np.pad(x, 0),
+    "resize": lambda x: np.resize(x, x.shape),
+    "delete nothing": lambda x: np.delete(x, [], axis=0),
+    "append nothing": lambda x: np.append(x, x[:0], axis=0),
+    "concatenate one": lambda x: np.concatenate([x]),
+    "stack one": lambda x: np.stack([x]),
+    "block": lambda x: np.block([x]),
+    "meshgrid that copies": lambda x: np.meshgrid(x, x)[0],
+    "clip": lambda x: np.clip(x, None, 1e9),
+    "round": lambda x: np.round(x, 9),
+    "copy": lambda x: np.copy(x),
+    "astype": lambda x: x.astype(float),
+    "nan_to_num": lambda x: np.nan_to_num(x),
+    "conjugate": lambda x: np.conjugate(x),
+    "+x": lambda x: +x,
+    "x ** 1": lambda x: x**1,
+    "x * 1": lambda x: x * 1,
+    "sum over nothing": lambda x: np.sum(x, axis=()),
+    "max over nothing": lambda x: np.max(x, axis=()),
+    "fftshift of nothing": lambda x: np.fft.fftshift(x, axes=()),
+    "sort": lambda x: np.sort(x, axis=0),
+    "tril": lambda x: np.tril(x, 9),
+}
+BASES = {
+    "matrix": lambda x: x,
+    "vector": lambda x: x.reshape(-1)[:3],
+    "columns": lambda x: x[:, 1:],
+    "column": lambda x: x[:, 1],
+    "reversed": lambda x: x[::-1],
+    "one": lambda x: x[:1, :1],
+    "three axes": lambda x: x.reshape(3, 3, 1)[:, :2],
+}
+TURNED = {"turned": lambda x: x.T, "three turned": lambda x: x.reshape(3, 3, 1).T}
+THEN = {
+    "": lambda v: v,
+    "[::-1]": lambda v: v[::-1],
+    "T": lambda v: v.T,
+    "ravel": lambda v: v.ravel(),
+    "[..., 0]": lambda v: v[..., 0],
+    "[0]": lambda v: v[0],
+    "[...]": lambda v: v[...],
+    "reshape": lambda v: v.reshape(-1, 1),
+    "squeeze": lambda v: v.squeeze(),
+    "copy": lambda v: v.copy(),
+}
+STEPS, EAGER = {"round"}, {"trim_zeros"}  # without a derivative; looking at values
+S = (np.arange(1.0, 10.0) ** 1.1).reshape(3, 3)
 
 
-@pytest.mark.parametrize("array", ARRAYS)
-@pytest.mark.parametrize("name", RESULTS)
-def test_results_share_what_numpys_share(name, array, tape):
-    x = ARRAYS[array].copy()
-    v = tape.leaf(x) * 1.0
-    f = RESULTS[name]
-    expected, found = f(x), f(v)
-    before = found.value
-    x[...] = np.nan
-    v[...] = np.nan
-    assert_allclose(found.value, expected)
-    assert (
-        np.isnan(found.value).any() == np.isnan(expected).any() == (not np.isfinite(before * expected).all())
-    )
+def base_written(base, view, then, x):
+    view, then = view(base), then(view(base))
+    base[...] = base * 2 + 1
+    x[..., 0] += 3.0
+    return [x, base, view, then]
+
+
+def view_written(base, view, then, x):
+    first = view(base)
+    last, other = then(first), view(base)
+    last[...] = last * 3 - 1
+    return [x, base, first, last, other]
+
+
+def updated(base, view, then, x):
+    first = view(base)
+    last = same = then(first)
+    last += 2.0
+    last *= 3.0
+    return [x, base, first, last, same]
+
+
+def all_written(base, view, then, x):
+    first = view(base)
+    last = then(first)
+    first += 5.0
+    base *= 2.0
+    last -= 1.5
+    x *= 0.5
+    last *= 3.0
+    return [x, base, first, last]
+
+
+def shared(write, base, view, then):
+    """The program that takes a view of a base and a view of that, writes, and reads all of them."""
+
+    def program(x):
+        x = x * 1.0
+        return np.concatenate([np.ravel(part) for part in write(base(x), view, then, x)])
+
+    return program
+
+
+WRITES = (base_written, view_written, updated, all_written)
+
+
+def numpys(program):
+    """What NumPy makes of a program; None where it raises, for an array is read-only or has too few axes."""
+    try:
+        return program(S.copy())
+    except (ValueError, TypeError, IndexError, np.linalg.LinAlgError):
+        return None
+
+
+@pytest.mark.parametrize("name", [*SHARING, *COPYING])
+def test_writes_are_seen_as_numpys_are(name):
+    view = {**SHARING, **COPYING}[name]
+    for base in [*BASES.values(), *(TURNED.values() if name in SHARING else ())]:
+        for then in THEN.values():
+            for write in WRITES:
+                program = shared(write, base, view, then)
+                expected = numpys(program)
+                if expected is not None:
+                    assert_allclose(wg.vjp(program, S)[0], expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", [name for name in (*SHARING, *COPYING) if name not in STEPS])
+def test_derivatives_go_through_what_is_shared(name):
+    """The programs are linear: their Jacobians are differences of values."""
+    view = {**SHARING, **COPYING}[name]
+    for base in [*BASES.values(), *(TURNED.values() if name in SHARING else ())]:
+        parts = [shared(write, base, view, THEN[""]) for write in WRITES]
+        parts = [part for part in parts if numpys(part) is not None]
+        if not parts:
+            continue
+        program = lambda x, parts=parts: np.concatenate([part(x) for part in parts])
+        values = program(S.copy())
+        slopes = np.stack([program(S + e.reshape(3, 3)) - values for e in np.eye(9)], axis=-1)
+        assert_allclose(wg.jacobian(program)(S).reshape(slopes.shape), slopes, atol=1e-12)
+        if name in EAGER:
+            continue
+        compiled = wg.compile(lambda x, program=program: (program(x), wg.jacfwd(program)(x)))(S)
+        assert_allclose(compiled[0], values, rtol=1e-14)
+        assert_allclose(compiled[1].reshape(slopes.shape), slopes, atol=1e-12)
 
 
 # ---- under transforms -----------------------------------------------------------------------------------

@@ -46,6 +46,9 @@ enum {
     WG_FLAG_VALUE = 2, /* has a value */
     WG_FLAG_VIEW = 4,  /* ... and it is views[value.view]; else it is one element and lies in value itself */
     WG_FLAG_STEAL = 8, /* may write into operand 0's buffer, which then has no value any more */
+    /* NumPy has an array here whose memory others may share, although shape and strides do not say so: of shape (), but
+     * not a number, as x[..., 0] and not x[0]; or a part of operand 0 that strides do not express.  See write.c. */
+    WG_FLAG_SHARED = 16,
 };
 
 typedef union { /* one element of any dtype of at most 8 bytes */

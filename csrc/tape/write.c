@@ -2,7 +2,8 @@
  * the old node means the new one, and every handle to a view of it means that view of the new one.
  *
  * `moved` holds where a node was written to; a handle that is older than the last write asks wg_latest.  Views are
- * NumPy's: a node is a view of its operand where strides can express it and an array in C order is behind both. */
+ * NumPy's: a node is a view of its operand where strides can express it and an array in C order is behind both, or
+ * where WG_FLAG_SHARED says so, as of the parts of complex numbers.  Such a one is read by computing it again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,10 +47,32 @@ void wg_forget_moves(wg_tape *t, wg_id len) {
     if (t->moved_len > len) t->moved_len = len;
 }
 
+static bool is_shared(const wg_tape *t, wg_id id) { return t->nodes[id].flags & WG_FLAG_SHARED; }
+/* NumPy's scalars share nothing. */
+static bool is_number(const wg_tape *t, wg_id id) { return wg_ndim(t, id) == 0 && !is_shared(t, id); }
+
 static bool may_be_view(const wg_tape *t, wg_id id) {
     int op = t->nodes[id].op;
-    bool moves = op == WG_reshape || op == WG_transpose || op == WG_broadcast || op == WG_slice;
-    return moves && wg_ndim(t, id) > 0; /* NumPy's scalars are no views */
+    if (op == WG_reshape || op == WG_transpose || op == WG_broadcast || op == WG_slice) return !is_number(t, id);
+    return is_shared(t, id) && (op == WG_gather || op == WG_real || op == WG_imag);
+}
+
+/* The strides that NumPy would have for a view y of x; false for a copy. */
+static bool strides_of(const wg_tape *t, wg_id x, wg_id y, const int64_t *strides, int64_t *out) {
+    int op = t->nodes[y].op, ndim = wg_ndim(t, y);
+    const int64_t *attrs;
+    int64_t offset;
+    wg_attrs(t, y, &attrs);
+    if (is_number(t, x)) return false;
+    if (op == WG_real || op == WG_imag) {
+        for (int k = 0; k < ndim; k++) out[k] = 2 * strides[k];
+    } else if (op == WG_gather) { /* windows: (count, length, ...) of (extent, ...) */
+        for (int k = 0; k < ndim; k++) out[k] = strides[k ? k - 1 : 0];
+    } else if (!wg_view_op(op, attrs, wg_ndim(t, x), wg_shape(t, x), strides, ndim, wg_shape(t, y), &offset, out)) {
+        for (int k = 0; k < ndim; k++) out[k] = ((int64_t)k + 2) << 32; /* none that could be merged */
+        return is_shared(t, y);
+    }
+    return true;
 }
 
 /* The views between a node and its array, from the array on. */
@@ -72,15 +95,12 @@ static wg_status chain_of(wg_tape *t, wg_id id, wg_chain *c) {
         c->ids[c->n - 1 - k] = c->ids[k];
         c->ids[k] = other;
     }
-    int64_t strides[WG_MAX_NDIM], next[WG_MAX_NDIM], offset;
+    int64_t strides[WG_MAX_NDIM], next[WG_MAX_NDIM];
     uint32_t array = 0;
     wg_contiguous_strides(wg_ndim(t, c->ids[0]), wg_shape(t, c->ids[0]), strides);
     for (uint32_t k = 1; k < c->n; k++) {
-        wg_id x = c->ids[k - 1], y = c->ids[k];
-        const int64_t *attrs;
-        wg_attrs(t, y, &attrs);
-        if (wg_view_op(t->nodes[y].op, attrs, wg_ndim(t, x), wg_shape(t, x), strides, wg_ndim(t, y), wg_shape(t, y),
-                       &offset, next)) {
+        wg_id y = c->ids[k];
+        if (strides_of(t, c->ids[k - 1], y, strides, next)) {
             memcpy(strides, next, sizeof strides);
         } else { /* a copy */
             array = k;
@@ -100,9 +120,11 @@ static wg_status chain_of(wg_tape *t, wg_id id, wg_chain *c) {
 static wg_status view_again(wg_tape *t, wg_id like, wg_id operand, wg_id *out) {
     const int64_t *attrs;
     int64_t copy[3 * WG_MAX_NDIM];
+    wg_node_rec node = t->nodes[like];
     int n = wg_attrs(t, like, &attrs);
     if (n) memcpy(copy, attrs, (size_t)n * sizeof *copy);
-    return wg_append_flagged(t, t->nodes[like].op, 1, &operand, n, copy, 0, out);
+    node.in[0] = operand;
+    return wg_append_flagged(t, node.op, wg_row(node.op)->arity, node.in, n, copy, node.flags & WG_FLAG_SHARED, out);
 }
 
 static wg_status latest(wg_tape *t, wg_id id, wg_chain *c) {
@@ -166,10 +188,17 @@ static wg_status write_back(wg_tape *t, wg_id base, wg_id view, wg_id value, wg_
     case WG_transpose:
         for (int i = 0; i < n; i++) x[attrs[i]] = i;
         return wg_append_flagged(t, WG_transpose, 1, &value, n, x, 0, out);
+    case WG_real:
+    case WG_imag: {
+        wg_id parts[2] = {value, value}, *other = &parts[op == WG_real];
+        WG_TRY(wg_append_flagged(t, op == WG_real ? WG_imag : WG_real, 1, &base, 0, NULL, 0, other));
+        return wg_append_flagged(t, WG_to_complex, 2, parts, 0, NULL, 0, out);
+    }
     default:
         return wg_fail(t, WG_VALUE_ERROR,
-                       "assignment destination is read-only: it repeats elements of another array (broadcast_to), "
-                       "or copies them (diagonal, sliding_window_view); write to a copy of your own");
+                       "assignment destination is read-only: it repeats elements of another array (broadcast_to, "
+                       "sliding_window_view), or is a diagonal, which NumPy does not let you write to either; write to "
+                       "a copy, v.copy(), or to the array itself (np.fill_diagonal)");
     }
 }
 
@@ -183,8 +212,16 @@ static wg_status write(wg_tape *t, wg_chain *c, int op, int n_in, const wg_id *i
     if (t->nodes[value].shape != t->nodes[view].shape || t->nodes[value].dtype != t->nodes[view].dtype)
         return wg_fail(t, WG_VALUE_ERROR, "write: the value has another shape or dtype than the array");
     for (uint32_t k = c->n - 1; k > 0; k--) WG_TRY(write_back(t, c->ids[k - 1], c->ids[k], value, &value));
-    if (may_be_view(t, value)) WG_TRY(wg_append_flagged(t, WG_copy, 1, &value, 0, NULL, 0, &value));
+    if (may_be_view(t, value) || is_number(t, value))
+        WG_TRY(wg_append_flagged(t, WG_copy, 1, &value, 0, NULL, t->nodes[array].flags & WG_FLAG_SHARED, &value));
     return move(t, array, value);
+}
+
+wg_status wg_share(wg_tape *t, wg_id id) {
+    WG_TRY(wg_check_thread(t));
+    WG_TRY(wg_check_id(t, id, "share"));
+    t->nodes[id].flags |= WG_FLAG_SHARED;
+    return WG_OK;
 }
 
 wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs) {

@@ -277,7 +277,7 @@ cdef object binary(int op, object left, object right):
 
 cdef object in_place(Var v, object result):
     """What v += w leaves v to be: an array is written to, a number is another one."""
-    if result is NotImplemented or describe(v).ndim == 0:
+    if result is NotImplemented or v.is_number:
         return result
     METHODS["overwrite"](v, result)
     return v

@@ -98,8 +98,19 @@ cdef class Var:
         check(self.tape, wg_in_order(self.tape.handle, self.index, &out))
         return out
 
-    real = property(delegate("real"))
-    imag = property(delegate("imag"))
+    @property
+    def is_number(self):
+        """Whether NumPy would have a scalar here, as x[0] is; x[..., 0] is an array of shape ()."""
+        info = describe(self)
+        return info.ndim == 0 and not info.shared
+
+    def share(self):
+        """Itself, from now on an array if of shape (), else a view and not a copy; see `wg_share`."""
+        check(self.tape, wg_share(self.tape.handle, self.node))
+        return self
+
+    real = property(delegate("real"), delegate("set_real"))
+    imag = property(delegate("imag"), delegate("set_imag"))
 
     @property
     def T(self):
@@ -216,7 +227,7 @@ cdef class Var:
         return info.shape[0]
 
     def __iter__(self):
-        return iter([self[k] for k in range(len(self))])
+        return (self[k] for k in range(len(self)))
 
     def __getitem__(self, key):
         return METHODS["getitem"](self, key)
@@ -305,7 +316,8 @@ cdef class Var:
         cdef Tape tape = None if wg_current == NULL else <Tape>wg_current
         while tape is not None and tape is not self.tape:
             tape = tape.parent
-        return unary(WG_copy, self if tape is None else (<Tape>wg_current).as_var(self))
+        copied = unary(WG_copy, self if tape is None else (<Tape>wg_current).as_var(self))
+        return copied.share() if describe(self).shared else copied
 
     def __getattr__(self, name):
         return METHODS["attribute"](self, name)

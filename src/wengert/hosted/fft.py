@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as wnp
-from ..protocols.registry import FUNCTIONS, normalize_axis, recorded, refuse_options
+from ..protocols.registry import FUNCTIONS, into, normalize_axis, recorded
 from . import FFT, call, custom_vjp, files
 
 _FORWARD = {None: 0.0, "backward": 0.0, "ortho": 0.5, "forward": 1.0}  # the power of 1/n for each norm
@@ -64,15 +64,13 @@ def _transform(a: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Any:
 @_file(np.fft.fft)
 def fft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The discrete Fourier transform along an axis."""
-    refuse_options("fft", out=out)
-    return _transform(a, n, axis, norm, False)
+    return into(out, _transform(a, n, axis, norm, False))
 
 
 @_file(np.fft.ifft)
 def ifft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The inverse of `fft`."""
-    refuse_options("ifft", out=out)
-    return _transform(a, n, axis, norm, True)
+    return into(out, _transform(a, n, axis, norm, True))
 
 
 def _window(axis: int, start: int, stop: int | None, step: int = 1) -> tuple[slice, ...]:
@@ -82,40 +80,36 @@ def _window(axis: int, start: int, stop: int | None, step: int = 1) -> tuple[sli
 @_file(np.fft.rfft)
 def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The first half of the transform of real numbers, which says all."""
-    refuse_options("rfft", out=out)
     a = recorded(a)
     if a.dtype.kind == "c":
         raise TypeError(f"rfft: takes real numbers, got {a.dtype}; use fft")
     axis = normalize_axis(axis, a.ndim)
     n = a.shape[axis] if n is None else int(n)
-    return _transform(a, n, axis, norm, False)[_window(axis, 0, n // 2 + 1)]
+    return into(out, _transform(a, n, axis, norm, False)[_window(axis, 0, n // 2 + 1)])
 
 
 @_file(np.fft.irfft)
 def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The inverse of `rfft`: n real numbers."""
-    refuse_options("irfft", out=out)
     a = recorded(a)
     axis = normalize_axis(axis, a.ndim)
     n = 2 * (a.shape[axis] - 1) if n is None else int(n)
     half = _fitted(wnp.astype(a, np.result_type(a.dtype, np.complex64), copy=False), n // 2 + 1, axis)
     rest = half[_window(axis, 1, (n + 1) // 2)]  # appears twice; imaginary parts of the others end up there
     whole = wnp.concatenate([half, wnp.conjugate(wnp.flip(rest, axis))], axis)
-    return wnp.real(_transform(whole, n, axis, norm, True))
+    return into(out, wnp.real(_transform(whole, n, axis, norm, True)))
 
 
 @_file(np.fft.hfft)
 def hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The transform of a Hermitian sequence, of which the first half is given: real numbers."""
-    refuse_options("hfft", out=out)
-    return irfft(wnp.conjugate(recorded(a)), n, axis, _OTHER_WAY.get(norm, norm))
+    return into(out, irfft(wnp.conjugate(recorded(a)), n, axis, _OTHER_WAY.get(norm, norm)))
 
 
 @_file(np.fft.ihfft)
 def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The inverse of `hfft`."""
-    refuse_options("ihfft", out=out)
-    return wnp.conjugate(rfft(a, n, axis, _OTHER_WAY.get(norm, norm)))
+    return into(out, wnp.conjugate(rfft(a, n, axis, _OTHER_WAY.get(norm, norm))))
 
 
 _OTHER_WAY = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
@@ -132,11 +126,10 @@ def _axes(a: Any, s: Any, axes: Any) -> tuple[list, list]:
 def _many(transform: Any) -> Any:
     def along(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
         """The transform along several axes."""
-        refuse_options("fftn", out=out)
         a = recorded(a)
         for n, axis in zip(*_axes(a, s, axes), strict=True):
             a = transform(a, n, axis, norm)
-        return a
+        return into(out, a)
 
     return along
 
@@ -147,19 +140,17 @@ fftn, ifftn = _file(np.fft.fftn)(_many(fft)), _file(np.fft.ifftn)(_many(ifft))
 @_file(np.fft.rfftn)
 def rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     """`rfft` along the last of several axes, `fft` along the others."""
-    refuse_options("rfftn", out=out)
     a = recorded(a)
     extents, along = _axes(a, s, axes)
-    return fftn(rfft(a, extents[-1], along[-1], norm), extents[:-1], along[:-1], norm)
+    return into(out, fftn(rfft(a, extents[-1], along[-1], norm), extents[:-1], along[:-1], norm))
 
 
 @_file(np.fft.irfftn)
 def irfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None, out: Any = None) -> Any:
     """The inverse of `rfftn`."""
-    refuse_options("irfftn", out=out)
     a = recorded(a)
     extents, along = _axes(a, s, axes)
-    return irfft(ifftn(a, extents[:-1], along[:-1], norm), extents[-1], along[-1], norm)
+    return into(out, irfft(ifftn(a, extents[:-1], along[:-1], norm), extents[-1], along[-1], norm))
 
 
 def _of_two(transform: Any) -> Any:

@@ -13,16 +13,19 @@ from .movement import (
     concatenate,
     expand_dims,
     flip,
+    for_each,
     moveaxis,
     ravel,
     reshape,
     split,
     swapaxes,
     take,
+    transpose,
 )  # fmt: skip
 from .registry import (
     FUNCTIONS,
     NAMESPACE,
+    append,
     dims,
     implements,
     normalize_axes,
@@ -30,13 +33,14 @@ from .registry import (
     operand,
     recorded,
     refuse_options,
+    view,
 )
 
 
 @implements(np.atleast_3d)
+@for_each
 def atleast_3d(a: Any) -> Any:
     """With at least three axes: (n,) becomes (1, n, 1), (m, n) becomes (m, n, 1)."""
-    a = operand(a)
     if a.ndim >= 3:
         return a
     return reshape(a, {0: (1, 1, 1), 1: (1, *a.shape, 1), 2: (*a.shape, 1)}[a.ndim])
@@ -139,7 +143,8 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     n, parts = len(xi), []
     for k, x in enumerate(xi):
         place = 1 - k if indexing == "xy" and k < 2 <= n else k
-        parts.append(reshape(ravel(x), tuple(-1 if i == place else 1 for i in range(n))))
+        x = operand(x)
+        parts.append(reshape(x, tuple(math.prod(x.shape) if i == place else 1 for i in range(n))))
     parts = parts if sparse else broadcast_arrays(*parts)
     return tuple(NAMESPACE["copy"](x) if copy else x for x in parts)
 
@@ -190,28 +195,28 @@ def fliplr(m: Any) -> Any:
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The elements whose indices along two axes differ by an offset, as a last axis.
 
-    A view where the matrices, or their transposes, lie in memory row by row; elsewhere a copy, not to be
-    written.
+    A view that is not to be written, as NumPy's.
     """
+    found = writable_diagonal(a, offset, axis1, axis2)
+    return broadcast_to(found, found.shape)  # which is read-only
+
+
+def writable_diagonal(a: Any, offset: int, axis1: int, axis2: int) -> Any:
+    """As `diagonal`; what is written to it goes to the array."""
     a = operand(a)
-    first, second = normalize_axes((axis1, axis2), a.ndim)
-    a = moveaxis(a, (first, second), (-2, -1))
-    turned = moveaxis(a, -2, -1)
-    if turned.in_order and not a.in_order:
-        a, offset = turned, -offset
+    a = moveaxis(a, normalize_axes((axis1, axis2), a.ndim), (-2, -1))
     m, n = a.shape[-2:]
     row, column = max(-offset, 0), max(offset, 0)
     length = max(min(m - row, n - column), 0)
-    flat = reshape(a, (*a.shape[:-2], m * n))
+    flat = append("reshape", a, attrs=(*a.shape[:-2], m * n)).share()  # also where strides cannot express it
     start = row * n + column
-    found = flat[..., start : start + length * (n + 1) : n + 1] if length else flat[..., :0]
-    return found if a.in_order else broadcast_to(found, found.shape)  # which is read-only
+    return flat[..., start : start + length * (n + 1) : n + 1] if length else flat[..., :0]
 
 
 @implements(np.trace)
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
     """The sum of a diagonal."""
-    return NAMESPACE["sum"](diagonal(a, offset, axis1, axis2), -1, dtype, out)
+    return NAMESPACE["sum"](writable_diagonal(a, offset, axis1, axis2), -1, dtype, out)
 
 
 def _last_axes(function: Any) -> Any:
@@ -282,7 +287,7 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
 
 @implements(np.lib.stride_tricks.sliding_window_view)
 def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok=False, writeable=False) -> Any:
-    """All windows of a shape, as further axes; a copy of them, no view, and not to be written."""
+    """All windows of a shape, as further axes: a view that is not to be written."""
     a, extents = recorded(x), dims(window_shape)
     axes = tuple(range(a.ndim)) if axis is None else normalize_axes(axis, a.ndim)
     if len(axes) != len(extents):
@@ -291,14 +296,32 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok=Fa
         count = a.shape[k] - n + 1
         if n < 0 or count < 1:
             raise ValueError(f"sliding_window_view: a window of {n} does not fit axis {k} of shape {a.shape}")
-        a = moveaxis(take(a, np.arange(count)[:, None] + np.arange(n), k), k + 1, -1)
-    return broadcast_to(a, a.shape)  # which is read-only
+        windows = view("gather", moveaxis(a, k, 0), np.arange(count)[:, None] + np.arange(n))
+        a = moveaxis(windows, (0, 1), (k, -1))
+    return a
 
 
-@implements(np.ascontiguousarray, np.asfortranarray, np.require, np.asanyarray)
-def ascontiguousarray(a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any) -> Any:
-    """As `asarray`: how a Var lies in memory is nobody's business."""
-    return NAMESPACE["asarray"](a, dtype)
+@implements(np.ascontiguousarray)
+def ascontiguousarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """As `asarray`; a copy of a view whose elements do not lie one after the other."""
+    a = recorded(NAMESPACE["asarray"](a, dtype))
+    return a if a.in_order else append("copy", a)
+
+
+@implements(np.asfortranarray)
+def asfortranarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
+    """As `ascontiguousarray`, columns one after the other."""
+    return transpose(ascontiguousarray(transpose(operand(a)), dtype))
+
+
+@implements(np.require, np.asanyarray)
+def require(a: Any, dtype: Any = None, requirements: Any = (), **kwargs: Any) -> Any:
+    """As `asarray`, which the requirements C and F may make copy."""
+    wanted = {str(word)[0].upper() for word in requirements or ()}
+    refuse_options("require", requirements=requirements if "O" in wanted else None)
+    if "C" in wanted:
+        return ascontiguousarray(a, dtype)
+    return asfortranarray(a, dtype) if "F" in wanted else NAMESPACE["asarray"](a, dtype)
 
 
 # ---- numbers at equal distances -----------------------------------------------------------------------
@@ -376,7 +399,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     if isinstance(fill, np.ndarray):
         return np.full(shape, fill_value, dtype, **kwargs)
     refuse_options("full", **kwargs)
-    return broadcast_to(fill if dtype is None else NAMESPACE["astype"](fill, dtype), dims(shape))
+    fill = fill if dtype is None else NAMESPACE["astype"](fill, dtype)
+    return append("copy", broadcast_to(fill, dims(shape)))
 
 
 NAMESPACE["full"] = FUNCTIONS[np.full] = _creating(full)

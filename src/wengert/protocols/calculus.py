@@ -9,7 +9,7 @@ import numpy as np
 from .elementwise import where
 from .movement import broadcast_to, concatenate, moveaxis, ravel, reshape, stack, take
 from .reductions import sum_
-from .registry import NAMESPACE, implements, normalize_axes, normalize_axis, operand, recorded
+from .registry import NAMESPACE, implements, into, normalize_axes, normalize_axis, operand, recorded
 
 
 def _along(axis: int, window: slice) -> tuple[Any, ...]:
@@ -259,11 +259,9 @@ def _cumulative(name: str, first: float) -> Any:
         if axis is None and x.ndim > 1:
             raise ValueError(f"{name}: an array of more than one axis needs axis=")
         axis = normalize_axis(0 if axis is None else axis, x.ndim)
-        y = NAMESPACE[name](x, axis, dtype, out)
-        if not include_initial:
-            return y
+        y = NAMESPACE[name](x, axis, dtype)
         edge = np.full([1 if k == axis else n for k, n in enumerate(y.shape)], first, y.dtype)
-        return concatenate([edge, y], axis)
+        return into(out, concatenate([edge, y], axis) if include_initial else y)
 
     return function
 

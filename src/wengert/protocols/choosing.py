@@ -12,7 +12,7 @@ from .constants import known
 from .elementwise import as_bool, where
 from .movement import astype, concatenate, ravel, reshape, take
 from .refusals import users_line
-from .registry import NAMESPACE, append, implements, normalize_axis, operand, recorded, refuse_options
+from .registry import NAMESPACE, append, implements, into, normalize_axis, operand, recorded, refuse_options
 from .sorting import along
 
 
@@ -75,9 +75,8 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 @implements(np.compress)
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     """The elements along an axis where a condition holds."""
-    refuse_options("compress", out=out)
     places = np.nonzero(known("compress", condition))[0]
-    return take(recorded(a), places, axis)
+    return into(out, take(recorded(a), places, axis))
 
 
 @implements(np.extract)
@@ -190,22 +189,19 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
 @implements(np.isposinf)
 def isposinf(x: Any, out: Any = None) -> Any:
     """Whether elements are +inf."""
-    refuse_options("isposinf", out=out)
-    return append("equal", x, np.inf)
+    return into(out, append("equal", x, np.inf))
 
 
 @implements(np.isneginf)
 def isneginf(x: Any, out: Any = None) -> Any:
     """Whether elements are -inf."""
-    refuse_options("isneginf", out=out)
-    return append("equal", x, -np.inf)
+    return into(out, append("equal", x, -np.inf))
 
 
 @implements(np.fix)
 def fix(x: Any, out: Any = None) -> Any:
     """Rounded towards zero."""
-    refuse_options("fix", out=out)
-    return append("trunc", x)
+    return into(out, append("trunc", x))
 
 
 @implements(np.count_nonzero)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .arranging import writable_diagonal
 from .movement import expand_dims, ravel, reshape, stack, transpose
 from .products import dot, matmul
 from .reductions import sum_
@@ -15,6 +16,7 @@ from .registry import (
     FUNCTIONS,
     NAMESPACE,
     implements,
+    into,
     normalize_axes,
     normalize_axis,
     recorded,
@@ -100,7 +102,7 @@ def _diagonal(a: Any, word: str) -> tuple[Any, str]:
         j = word.index(letter, i + 1)
         if a.shape[i] != a.shape[j]:
             raise ValueError(f"einsum: the axis {letter} has extents {a.shape[i]} and {a.shape[j]}")
-        a = NAMESPACE["moveaxis"](NAMESPACE["diagonal"](a, 0, i, j), -1, i)
+        a = NAMESPACE["moveaxis"](writable_diagonal(a, 0, i, j), -1, i)
         word = word[:j] + word[j + 1 :]
     return a, word
 
@@ -238,8 +240,7 @@ def _component(a: Any, axis: int, k: int) -> Any:
 @implements(np.linalg.multi_dot)
 def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Any:
     """The product of matrices one after the other."""
-    refuse_options("multi_dot", out=out)
     product = recorded(arrays[0])
     for a in arrays[1:]:
         product = dot(product, a)
-    return product
+    return into(out, product)

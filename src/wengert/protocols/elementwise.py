@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from .registry import (
     append,
     extra,
     implements,
+    into,
     method,
     operand,
     recorded,
     refuse_options,
+    view,
 )
 
 ELEMENTWISE_KINDS = (1, 2, 3, 4, 10)  # wg_kind: unary, binary, zero derivative, comparison, bitwise
@@ -115,7 +118,7 @@ def _conj(x: Var) -> Var:
 def real(val: Any) -> Any:
     """The real part."""
     val = operand(val)
-    return append("real", val) if val.dtype.kind == "c" else val
+    return view("real", val) if val.dtype.kind == "c" else val
 
 
 @implements(np.real_if_close)
@@ -123,7 +126,7 @@ def real_if_close(a: Any, tol: float = 100) -> Any:
     """The real part where the imaginary parts are within rounding of 0, as values say."""
     a = operand(a)
     if a.dtype.kind != "c":
-        return append("copy", a)
+        return a
     parts = known("real_if_close", imag(a))
     return real(a) if np.all(np.abs(parts) < (tol * np.finfo(a.dtype).eps if tol > 1 else tol)) else a
 
@@ -133,7 +136,17 @@ def real_if_close(a: Any, tol: float = 100) -> Any:
 def imag(val: Any) -> Any:
     """The imaginary part, which of real numbers is 0."""
     val = operand(val)
-    return append("imag", val) if val.dtype.kind == "c" else NAMESPACE["zeros_like"](val)
+    return view("imag", val) if val.dtype.kind == "c" else NAMESPACE["zeros_like"](val)
+
+
+@method("set_real")
+def _set_real(v: Var, value: Any) -> None:
+    real(v)[...] = value
+
+
+@method("set_imag")
+def _set_imag(v: Var, value: Any) -> None:
+    view("imag", v)[...] = value  # of real numbers there is none
 
 
 @implements(np.angle)
@@ -159,12 +172,11 @@ def clip(
     a: Any, a_min: Any = None, a_max: Any = None, out: Any = None, *, min: Any = None, max: Any = None
 ) -> Var:
     """`a` limited to [a_min, a_max]; at a bound the derivative is shared with it."""
-    refuse_options("clip", out=out)
     lower = a_min if min is None else min
     upper = a_max if max is None else max
     limited = a if lower is None else append("maximum", a, lower)
     limited = limited if upper is None else append("minimum", limited, upper)
-    return append("copy", a) if lower is None and upper is None else limited
+    return into(out, append("copy", a) if lower is None and upper is None else limited)
 
 
 @implements(np.round, np.around)
@@ -238,40 +250,22 @@ def isfinite(x: Any) -> Var:
 # ---- names that NumPy does not have -------------------------------------------------------------------
 
 
-@extra
-def sigmoid(x: Any) -> Any:
-    """1 / (1 + e^-x)."""
-    return append("sigmoid", x)
+def _file_own_rows() -> None:
+    """Files the rows of one operand without parameters, by their own names and SciPy's."""
+    for op in ops():
+        if op.kind != 1 or op.n_params or hasattr(np, op.numpy or op.name) or op.name in _PARTS:
+            continue
+
+        def function(x: Any, _name: str = op.name) -> Any:
+            return append(_name, x)
+
+        function.__name__ = function.__qualname__ = op.name
+        function.__doc__ = re.sub(r"\ba\b", "x", op.doc) + "."
+        NAMESPACE[op.numpy or op.name] = extra(function)
 
 
-@extra
-def erf(x: Any) -> Any:
-    """The error function."""
-    return append("erf", x)
-
-
-@extra
-def erfc(x: Any) -> Any:
-    """1 - erf(x), accurate where it is small."""
-    return append("erfc", x)
-
-
-@extra
-def erfinv(x: Any) -> Any:
-    """The number whose `erf` is x."""
-    return append("erfinv", x)
-
-
-@extra
-def lgamma(x: Any) -> Any:
-    """log(|Gamma(x)|)."""
-    return append("lgamma", x)
-
-
-@extra
-def digamma(x: Any) -> Any:
-    """The derivative of `lgamma`."""
-    return append("digamma", x)
+_PARTS = ("one_minus_square", "gelu", "gelu_tanh")  # of other functions
+_file_own_rows()
 
 
 def polygamma(n: Any, x: Any) -> Any:
@@ -285,24 +279,12 @@ def polygamma(n: Any, x: Any) -> Any:
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
         raise TypeError(f"polygamma: n={n!r}; expected a Python integer, 0 or more")
-    return digamma(x) if n == 0 else _trigamma(x, int(n))
+    return NAMESPACE["digamma"](x) if n == 0 else _trigamma(x, int(n))
 
 
 @extra
 def _trigamma(x: Any, n: int) -> Any:
     return append("mul", math.factorial(n) * (-1.0) ** (n + 1), append("zeta", n + 1.0, x))
-
-
-@extra
-def softplus(x: Any) -> Any:
-    """log(1 + e^x), without overflow."""
-    return append("softplus", x)
-
-
-@extra
-def relu(x: Any) -> Any:
-    """max(x, 0); the derivative at 0 is 0."""
-    return append("relu", x)
 
 
 @extra
@@ -324,61 +306,10 @@ def gelu(x: Any, approximate: bool = False) -> Any:
 
 
 @extra
-def silu(x: Any) -> Any:
-    """x * sigmoid(x)."""
-    return append("silu", x)
-
-
-@extra
-def log_sigmoid(x: Any) -> Any:
-    """log(sigmoid(x)), without overflow."""
-    return append("log_sigmoid", x)
-
-
-@extra
-def mish(x: Any) -> Any:
-    """x * tanh(softplus(x))."""
-    return append("mish", x)
-
-
-@extra
-def selu(x: Any) -> Any:
-    """1.0507 x where x > 0, else 1.7581 (e^x - 1): keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
-    return append("selu", x)
-
-
-@extra
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """x where x > 0, else alpha * (e^(x / alpha) - 1)."""
     return append("celu", x, attrs=(float(alpha),))
 
 
-@extra
-def relu6(x: Any) -> Any:
-    """min(max(x, 0), 6); the derivative at 0 and 6 is 0."""
-    return append("relu6", x)
-
-
-@extra
-def hard_tanh(x: Any) -> Any:
-    """x limited to [-1, 1]; the derivative at -1 and 1 is 0."""
-    return append("hard_tanh", x)
-
-
-@extra
-def hard_sigmoid(x: Any) -> Any:
-    """relu6(x + 3) / 6; the derivative at -3 and 3 is 0."""
-    return append("hard_sigmoid", x)
-
-
-@extra
-def hard_swish(x: Any) -> Any:
-    """x * relu6(x + 3) / 6; the derivative at -3 is 0, at 3 it is 1."""
-    return append("hard_swish", x)
-
-
 NAMESPACE["polygamma"] = polygamma
 del NAMESPACE["_trigamma"]
-NAMESPACE["gammaln"] = NAMESPACE["lgamma"]
-NAMESPACE["log_expit"] = NAMESPACE["log_sigmoid"]
-NAMESPACE["expit"] = NAMESPACE["sigmoid"]

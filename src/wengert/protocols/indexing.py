@@ -14,7 +14,7 @@ import numpy as np
 from .._core import Var, innermost
 from .movement import astype, broadcast_to, reshape, transpose
 from .refusals import users_line
-from .registry import OPS, append, extra, method, operand, rely_on
+from .registry import OPS, append, extra, method, operand, rely_on, view
 
 
 class _Item(NamedTuple):
@@ -56,8 +56,13 @@ def getitem(v: Var, key: Any) -> Any:
     sliced = _basic(v, _windows(shape, items, ints_too=not arrays))
     if arrays:
         return _advanced(sliced, items)
-    kept = [_extent(item, shape) for item in items if not isinstance(item.index, int)]
-    return reshape(sliced, tuple(kept))
+    kept = tuple(_extent(item, shape) for item in items if not isinstance(item.index, int))
+    array = kept or any(entry is Ellipsis for entry in key)  # else a number
+    if v.is_number:
+        return append("copy", v).share() if array else v
+    if kept == sliced.shape and array:
+        return sliced
+    return (append if kept or not array else view)("reshape", sliced, attrs=kept)
 
 
 def _plain(v: Var, shape: tuple[int, ...], key: tuple) -> Any:
@@ -274,8 +279,8 @@ def index_add(a: Any, key: Any, value: Any) -> Any:
 @method("setitem")
 def setitem(v: Var, key: Any, value: Any) -> None:
     """v[key] = value: seen by v, by what it is a view of, and by all other views of that."""
-    if v.ndim == 0:
-        raise TypeError("a Var of shape () is a number and does not support item assignment")
+    if v.is_number:
+        raise TypeError("a Var of shape () is a number, and no view: it does not support item assignment")
     _refuse_outside(v, value, *(key if type(key) is tuple else (key,)))
     mask = key.dtype == bool and key.shape == v.shape if isinstance(key, (Var, np.ndarray)) else False
     if mask and np.ndim(value) == 0:  # whatever the mask is, of one shape: also compiled

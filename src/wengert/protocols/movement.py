@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from itertools import pairwise
 from typing import Any
@@ -15,12 +16,14 @@ from .registry import (
     dims,
     extra,
     implements,
+    into,
     is_recorded,
     method,
     normalize_axes,
     normalize_axis,
     operand,
     refuse_options,
+    view,
 )  # fmt: skip
 
 
@@ -64,7 +67,7 @@ def reshape(a: Any, shape: Any, order: str = "C", **kwargs: Any) -> Any:
     """The same elements in another shape; one extent may be -1."""
     refuse_options("reshape", **kwargs)
     a = operand(a)
-    if order == "F":
+    if order == "F" or (order == "A" and not a.in_order and transpose(a).in_order):
         return transpose(reshape(transpose(a), dims(shape)[::-1]))
     if order not in ("C", "A"):
         raise ValueError(f'reshape: order={order!r}; expected "C", "F" or "A"')
@@ -75,7 +78,9 @@ def reshape(a: Any, shape: Any, order: str = "C", **kwargs: Any) -> Any:
         if extents.count(-1) > 1 or known <= 0 or total % known:
             raise ValueError(f"reshape: cannot reshape {a.shape} into {extents}")
         extents = tuple(total // known if n == -1 else n for n in extents)
-    return a if extents == a.shape and isinstance(a, Var) else append("reshape", a, attrs=extents)
+    if extents == a.shape and isinstance(a, Var):
+        return a
+    return (append if extents else view)("reshape", a, attrs=extents)
 
 
 @method("reshape")
@@ -87,7 +92,8 @@ def _reshape_method(a: Var, *shape: Any, order: str = "C", **kwargs: Any) -> Any
 @method("ravel")
 def ravel(a: Any, order: str = "C") -> Any:
     """The elements in one axis: a view where they lie one after the other, else a copy."""
-    flat = reshape(a, (-1,) if math.prod(operand(a).shape) else (0,), order=order)
+    a = operand(a)
+    flat = reshape(a, (math.prod(a.shape),), order=order)
     return flat if flat.in_order else append("copy", flat)
 
 
@@ -104,7 +110,7 @@ def transpose(a: Any, axes: Any = None) -> Var:
     order = tuple(range(a.ndim))[::-1] if axes is None else tuple(normalize_axis(k, a.ndim) for k in axes)
     if len(order) != a.ndim or len(set(order)) != a.ndim:
         raise ValueError(f"transpose: axes {axes} are no permutation of the {a.ndim} axes")
-    return append("transpose", a, attrs=order)
+    return (append if order else view)("transpose", a, attrs=order)
 
 
 @method("transpose")
@@ -161,7 +167,8 @@ def squeeze(a: Any, axis: Any = None) -> Any:
 @implements(np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Var:
     """Repeated along axes of extent 1 to a shape."""
-    return append("broadcast", array, attrs=dims(shape))
+    shape = dims(shape)
+    return (append if shape else view)("broadcast", array, attrs=shape)
 
 
 @implements(np.flip)
@@ -179,7 +186,7 @@ def flip(m: Any, axis: Any = None) -> Var:
 @implements(np.concatenate, names=("concat",))
 def concatenate(arrays: Any, axis: Any = 0, out: Any = None, **kwargs: Any) -> Var:
     """Arrays joined along an existing axis."""
-    refuse_options("concatenate", out=out, **kwargs)
+    refuse_options("concatenate", **kwargs)
     parts = [operand(a) for a in arrays]
     if not parts:
         raise ValueError("concatenate: needs at least one array")
@@ -187,30 +194,41 @@ def concatenate(arrays: Any, axis: Any = 0, out: Any = None, **kwargs: Any) -> V
         parts, axis = [ravel(a) for a in parts], 0
     if any(a.ndim == 0 for a in parts):
         raise ValueError("concatenate: arrays of shape () cannot be joined; use stack")
-    return append("concatenate", *parts, attrs=(normalize_axis(axis, parts[0].ndim),))
+    return into(out, append("concatenate", *parts, attrs=(normalize_axis(axis, parts[0].ndim),)))
 
 
 @implements(np.stack)
 def stack(arrays: Any, axis: int = 0, out: Any = None, **kwargs: Any) -> Var:
     """Arrays of one shape joined along a new axis."""
-    refuse_options("stack", out=out, **kwargs)
+    refuse_options("stack", **kwargs)
     parts = [operand(a) for a in arrays]
     if len({a.shape for a in parts}) != 1:
         raise ValueError(f"stack: needs arrays of one shape, got {[a.shape for a in parts]}")
-    return concatenate([expand_dims(a, axis) for a in parts], normalize_axis(axis, parts[0].ndim + 1))
+    return concatenate([expand_dims(a, axis) for a in parts], normalize_axis(axis, parts[0].ndim + 1), out)
+
+
+def for_each(function: Any) -> Any:
+    """The function of one array; of several the tuple of its results."""
+
+    @functools.wraps(function)
+    def result(*arrays: Any) -> Any:
+        results = tuple(function(operand(a)) for a in arrays)
+        return results[0] if len(arrays) == 1 else results
+
+    return result
 
 
 @implements(np.atleast_1d)
+@for_each
 def atleast_1d(a: Any) -> Any:
     """With at least one axis."""
-    a = operand(a)
     return reshape(a, (1,)) if a.ndim == 0 else a
 
 
 @implements(np.atleast_2d)
+@for_each
 def atleast_2d(a: Any) -> Any:
     """With at least two axes, the new ones in front."""
-    a = operand(a)
     return a if a.ndim >= 2 else reshape(a, (1, math.prod(a.shape)))
 
 
@@ -359,7 +377,8 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
         zeros[...] = fill_value
         return zeros
     refuse_options("full_like", **kwargs)
-    return broadcast_to(astype(fill_value, operand(a).dtype if dtype is None else dtype), operand(a).shape)
+    fill = astype(fill_value, operand(a).dtype if dtype is None else dtype)
+    return append("copy", broadcast_to(fill, operand(a).shape))
 
 
 @extra

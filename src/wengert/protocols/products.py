@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core import Var
 from .movement import ravel, reshape, transpose
-from .registry import append, implements, method, operand, refuse_options
+from .registry import append, implements, into, method, operand, refuse_options
 
 
 @implements(np.matmul, computes="matmul")
@@ -67,6 +67,5 @@ def dot(a: Any, b: Any, out: Any = None) -> Var:
 @implements(np.outer)
 def outer(a: Any, b: Any, out: Any = None) -> Var:
     """The products of every element of a with every element of b, shape (a.size, b.size)."""
-    refuse_options("outer", out=out)
     left, right = ravel(a), ravel(b)
-    return append("mul", reshape(left, (-1, 1)), reshape(right, (1, -1)))
+    return into(out, append("mul", reshape(left, (-1, 1)), reshape(right, (1, -1))))

@@ -14,6 +14,7 @@ from .registry import (
     append,
     extra,
     implements,
+    into,
     method,
     normalize_axes,
     normalize_axis,
@@ -53,20 +54,18 @@ def _with_initial(combine: str, result: Var, initial: Any) -> Var:
 @method("sum")
 def sum_(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The sum over axes."""
-    refuse_options("sum", out=out)
     a = _masked("sum", a, where, 0)
     total = _reduce("sum", a if dtype is None else astype(a, dtype), axis, keepdims)
-    return _with_initial("add", total, initial)
+    return into(out, _with_initial("add", total, initial))
 
 
 @implements(np.prod, computes="prod")
 @method("prod")
 def prod(a, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The product over axes; factors may be 0, also in derivatives."""
-    refuse_options("prod", out=out)
     a = _masked("prod", a, where, 1)
     product = _reduce("prod", a if dtype is None else astype(a, dtype), axis, keepdims)
-    return _with_initial("mul", product, initial)
+    return into(out, _with_initial("mul", product, initial))
 
 
 def _count(a: Any, axis: Any) -> int:
@@ -93,10 +92,9 @@ def _as_float(a: Any, dtype: Any) -> Any:
 @method("mean")
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, *, where=None) -> Var:
     """The mean over axes; that of no elements is NaN."""
-    refuse_options("mean", out=out)
     a = _as_float(a, dtype)
     total = _reduce("sum", _masked("mean", a, where, 0), axis, keepdims)
-    return append("div", total, _number(a, axis, keepdims, where))
+    return into(out, append("div", total, _number(a, axis, keepdims, where)))
 
 
 @implements(np.var)
@@ -105,7 +103,6 @@ def var(
     a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None
 ) -> Var:
     """The mean squared distance from the mean, over n - ddof."""
-    refuse_options("var", out=out)
     a = _as_float(a, dtype)
     if _given(mean):
         centre = mean
@@ -116,7 +113,7 @@ def var(
     rest = float(correction if _given(correction) else ddof)
     number = _number(a, axis, keepdims, where)
     number = max(number - rest, 0.0) if isinstance(number, float) else append("maximum", number - rest, 0.0)
-    return append("div", _reduce("sum", squares, axis, keepdims), number)
+    return into(out, append("div", _reduce("sum", squares, axis, keepdims), number))
 
 
 @implements(np.std)
@@ -125,7 +122,8 @@ def std(
     a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=None, mean=None, correction=None
 ) -> Var:
     """The square root of the variance; where that is 0 the derivative is 0."""
-    return _root(var(a, axis, dtype, out, ddof, keepdims, where=where, mean=mean, correction=correction))
+    spread = var(a, axis, dtype, None, ddof, keepdims, where=where, mean=mean, correction=correction)
+    return into(out, _root(spread))
 
 
 def _root(squares: Any) -> Var:
@@ -146,34 +144,30 @@ def _extreme(name: str, a: Any, axis: Any, keepdims: Any, where: Any, neutral: A
 @method("max")
 def max_(a, axis=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The largest element over axes; ties share the derivative."""
-    refuse_options("max", out=out)
     neutral = initial if _given(initial) else None
-    return _with_initial("maximum", _extreme("max", a, axis, keepdims, where, neutral), initial)
+    return into(out, _with_initial("maximum", _extreme("max", a, axis, keepdims, where, neutral), initial))
 
 
 @implements(np.min, np.amin, computes="min")
 @method("min")
 def min_(a, axis=None, out=None, keepdims=False, initial=None, where=None) -> Var:
     """The smallest element over axes; ties share the derivative."""
-    refuse_options("min", out=out)
     neutral = initial if _given(initial) else None
-    return _with_initial("minimum", _extreme("min", a, axis, keepdims, where, neutral), initial)
+    return into(out, _with_initial("minimum", _extreme("min", a, axis, keepdims, where, neutral), initial))
 
 
 @implements(np.any)
 @method("any")
 def any_(a, axis=None, out=None, keepdims=False, *, where=None) -> Var:
     """Whether any element over axes is not 0."""
-    refuse_options("any", out=out)
-    return _extreme("max", as_bool(recorded(a)), axis, keepdims, where, False)
+    return into(out, _extreme("max", as_bool(recorded(a)), axis, keepdims, where, False))
 
 
 @implements(np.all)
 @method("all")
 def all_(a, axis=None, out=None, keepdims=False, *, where=None) -> Var:
     """Whether no element over axes is 0."""
-    refuse_options("all", out=out)
-    return _extreme("min", as_bool(recorded(a)), axis, keepdims, where, True)
+    return into(out, _extreme("min", as_bool(recorded(a)), axis, keepdims, where, True))
 
 
 def _first(name: str, a: Any, axis: Any, keepdims: Any) -> Var:
@@ -189,25 +183,22 @@ def _first(name: str, a: Any, axis: Any, keepdims: Any) -> Var:
 @method("argmax")
 def argmax(a, axis=None, out=None, *, keepdims=False) -> Var:
     """The index of the first largest element along an axis, or of the flattened array."""
-    refuse_options("argmax", out=out)
-    return _first("argmax", a, axis, keepdims)
+    return into(out, _first("argmax", a, axis, keepdims))
 
 
 @implements(np.argmin)
 @method("argmin")
 def argmin(a, axis=None, out=None, *, keepdims=False) -> Var:
     """The index of the first smallest element along an axis, or of the flattened array."""
-    refuse_options("argmin", out=out)
-    return _first("argmin", a, axis, keepdims)
+    return into(out, _first("argmin", a, axis, keepdims))
 
 
 @implements(np.cumsum)
 @method("cumsum")
 def cumsum(a, axis=None, dtype=None, out=None) -> Var:
     """Running sums along an axis, or of the flattened array; integers are summed as int64."""
-    refuse_options("cumsum", out=out)
     a, axis = _lines(a, axis, dtype)
-    return append("recurrence", _filled(a, 1), a, attrs=(axis, 0))
+    return into(out, append("recurrence", _filled(a, 1), a, attrs=(axis, 0)))
 
 
 @implements(np.cumprod)

@@ -107,6 +107,18 @@ def refuse_options(name: str, **options: Any) -> None:
             raise TypeError(f"{name}: the argument {option}= is not supported on a Var; compute without it")
 
 
+def into(out: Any, result: Any) -> Any:
+    """A result; where `out` is given that array, after the result has been written to it."""
+    if out is None or out is np._NoValue:
+        return result
+    if not isinstance(out, Var):
+        raise TypeError(
+            f"out= ({METHODS['line']()}): a Var in a plain array would lose its derivative; leave out= away"
+        )
+    out[...] = result
+    return out
+
+
 def normalize_axis(axis: Any, ndim: int) -> int:
     """An axis counted from the front; NumPy's AxisError where there is no such axis."""
     if isinstance(axis, Var):
@@ -142,3 +154,9 @@ def dims(shape: Any) -> tuple[int, ...]:
 def append(name: str, *operands: Any, attrs: tuple = ()) -> Var:
     """Appends the op of this name."""
     return record(OPS[name], operands, attrs)
+
+
+def view(name: str, a: Any, *others: Any, attrs: tuple = ()) -> Var:
+    """Appends a view of `a` that shape and strides do not tell to be one."""
+    v = record(OPS[name], (a, *others), attrs)
+    return v if isinstance(a, Var) and a.is_number else v.share()

@@ -15,6 +15,7 @@ from .registry import (
     NAMESPACE,
     append,
     implements,
+    into,
     normalize_axes,
     recorded,
     refuse_options,
@@ -24,8 +25,7 @@ from .registry import (
 @implements(np.ptp)
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Any:
     """The largest element less the smallest, over axes."""
-    refuse_options("ptp", out=out)
-    return max_(a, axis, keepdims=keepdims) - min_(a, axis, keepdims=keepdims)
+    return into(out, max_(a, axis, keepdims=keepdims) - min_(a, axis, keepdims=keepdims))
 
 
 @implements(np.average)
@@ -107,7 +107,7 @@ def quantile(
     keepdims: bool = False, *, weights: Any = None,
 ) -> Any:  # fmt: skip
     """Numbers below which the fractions q of the elements lie, over axes; linear in a and in q."""
-    refuse_options("quantile", out=out, weights=weights)
+    refuse_options("quantile", weights=weights)
     a, fractions = recorded(a), recorded(q)
     axes = normalize_axes(axis, a.ndim)
     rest = tuple(k for k in range(a.ndim) if k not in axes)
@@ -133,7 +133,7 @@ def quantile(
     result = where(part == 0, below, where(part == 1, above, below + (above - below) * part))
     if keepdims:
         result = reshape(result, (-1, *(1 if k in axes else m for k, m in enumerate(a.shape))))
-    return reshape(result, (*fractions.shape, *result.shape[1:]))
+    return into(out, reshape(result, (*fractions.shape, *result.shape[1:])))
 
 
 @implements(np.percentile)
@@ -196,10 +196,9 @@ def nancumprod(a: Any, axis: Any = None, **kwargs: Any) -> Any:
 @implements(np.nanmean)
 def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Any:
     """The mean over axes of what is not NaN."""
-    refuse_options("nanmean", out=out)
     numbers, present = _without_nan(a, 0.0)
     count = astype(_numbers(present, axis, keepdims), numbers.dtype if dtype is None else dtype)
-    return sum_(numbers, axis, dtype, keepdims=keepdims) / count
+    return into(out, sum_(numbers, axis, dtype, keepdims=keepdims) / count)
 
 
 @implements(np.nanvar)
@@ -207,7 +206,6 @@ def nanvar(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False
 ) -> Any:
     """The variance over axes of what is not NaN."""
-    refuse_options("nanvar", out=out)
     numbers, present = _without_nan(a, 0.0)
     numbers = numbers if dtype is None else astype(numbers, dtype)
     count = astype(_numbers(present, axis, True), numbers.dtype)
@@ -215,13 +213,13 @@ def nanvar(
     squares = where(present, append("square", numbers - centre), 0.0)
     count = astype(_numbers(present, axis, keepdims), numbers.dtype)
     freedom = where(count > ddof, count - ddof, np.nan)
-    return sum_(squares, axis, keepdims=keepdims) / freedom
+    return into(out, sum_(squares, axis, keepdims=keepdims) / freedom)
 
 
 @implements(np.nanstd)
-def nanstd(a: Any, *args: Any, **kwargs: Any) -> Any:
+def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *args: Any, **kwargs: Any) -> Any:
     """The standard deviation over axes of what is not NaN."""
-    return append("sqrt", nanvar(a, *args, **kwargs))
+    return into(out, append("sqrt", nanvar(a, axis, dtype, None, *args, **kwargs)))
 
 
 def _nan_extreme(reduce: Any, instead: float, a: Any, axis: Any, keepdims: Any) -> Any:
@@ -234,8 +232,8 @@ def nanmax(
     a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = None
 ) -> Any:
     """The largest element over axes that is not NaN."""
-    refuse_options("nanmax", out=out, initial=initial, where=where)
-    return _nan_extreme(max_, -np.inf, a, axis, keepdims)
+    refuse_options("nanmax", initial=initial, where=where)
+    return into(out, _nan_extreme(max_, -np.inf, a, axis, keepdims))
 
 
 @implements(np.nanmin)
@@ -243,8 +241,8 @@ def nanmin(
     a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = None
 ) -> Any:
     """The smallest element over axes that is not NaN."""
-    refuse_options("nanmin", out=out, initial=initial, where=where)
-    return _nan_extreme(min_, np.inf, a, axis, keepdims)
+    refuse_options("nanmin", initial=initial, where=where)
+    return into(out, _nan_extreme(min_, np.inf, a, axis, keepdims))
 
 
 @implements(np.nanquantile)
@@ -253,7 +251,6 @@ def nanquantile(
     keepdims: bool = False,
 ) -> Any:  # fmt: skip
     """As `quantile`, of what is not NaN."""
-    refuse_options("nanquantile", out=out)
     a = recorded(a)
     axes = normalize_axes(axis, a.ndim)
     rest = tuple(k for k in range(a.ndim) if k not in axes)
@@ -264,7 +261,7 @@ def nanquantile(
         parts.append(quantile(row[NAMESPACE["logical_not"](NAMESPACE["isnan"](row))], q, method=method))
     result = moveaxis(NAMESPACE["stack"](parts), 0, -1)
     shape = tuple(1 if k in axes else n for k, n in enumerate(a.shape) if keepdims or k not in axes)
-    return reshape(result, (*np.shape(q), *shape))
+    return into(out, reshape(result, (*np.shape(q), *shape)))
 
 
 @implements(np.nanpercentile)
