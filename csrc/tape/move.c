@@ -70,14 +70,41 @@ enum {
     BLOCK = 16     /* a turned matrix is copied in squares: each line of memory that is read serves a whole one */
 };
 
+/* Squares of a vector's width are turned in registers. */
+#ifdef __clang__
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(a, b, ...) __builtin_shuffle(a, b, (__typeof__(a)){__VA_ARGS__})
+#endif
+typedef uint32_t wg_four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint64_t wg_two __attribute__((vector_size(16), aligned(8), may_alias));
+
+static inline void turn_four(uint32_t *d, int64_t d_step, const uint32_t *s, int64_t s_step) {
+    const wg_four a = *(const wg_four *)s, b = *(const wg_four *)(s + s_step);
+    const wg_four c = *(const wg_four *)(s + 2 * s_step), e = *(const wg_four *)(s + 3 * s_step);
+    const wg_four ab = PICK(a, b, 0, 4, 1, 5), ce = PICK(c, e, 0, 4, 1, 5);
+    const wg_four high_ab = PICK(a, b, 2, 6, 3, 7), high_ce = PICK(c, e, 2, 6, 3, 7);
+    *(wg_four *)d = PICK(ab, ce, 0, 1, 4, 5);
+    *(wg_four *)(d + d_step) = PICK(ab, ce, 2, 3, 6, 7);
+    *(wg_four *)(d + 2 * d_step) = PICK(high_ab, high_ce, 0, 1, 4, 5);
+    *(wg_four *)(d + 3 * d_step) = PICK(high_ab, high_ce, 2, 3, 6, 7);
+}
+
+static inline void turn_two(uint64_t *d, int64_t d_step, const uint64_t *s, int64_t s_step) {
+    const wg_two a = *(const wg_two *)s, b = *(const wg_two *)(s + s_step);
+    *(wg_two *)d = PICK(a, b, 0, 2);
+    *(wg_two *)(d + d_step) = PICK(a, b, 1, 3);
+}
+
 /* Down the source's lines, so that it is read as so many streams. */
-#define COPY_TURNED(type)                                                                                              \
+#define COPY_TURNED(type, turn)                                                                                        \
     for (int64_t left = 0; left < wide; left += BLOCK)                                                                 \
         for (int64_t top = 0; top < high; top += BLOCK) {                                                              \
             type *restrict d = (type *)dst + top * rows.d + left;                                                      \
-            const type *s = (const type *)src + top * rows.s + left * columns.s;                                       \
-            for (int64_t i = 0; i < BLOCK; i++)                                                                        \
-                for (int64_t j = 0; j < BLOCK; j++) d[i * rows.d + j] = s[i * rows.s + j * columns.s];                 \
+            const type *s = (const type *)src + top + left * columns.s;                                                \
+            for (int64_t i = 0; i < BLOCK; i += 16 / (int64_t)sizeof(type))                                            \
+                for (int64_t j = 0; j < BLOCK; j += 16 / (int64_t)sizeof(type))                                        \
+                    turn(d + i * rows.d + j, rows.d, s + i + j * columns.s, columns.s);                                \
         }
 
 static void copy_rows(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
@@ -88,12 +115,16 @@ static void copy_rows(char *dst, const char *src, wg_axis rows, wg_axis columns,
 }
 
 void wg_copy_plane(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
-    if (wg_distance(rows.s) == 1 && columns.d == 1 && wg_distance(columns.s) > 1 && (itemsize == 4 || itemsize == 8)) {
+    if (rows.s == -1) { /* from the other end */
+        dst += (rows.n - 1) * rows.d * itemsize, src -= (rows.n - 1) * itemsize;
+        rows.d = -rows.d, rows.s = 1;
+    }
+    if (rows.s == 1 && columns.d == 1 && wg_distance(columns.s) > 1 && (itemsize == 4 || itemsize == 8)) {
         const int64_t high = rows.n - rows.n % BLOCK, wide = high ? columns.n - columns.n % BLOCK : 0;
         if (itemsize == 4)
-            COPY_TURNED(uint32_t)
+            COPY_TURNED(uint32_t, turn_four)
         else
-            COPY_TURNED(uint64_t)
+            COPY_TURNED(uint64_t, turn_two)
         if (wide && high < rows.n) /* what is left below the squares, then beside them */
             copy_rows(dst + high * rows.d * itemsize, src + high * rows.s * itemsize,
                       (wg_axis){rows.n - high, rows.d, rows.s}, (wg_axis){wide, columns.d, columns.s}, itemsize);
