@@ -241,12 +241,13 @@ typedef struct wg_program wg_program;
 
 /* Lowers an abstract tape with outputs: inlines calls, removes dead nodes, plans memory.  alias[k] is the input slot
  * whose buffer output k may overwrite (a donated argument of the same shape and dtype), or -1; NULL: none.
- * On failure the message lives in the tape. */
-wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out);
+ * strides[k] are those of input k, in elements; NULL where it lies in C order, as donated ones must, and for strides
+ * where all do.  On failure the message lives in the tape. */
+wg_status wg_program_new(wg_tape *t, const int32_t *alias, const int64_t *const *strides, wg_program **out);
 void wg_program_release(wg_program *p);
-/* Replays: inputs and outputs are C-contiguous buffers, one per slot; outputs[k] == inputs[alias[k]] where donated,
- * otherwise outputs overlap no input.  Allocates nothing; needs no Python; callers wait for each other.  On failure
- * message (message_size bytes) is filled. */
+/* Replays: inputs and outputs are buffers, one per slot, in C order unless the program was made for other strides;
+ * outputs[k] == inputs[alias[k]] where donated, otherwise outputs overlap no input.  Allocates nothing; needs no
+ * Python; callers wait for each other.  On failure message (message_size bytes) is filled. */
 wg_status wg_program_run(wg_program *p, void *const *inputs, void *const *outputs, char *message, size_t message_size);
 
 typedef enum { WG_GO_ON, WG_STOP, WG_NEVER_ASK } wg_answer; /* the last: go on, and ask no more */

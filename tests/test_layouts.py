@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from helpers import counted
 from oracle import OPS, Core, agree, derivative, names, run
 from test_array_ops import CASES, NUMPY, arrays
 from test_ops import ELEMENTWISE, FLOATS, PARAMETERS, SMOOTH, draw, operands, program
+
+import wengert as wg
+import wengert.numpy as wnp
 
 MAPS = names("UNARY", "BINARY", "ZERO", "COMPARE", "DERIVATIVE")
 ORDERS = ((), ("rev",), ("fwd", "rev"))
@@ -154,3 +158,156 @@ def test_derivatives_of_mixed_dtypes(name, dtypes):
     floats = [x for x in xs if x.dtype.kind == "f"]
     for x, g in zip(floats, m.vjp([y], [m.op("copy", y)], floats), strict=True):
         assert g is None or g.dtype == x.dtype
+
+
+# ---- arrays as callers have them --------------------------------------------------------------------------
+
+
+def padded(x, steps):
+    """x as a view of every so manieth element of a larger array, backwards where that is negative."""
+    whole = np.full([n * abs(step) + 3 for n, step in zip(x.shape, steps, strict=True)], -7).astype(x.dtype)
+    view = whole[tuple(slice(2, 2 + n * abs(s), abs(s)) for n, s in zip(x.shape, steps, strict=True))]
+    view = view[tuple(slice(None, None, -1 if s < 0 else 1) for s in steps)]
+    view[...] = x
+    return view
+
+
+def unaligned(x):
+    return np.frombuffer(b"x" + x.tobytes(), np.uint8)[1:].view(x.dtype).reshape(x.shape)
+
+
+MEMORY = {
+    "F order": np.asfortranarray,
+    "axes turned": lambda x: np.moveaxis(np.moveaxis(x, 0, -1).copy(), -1, 0),
+    "every other": lambda x: padded(x, [1] * (x.ndim - 1) + [2]),
+    "every third row": lambda x: padded(x, [3] + [1] * (x.ndim - 1)),
+    "reversed": lambda x: padded(x, [-1] * x.ndim),
+    "part of a turned one": lambda x: padded(x.T, [1] * (x.ndim - 1) + [-2]).T,
+    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
+    "unaligned": unaligned,
+}
+# Functions of a (34, 19) and b of that shape: their dtypes; whether they add in the order of memory (ADR 23).
+# What a region reads is copied into C order; what stands alone is read where it lies.
+REAL, ANY = ("float32", "float64", "int32"), ("float32", "float64", "int32", "complex128")
+PROGRAMS = {
+    "map": (FLOATS, False, lambda a, b: wnp.tanh(a)),
+    "maps of two": (REAL, False, lambda a, b: (a * b, wnp.maximum(b, a), wnp.where(a > b, a, b))),
+    "broadcast": (ANY, False, lambda a, b: a[:, :1] * b[0]),
+    "sum": (ANY, True, lambda a, b: wnp.sum(a)),
+    "sums along axes": (ANY, True, lambda a, b: (wnp.sum(a, 0), wnp.sum(b, 1))),
+    "extremes": (REAL, False, lambda a, b: (wnp.max(a), wnp.min(b, 0), wnp.argmax(a), wnp.argmin(a, 1))),
+    "logsumexp": (FLOATS, True, lambda a, b: wnp.logsumexp(a, 1)),
+    "product": (ANY, False, lambda a, b: a @ b.T),
+    "turned product": (ANY, False, lambda a, b: a.T @ b),
+    "matrix and vector": (ANY, True, lambda a, b: (a @ b[0], b[:, 0] @ a)),
+    "region": (FLOATS, False, lambda a, b: wnp.sum(wnp.exp(a * b - a), 1)),
+    "net": (FLOATS, False, lambda a, b: wg.grad(lambda w: wnp.sum(wnp.tanh(a @ w) * b[:, :5]))(b[:19, :5])),
+    "region and lone": (FLOATS, False, lambda a, b: (wnp.tanh(a) * a + 1, a @ b.T, wnp.cumsum(b, 0))),
+    "moved": (ANY, False, lambda a, b: (a, a.T, a.reshape(17, 38), wnp.concatenate([b, a]), a[::-2, 3:])),
+    "rows": (REAL, False, lambda a, b: (a[np.array([3, 0, 33])], wnp.sort(b, 0), wnp.cumsum(a, 1))),
+    "slopes": (FLOATS, False, wg.grad(lambda a, b: wnp.sum(wnp.sin(a) * b), (0, 1))),
+    "loop": (FLOATS, False, lambda a, b: wg.scan(lambda c, x: (wnp.tanh(c + x), c), b[0], a)),
+}
+
+
+def leaves(result):
+    return [np.asarray(leaf) for leaf in wg.pytree.tree_leaves(result)]
+
+
+def agree_by_layout(found, expected, sums):
+    for y, z in zip(leaves(found), leaves(expected), strict=True):
+        assert y.flags.c_contiguous
+        # n numbers up to 36 in another order: 2 n eps sum |x| (Higham 2002, 4.2)
+        n, eps = 34 * 19, np.finfo(y.dtype).eps if sums and y.dtype.kind in "fc" else 0
+        np.testing.assert_allclose(y, z, rtol=0, atol=2 * n * eps * 36 * n)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [(name, d) for name in PROGRAMS for d in PROGRAMS[name][0]])
+def test_programs_take_arrays_in_any_order(name, dtype):
+    _, sums, program = PROGRAMS[name]
+    rng = np.random.default_rng(3)
+    a, b = (rng.uniform(-4, 4, (34, 19)).astype(dtype) for _ in range(2))
+    if dtype == "complex128":
+        a = a + 1j * b
+    recorded, calls = counted(program)
+    f, expected = wg.compile(recorded), wg.compile(program)(a, b)
+    for layout in MEMORY.values():
+        for x, y in ((layout(a), b), (a, layout(b)), (layout(a), layout(b))):
+            np.testing.assert_array_equal(x, a)
+            for _ in range(2):
+                agree_by_layout(f(x, y), expected, sums)
+    assert len(calls) == 1
+    assert f.program(a, b).explain() == wg.compile(program).program(a, b).explain()
+
+
+@pytest.mark.parametrize("layout", MEMORY)
+def test_captured_arrays_lie_in_any_order(layout):
+    a = np.arange(34.0 * 19).reshape(34, 19) / 100
+    weight, b = MEMORY[layout](a.T), MEMORY[layout](a + 1).copy(order="K")
+
+    def program(x, weight, b):
+        return wnp.tanh(x @ weight) * 2, x * b, wnp.matmul(weight, b)
+
+    f, expected = wg.compile(lambda x: program(x, weight, b)), wg.compile(program)
+    for _ in range(2):
+        agree_by_layout(f(a), expected(a, a.T.copy(), b.astype(float, "C")), False)
+        b *= 3  # it is read anew
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("layout", MEMORY)
+def test_plain_calls_take_any_order(layout, dtype):
+    a = np.random.default_rng(4).uniform(-2, 2, (34, 19)).astype(dtype)
+    x = MEMORY[layout](a)
+    for f in (wnp.square, wnp.negative, lambda v: wnp.matmul(v, a.T), lambda v: wnp.add(v, a), wnp.max):
+        np.testing.assert_array_equal(f(x), f(a))
+
+
+def test_every_layout_of_three_axes():
+    a = np.random.default_rng(5).uniform(-1, 1, (4, 5, 6))
+    f = wg.compile(lambda x: (wnp.exp(x), wnp.max(x, 1), x + x[0], wnp.matmul(x, x[0].T)))
+    for axes in ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)):
+        for turn in (slice(None), slice(None, None, -1)):
+            stored = np.transpose(a, axes)[turn].copy()[turn]
+            agree_by_layout(f(np.transpose(stored, np.argsort(axes))), f(a), False)
+    one = np.broadcast_to(a[:1, :, :1], a.shape)
+    agree_by_layout(f(one), f(one.copy()), False)
+    few = f.program(a).orders
+    assert 0 < len(few) <= 8  # an order that comes again is not planned again; many are not kept
+
+
+def test_memory_that_is_read_and_written():
+    a = np.arange(12.0).reshape(3, 4)
+    f = wg.compile(lambda x: x + x[::-1, ::-1])
+    for view in (lambda x: x[::-1, ::-1], lambda x: x[::-1], lambda x: x.reshape(4, 3).T):
+        out = a.copy()
+        expected = f(view(a).copy())
+        assert f(view(out), out=out) is out
+        np.testing.assert_array_equal(out, expected)
+    step = wg.compile(lambda w, g: w - g, donate_argnums=0)
+    w = np.arange(9.0).reshape(3, 3).copy()
+    np.testing.assert_array_equal(step(w, w.T), [[0, -2, -4], [2, 0, -2], [4, 2, 0]])
+    with pytest.raises(ValueError, match="C-contiguous"):
+        step(np.asfortranarray(w), w)
+
+
+def test_repeated_calls_copy_once():
+    x = np.asfortranarray(np.arange(12.0).reshape(3, 4))
+    add = wg.compile(lambda total, x, k: total + x[k], donate_argnums=0)
+    np.testing.assert_array_equal(add.loop(np.zeros(4), x, np.arange(3), each=2), x.sum(0))
+
+
+@pytest.mark.parametrize("order", ["F", "S"])
+def test_threads_do_not_change_sums_of_turned_arrays(order):
+    x = np.random.default_rng(6).uniform(-1, 1, (1200, 900))
+    x = np.asfortranarray(x) if order == "F" else np.repeat(x, 2, 1)[:, ::2]
+    f = wg.compile(lambda x: (wnp.sum(x), wnp.sum(x, 0), wnp.sum(wnp.exp(x) * x, 1), x @ x[:900]))
+    before = wg.get_num_threads()
+    try:
+        wg.set_num_threads(1)
+        one = leaves(f(x))
+        wg.set_num_threads(3)
+        for y, z in zip(leaves(f(x)), one, strict=True):
+            assert y.tobytes() == z.tobytes()
+    finally:
+        wg.set_num_threads(before)

@@ -136,7 +136,7 @@ static void release_program(void *program) { wg_program_release(program); }
 static wg_status program_of(wg_tape *t, wg_tape *child, wg_program **program) {
     if (!child->program) {
         wg_tape_adopt(child);
-        wg_status status = wg_program_new(child, NULL, program);
+        wg_status status = wg_program_new(child, NULL, NULL, program);
         if (status != WG_OK) return wg_fail(t, status, "%s", child->error);
         child->program = *program;
         child->program_release = release_program;

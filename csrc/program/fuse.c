@@ -283,7 +283,7 @@ static wg_status form_groups(wg_fuser *f) {
     if (!f->windows || !f->live || !f->group || !f->waits || !f->next || !f->roles) return wg_no_memory(f->t);
     memset(f->group, 0xff, n * sizeof *f->group);
     wg_mark_live(f->t, f->live);
-    WG_TRY(wg_find_windows(f->t, f->windows));
+    WG_TRY(wg_find_windows(f->t, NULL, f->windows));
     for (wg_id id = 0; id < f->t->len; id++)
         if (f->live[id]) WG_TRY(place_node(f, id));
     return WG_OK;

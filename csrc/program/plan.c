@@ -1,7 +1,8 @@
 /* The memory plan.  Every node that is not a view owns a storage; views share their root's.  A storage is a result's
  * buffer where that is safe, else a block of the arena that is taken at its definition and given back after its last
  * reader; an elementwise result takes over the block of an operand that dies there.  What only a region reads has no
- * storage: the region keeps it in tiles. */
+ * storage: the region keeps it in tiles.  An input that is not in C order is read where it lies, unless a region reads
+ * it: then it is copied first. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,9 +29,11 @@ typedef struct {
     wg_storage *items;
     uint32_t n_items, cap_items;
     wg_arena arena;
-    wg_interface *faces; /* by region */
-    bool *skipped;       /* by node: no step is needed, for all operands are computed in place */
-    wg_id *staged;       /* by output: WG_NONE, or a copy is needed at the end */
+    wg_interface *faces;           /* by region */
+    const int64_t *const *strides; /* by input, as given */
+    const int64_t **in_place;      /* the same without those that are copied */
+    bool *skipped;                 /* by node: no step is needed, for all operands are computed in place */
+    wg_id *staged;                 /* by output: WG_NONE, or a copy is needed at the end */
 } wg_planner;
 
 static size_t round_up(size_t size) { return wg_round_up(size == 0 ? 1 : size); }
@@ -41,6 +44,10 @@ static bool computes(const wg_planner *w, wg_id id) { return wg_computes(w->t, w
 /* Time is counted in nodes.  A region reads from its first node on until its last, and writes as long. */
 static wg_id start_of(const wg_planner *w, wg_id id) {
     return w->range[id] == WG_NONE ? id : w->p->ranges[w->range[id]].lo;
+}
+
+static bool is_copied(const wg_planner *w, uint32_t input) {
+    return w->strides && w->strides[input] && !w->in_place[input];
 }
 
 static wg_id end_of(const wg_planner *w, wg_id id) {
@@ -71,8 +78,9 @@ static wg_status assign_storages(wg_planner *w) {
     for (wg_id id = 0; id < w->t->len; id++) {
         const wg_node_rec *node = &w->t->nodes[id];
         if (node->op == WG_input) {
-            wg_place place = {WG_ROOT_INPUTS + (uint32_t)w->t->attrs[node->attrs + 1], 0};
-            WG_TRY(new_storage(w, id, (wg_storage){.place = place}));
+            const uint32_t input = (uint32_t)w->t->attrs[node->attrs + 1];
+            wg_place place = {WG_ROOT_INPUTS + input, 0};
+            WG_TRY(new_storage(w, id, (wg_storage){.place = place, .arena = is_copied(w, input)}));
         } else if (node->op == WG_constant) {
             WG_TRY(new_constant(w, id));
         } else if (computes(w, id)) {
@@ -255,6 +263,8 @@ static wg_status place_node(wg_planner *w, wg_id id) {
 }
 
 static wg_status plan_arena(wg_planner *w) {
+    for (uint32_t k = 0; k < w->t->n_inputs; k++)
+        if (is_copied(w, k)) WG_TRY(place_node(w, w->t->inputs[k]));
     for (wg_id id = 0, hi; id < w->t->len; id = hi) {
         hi = end_of(w, id) + 1;
         for (wg_id k = id; k < hi; k++)
@@ -327,7 +337,19 @@ static wg_status add_region(wg_planner *w, uint32_t range) {
                                  .n_out = (int)face->n_results});
 }
 
-/* ---- final copies ------------------------------------------------------------------------------------------ */
+/* ---- first and final copies -------------------------------------------------------------------------------- */
+static wg_status add_first_copies(wg_planner *w) {
+    for (uint32_t k = 0; k < w->t->n_inputs; k++) {
+        if (!is_copied(w, k)) continue;
+        wg_array given = wg_window_array(w->t, w->windows, w->t->inputs[k]);
+        given.strides = wg_vec(w->t, wg_intern(&w->t->vectors, given.ndim, w->strides[k])); /* interned before */
+        WG_TRY(add_array(w, given, (wg_place){WG_ROOT_INPUTS + k, 0}));
+        WG_TRY(add_node_array(w, w->t->inputs[k]));
+        WG_TRY(add_step(w, (wg_step){.op = WG_copy, .n_in = 1, .n_out = 1}));
+    }
+    return WG_OK;
+}
+
 /* Copies node `id` (from == NULL), or its contiguous copy at *from, to the contiguous place `to`. */
 static wg_status add_copy(wg_planner *w, wg_id id, const wg_place *from, wg_place to) {
     /* the contiguous strides were interned by place_results: vectors do not move here */
@@ -418,7 +440,11 @@ static wg_status prepare(wg_planner *w) {
     memset(w->range, 0xff, n * sizeof *w->range);
     for (uint32_t k = 0; k < p->n_ranges; k++)
         for (wg_id id = p->ranges[k].lo; id < p->ranges[k].hi; id++) w->range[id] = k;
-    return wg_find_windows(w->t, w->windows);
+    WG_TRY(wg_find_windows(w->t, NULL, w->windows));
+    if (!w->strides) return WG_OK;
+    w->in_place = calloc((size_t)w->t->n_inputs + 1, sizeof *w->in_place);
+    if (!w->in_place) return wg_no_memory(w->t);
+    return wg_read_in_place(w->t, w->range, w->strides, w->in_place, w->windows);
 }
 
 static wg_status plan(wg_planner *w, const int32_t *alias) {
@@ -432,6 +458,7 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
         if (t->nodes[id].op == WG_concatenate) host_parts(w, id);
     WG_TRY(place_results(w, alias));
     WG_TRY(plan_arena(w));
+    WG_TRY(add_first_copies(w));
     for (wg_id id = 0; id < t->len; id++) {
         const uint32_t range = w->range[id];
         if (range == WG_NONE && computes(w, id) && !w->skipped[id]) WG_TRY(add_node(w, id));
@@ -442,13 +469,14 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
     return WG_OK;
 }
 
-wg_status wg_plan(wg_program *p, const int32_t *alias) {
-    wg_planner w = {.p = p, .t = p->flat};
+wg_status wg_plan(wg_program *p, const int32_t *alias, const int64_t *const *strides) {
+    wg_planner w = {.p = p, .t = p->flat, .strides = strides};
     wg_status status = plan(&w, alias);
     for (uint32_t k = 0; w.faces && k < p->n_ranges; k++) {
         free(w.faces[k].operands);
         free(w.faces[k].results);
     }
+    free(w.in_place);
     free(w.windows);
     free(w.range);
     free(w.escapes);

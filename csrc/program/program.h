@@ -82,9 +82,14 @@ int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4
 typedef struct {
     wg_id root;       /* the node whose elements they are: itself, unless it is a view */
     int64_t offset;   /* elements from the root's first one */
-    uint32_t strides; /* interned; of a root: contiguous */
+    uint32_t strides; /* interned; of a root that is no input: contiguous */
 } wg_window;
-wg_status wg_find_windows(wg_tape *t, wg_window *windows);                      /* of all nodes */
+/* Of all nodes; strides[k]: of input k, NULL where it lies in C order; NULL: all do. */
+wg_status wg_find_windows(wg_tape *t, const int64_t *const *strides, wg_window *windows);
+/* The same for a tape whose windows with all inputs in C order are known and whose node id runs in region range[id], or
+ * in none (WG_NONE): in_place[k] becomes strides[k], or NULL where a region reads input k, which is copied then. */
+wg_status wg_read_in_place(wg_tape *t, const uint32_t *range, const int64_t *const *strides, const int64_t **in_place,
+                           wg_window *windows);
 uint32_t wg_contiguous(wg_tape *t, wg_id id);                                   /* strides; WG_NONE if out of memory */
 wg_array wg_window_array(const wg_tape *t, const wg_window *windows, wg_id id); /* without data */
 /* Is the node neither a leaf nor a view? */
@@ -272,6 +277,6 @@ wg_status wg_simplify(wg_program *p);
 wg_status wg_fuse(wg_program *p);
 double wg_flops(const wg_tape *t, wg_id id); /* describe.c: arithmetic operations of a node */
 /* plan.c: steps, places and sizes of p->flat. */
-wg_status wg_plan(wg_program *p, const int32_t *alias);
+wg_status wg_plan(wg_program *p, const int32_t *alias, const int64_t *const *strides);
 
 #endif

@@ -43,7 +43,7 @@ void wg_program_use(wg_program *p, char *arena, char *scratch) {
     for (uint32_t i = 0; i < p->n_steps; i++) p->steps[i].scratch = scratch;
 }
 
-wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out) {
+wg_status wg_program_new(wg_tape *t, const int32_t *alias, const int64_t *const *strides, wg_program **out) {
     WG_TRY(wg_check_thread(t));
     if (t->run || !t->n_outputs) return wg_fail(t, WG_VALUE_ERROR, "a program needs an abstract tape with outputs");
     wg_program *p = calloc(1, sizeof *p);
@@ -51,7 +51,7 @@ wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out) {
     p->flat = wg_flatten(t);
     wg_status status = p->flat ? wg_simplify(p) : WG_MEMORY_ERROR;
     if (status == WG_OK) status = wg_fuse(p);
-    if (status == WG_OK) status = wg_plan(p, alias);
+    if (status == WG_OK) status = wg_plan(p, alias, strides);
     if (status == WG_OK) status = allocate(p);
     if (status == WG_OK) return *out = p, WG_OK;
     if (p->flat) wg_fail(t, status, "%s", p->flat->error);

@@ -33,7 +33,7 @@ static wg_status lower_body(wg_loop_plan *l, wg_tape *t) {
     if (!alias) return wg_no_memory(t);
     for (int k = 0; k < (int)body->n_outputs; k++) alias[k] = k < l->info.n_carry && values_of(l, k) == DEAD ? k : -1;
     wg_tape_adopt(body);
-    wg_status status = wg_program_new(body, alias, &l->body);
+    wg_status status = wg_program_new(body, alias, NULL, &l->body);
     free(alias);
     if (status != WG_OK) return wg_fail(t, status, "%s", body->error);
     free(l->body->memory); /* it works in the scratch of the loop's step, as other loops do before and after it */

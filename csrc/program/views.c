@@ -20,12 +20,14 @@ uint32_t wg_contiguous(wg_tape *t, wg_id id) {
     return wg_intern(&t->vectors, wg_ndim(t, id), strides);
 }
 
-wg_status wg_find_windows(wg_tape *t, wg_window *windows) {
+wg_status wg_find_windows(wg_tape *t, const int64_t *const *strides, wg_window *windows) {
     for (wg_id id = 0; id < t->len; id++) {
         bool is_view = false;
         if (wg_is_view_op(t->nodes[id].op)) WG_TRY(window_of_view(t, windows, id, &is_view));
         if (is_view) continue;
-        windows[id] = (wg_window){.root = id, .strides = wg_contiguous(t, id)};
+        const int64_t *own = strides && t->nodes[id].op == WG_input ? strides[t->attrs[t->nodes[id].attrs + 1]] : NULL;
+        windows[id] = (wg_window){.root = id};
+        windows[id].strides = own ? wg_intern(&t->vectors, wg_ndim(t, id), own) : wg_contiguous(t, id);
         if (windows[id].strides == WG_NONE) return wg_no_memory(t);
     }
     return WG_OK;
@@ -40,4 +42,22 @@ wg_array wg_window_array(const wg_tape *t, const wg_window *windows, wg_id id) {
 
 bool wg_computes(const wg_tape *t, const wg_window *windows, wg_id id) {
     return windows[id].root == id && wg_row(t->nodes[id].op)->kind != WG_KIND_LEAF;
+}
+
+wg_status wg_read_in_place(wg_tape *t, const uint32_t *range, const int64_t *const *strides, const int64_t **in_place,
+                           wg_window *windows) {
+    for (uint32_t k = 0; k < t->n_inputs; k++) {
+        in_place[k] = strides[k];
+        if (strides[k] && wg_intern(&t->vectors, wg_ndim(t, t->inputs[k]), strides[k]) == WG_NONE)
+            return wg_no_memory(t);
+    }
+    for (wg_id id = 0; id < t->len; id++) {
+        const wg_id *in;
+        const int n = range[id] != WG_NONE && wg_computes(t, windows, id) ? wg_operands(t, id, &in) : 0;
+        for (int k = 0; k < n; k++) {
+            const wg_node_rec *root = &t->nodes[windows[in[k]].root];
+            if (root->op == WG_input) in_place[t->attrs[root->attrs + 1]] = NULL;
+        }
+    }
+    return wg_find_windows(t, in_place, windows);
 }

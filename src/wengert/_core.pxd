@@ -123,7 +123,8 @@ cdef extern from "wengert.h" nogil:
         uint32_t nodes, steps
         size_t arena_bytes, live_bytes, scratch_bytes, value_bytes
 
-    wg_status wg_program_new(wg_tape *t, const int32_t *alias, wg_program **out)
+    wg_status wg_program_new(wg_tape *t, const int32_t *alias, const int64_t *const *strides,
+                             wg_program **out)
     void wg_program_release(wg_program *p)
     ctypedef enum wg_answer:
         WG_GO_ON, WG_STOP, WG_NEVER_ASK
@@ -186,8 +187,13 @@ cdef struct Slot:
     wg_dtype dtype
     bint weak
     int ndim
-    size_t nbytes
+    int64_t itemsize
+    size_t nbytes               # from its first to its last byte in memory,
+    size_t before               # and how many of them lie before the first element
     int64_t shape[32]
+    bint donated                # some output overwrites it
+    bint turned                 # an input whose strides are these; else in C order
+    int64_t strides[32]
 
 
 cdef class Program:
@@ -195,11 +201,16 @@ cdef class Program:
     cdef readonly int n_inputs, n_outputs
     cdef Slot *slots            # n_inputs inputs, then n_outputs outputs
     cdef int32_t *alias         # per output the donated input slot, or -1
-    cdef bint *donated          # per input slot: some output overwrites it
+    cdef int64_t **strides      # per slot, in elements, or NULL: in C order
     cdef object spare           # the _Frame of the last replay, for the next one
+    cdef Tape tape
+    cdef readonly dict orders   # by strides of the inputs: programs for operands that are not all in C order
+    cdef object likely          # the one of them that answered last, if one did
+    cdef bint turned            # this is one of them
 
+    cdef Program ordered(self, PyObject **inputs)
     cdef list replay(self, PyObject **inputs, Py_ssize_t n, list out, int64_t times, each, watch)
-    cdef list attempt(self, object held, PyObject **inputs, list out, object each)
+    cdef list attempt(self, PyObject **inputs, list out, int64_t times, each, watch)
 
 
 cdef class Tree:

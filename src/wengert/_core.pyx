@@ -53,6 +53,7 @@ cdef enum:
     FROZEN = 0xFFFFFFFF
     MAX_IDLE = 8            # emptied C tapes kept for the next transform
     IDLE_NODES = 1 << 16    # a tape that grew longer gives its memory back instead
+    MAX_ORDERS = 8          # in memory of its operands for which a program has a plan
     FEW = 4                 # operands that need no allocation
     MAX_AXES = 8            # of plain arrays that are not NumPy's to compute
     SMALL = 1 << 12         # their bytes,

@@ -8,39 +8,42 @@ cdef class Program:
     tape : Tape
     alias : sequence of int, optional
         Per output the input slot whose array it overwrites, or -1.
+    strides : sequence, optional
+        Per input, then per output, its strides in bytes, or None for C order.
     """
 
-    def __cinit__(self, Tape tape, alias=None):
+    def __cinit__(self, Tape tape, alias=None, strides=None):
         cdef wg_node_info info
-        cdef int k
+        cdef int k, n
         cdef wg_id node
         cdef const wg_id *inputs = wg_tape_inputs(tape.handle)
         cdef const wg_id *outputs = wg_tape_outputs(tape.handle)
         self.n_inputs = wg_tape_n_inputs(tape.handle)
         self.n_outputs = wg_tape_n_outputs(tape.handle)
-        self.slots = <Slot *>PyMem_Malloc((self.n_inputs + self.n_outputs + 1) * sizeof(Slot))
-        self.alias = <int32_t *>PyMem_Malloc((self.n_outputs + 1) * sizeof(int32_t))
-        self.donated = <bint *>PyMem_Malloc((self.n_inputs + 1) * sizeof(bint))
-        if self.slots == NULL or self.alias == NULL or self.donated == NULL:
+        n = self.n_inputs + self.n_outputs + 1
+        self.slots = <Slot *>PyMem_Malloc(n * (sizeof(Slot) + sizeof(int64_t *) + sizeof(int32_t)))
+        if self.slots == NULL:
             raise MemoryError()
-        memset(self.donated, 0, (self.n_inputs + 1) * sizeof(bint))
+        self.strides = <int64_t **>(self.slots + n)
+        self.alias = <int32_t *>(self.strides + n)
         for k in range(self.n_inputs + self.n_outputs):
             node = inputs[k] if k < self.n_inputs else outputs[k - self.n_inputs]
             check(tape, wg_node(tape.handle, node, &info))
             fill_slot(&self.slots[k], &info)
+            self.strides[k] = NULL if strides is None else turn_slot(&self.slots[k], strides[k])
         for k in range(self.n_outputs):
             self.alias[k] = -1 if alias is None else alias[k]
             if self.alias[k] >= 0:
-                self.donated[self.alias[k]] = True
+                self.slots[self.alias[k]].donated = True
+        self.tape, self.orders, self.turned = tape, {}, strides is not None
         if self.n_outputs:  # the C core knows no program that computes nothing
-            check(tape, wg_program_new(tape.handle, self.alias, &self.handle))
+            check(tape, wg_program_new(tape.handle, self.alias,
+                                       <const int64_t **>self.strides if self.turned else NULL, &self.handle))
 
     def __dealloc__(self):
         if self.handle != NULL:
             wg_program_release(self.handle)
         PyMem_Free(self.slots)
-        PyMem_Free(self.alias)
-        PyMem_Free(self.donated)
 
     @property
     def info(self):
@@ -109,7 +112,8 @@ cdef class Program:
         -------
         list or None
             The outputs: fresh arrays, the donated arrays or those of `out`; None where some input or some
-            array of `out` has not the recorded type, shape, dtype or C order (nothing has run then).
+            array of `out` has not the recorded type, shape or dtype, or lies in memory as no program can read
+            it (nothing has run then).
         """
         return self.replay(list_items(inputs), len(inputs), out, -1, (), None)
 
@@ -134,64 +138,97 @@ cdef class Program:
         return self.replay(list_items(inputs), len(inputs), None, max(0, times), each, watch)
 
     cdef list replay(self, PyObject **inputs, Py_ssize_t n, list out, int64_t times, each, watch):
-        cdef _Frame frame
+        cdef Program plan = self if self.likely is None or times >= 0 else <Program>self.likely
         if n != self.n_inputs:
             return None
-        frame = _Frame(self.n_inputs, self.n_outputs) if self.spare is None else self.spare
-        self.spare = None  # another thread that comes meanwhile makes a frame of its own
-        frame.times, frame.watch = times, watch
-        try:
-            return self.attempt(frame, inputs, out, each)
-        finally:
-            frame.watch = frame.error = None
-            self.spare = frame
+        found = plan.attempt(inputs, out, times, each, watch)
+        if found is None and times < 0:  # many replays would copy again and again what is to be copied
+            plan = self.ordered(inputs)
+            if plan is not None:
+                found = plan.attempt(inputs, out, times, each, watch)
+                self.likely = None if plan is self else plan
+        return found
 
-    cdef list attempt(self, object held, PyObject **inputs, list out, object each):
-        cdef _Frame frame = held
+    cdef Program ordered(self, PyObject **inputs):
+        """The program that reads such arrays where they lie; None where none can."""
+        cdef list key = [None] * (self.n_inputs + self.n_outputs)
+        cdef int k
+        for k in range(self.n_inputs):
+            x = <object>inputs[k]
+            if isinstance(x, Array) and not cnp.PyArray_IS_C_CONTIGUOUS(x):
+                key[k] = x.strides
+                if self.slots[k].donated or not is_like(&self.slots[k], x, False) or (
+                        any([step % x.itemsize for step in key[k]])):
+                    return None
+        if not any(key):
+            return self
+        found = self.orders.get(tuple(key))
+        if found is None:
+            if len(self.orders) >= MAX_ORDERS:
+                self.orders.clear()
+            wg_tape_adopt(self.tape.handle)
+            found = self.orders[tuple(key)] = type(self)(
+                self.tape, [self.alias[k] for k in range(self.n_outputs)], key)
+        return found
+
+    cdef list attempt(self, PyObject **inputs, list out, int64_t times, each, watch):
+        """As `replay`, by this very program."""
+        cdef _Frame frame = _Frame(self.n_inputs, self.n_outputs) if self.spare is None else self.spare
         cdef char message[256]
         cdef wg_status status
         cdef wg_repeat repeat
         cdef Slot *slot
-        cdef int k, n = self.n_inputs
-        for k in range(n):
-            x = <object>inputs[k]
-            if not frame.read(k, &self.slots[k], x, self.donated[k], frame.times >= 0 and k in each):
-                return None
-        if self.handle == NULL:
-            return []
         cdef list results = [None] * self.n_outputs
-        for k in range(self.n_outputs):
-            slot = &self.slots[n + k]
-            if self.alias[k] >= 0:
-                frame.refuse_shared(self.alias[k], n)
-                frame.pointers[n + k] = frame.pointers[self.alias[k]]
-                frame.nbytes[n + k] = frame.moves[n + k] = 0  # overlaps nothing
-                results[k] = <object>inputs[self.alias[k]]
-            elif out is None:
-                results[k] = frame.make(n + k, slot)
-            elif not frame.write(n + k, n, slot, out[k]):
-                return None
-        if out is not None:
+        cdef int k, n = self.n_inputs
+        self.spare = None  # another thread that comes meanwhile makes a frame of its own
+        frame.times, frame.watch, frame.slots = times, watch, self.slots
+        try:
+            for k in range(n):
+                x = <object>inputs[k]
+                if not frame.read(k, &self.slots[k], x, times >= 0 and k in each):
+                    return None
+            if self.handle == NULL:
+                return []
             for k in range(self.n_outputs):
-                results[k] = out[k]
-                if frame.overlaps(n + k, 0, n):  # written elsewhere, then copied
-                    results[k] = frame.make(n + k, &self.slots[n + k])
-        repeat.times, repeat.guard_bytes, frame.repeat = 1 if frame.times < 0 else frame.times, 0, &repeat
-        repeat.moves, repeat.ask, repeat.context = frame.moves, ask_python, <void *>frame
-        with nogil:
-            status = wg_program_repeat(self.handle, frame.pointers, frame.pointers + n, &repeat, message,
-                                       sizeof(message))
-        if status == WG_INTERRUPTED:
-            raise frame.error
-        if status != WG_OK:
-            raise_status(status, message)
-        for k in range(self.n_outputs):
-            if results[k] is None:
-                results[k] = unpack(&frame.scalars[n + k], self.slots[n + k].dtype)
-            if out is not None and out[k] is not results[k]:
-                out[k][...] = results[k]
-                results[k] = out[k]
-        return results
+                slot = &self.slots[n + k]
+                if self.alias[k] >= 0:
+                    if frame.overlaps(self.alias[k], 0, n):
+                        if self.turned:  # what is not in C order is copied before anything is overwritten
+                            return None
+                        raise ValueError(
+                            "a donated argument shares memory with another argument or with a captured array:"
+                            " it would be overwritten while it is read; pass a copy or do not donate it")
+                    frame.pointers[n + k] = frame.pointers[self.alias[k]]
+                    frame.nbytes[n + k] = frame.moves[n + k] = 0  # overlaps nothing
+                    results[k] = <object>inputs[self.alias[k]]
+                elif out is None:
+                    results[k] = frame.make(n + k, slot)
+                elif not frame.write(n + k, n, slot, out[k]):
+                    return None
+            if out is not None:
+                for k in range(self.n_outputs):
+                    results[k] = out[k]
+                    if frame.overlaps(n + k, 0, n):  # written elsewhere, then copied
+                        results[k] = frame.make(n + k, &self.slots[n + k])
+            repeat.times, repeat.guard_bytes, frame.repeat = 1 if frame.times < 0 else frame.times, 0, &repeat
+            repeat.moves, repeat.ask, repeat.context = frame.moves, ask_python, <void *>frame
+            with nogil:
+                status = wg_program_repeat(self.handle, frame.pointers, frame.pointers + n, &repeat, message,
+                                           sizeof(message))
+            if status == WG_INTERRUPTED:
+                raise frame.error
+            if status != WG_OK:
+                raise_status(status, message)
+            for k in range(self.n_outputs):
+                if results[k] is None:
+                    results[k] = unpack(&frame.scalars[n + k], self.slots[n + k].dtype)
+                if out is not None and out[k] is not results[k]:
+                    out[k][...] = results[k]
+                    results[k] = out[k]
+            return results
+        finally:
+            frame.watch = frame.error = None
+            self.spare = frame
 
 
 cdef wg_answer ask_python(wg_repeat *repeat) noexcept with gil:
@@ -212,11 +249,33 @@ cdef wg_answer ask_python(wg_repeat *repeat) noexcept with gil:
 cdef int fill_slot(Slot *slot, const wg_node_info *info) except -1:
     cdef int k
     slot.dtype, slot.weak, slot.ndim = info.dtype, info.weak, info.ndim
-    slot.nbytes = wg_itemsize(info.dtype)
+    slot.nbytes = slot.itemsize = wg_itemsize(info.dtype)
+    slot.before, slot.turned, slot.donated = 0, False, False
     for k in range(info.ndim):
         slot.shape[k] = info.shape[k]
         slot.nbytes *= info.shape[k]
     return 0
+
+
+cdef int64_t *turn_slot(Slot *slot, object strides) except? NULL:
+    """Gives the slot these strides; returns them for C, in elements, NULL where it stays in C order."""
+    cdef int64_t k, reach
+    if strides is None:
+        return NULL
+    slot.turned, slot.nbytes = True, slot.itemsize
+    for k in range(slot.ndim):
+        slot.strides[k] = strides[k] // slot.itemsize
+        reach = (slot.shape[k] - 1) * slot.strides[k] * slot.itemsize
+        slot.nbytes += abs(reach)
+        slot.before += max(-reach, 0)
+    return slot.strides
+
+
+cdef bint is_like(const Slot *slot, cnp.ndarray x, bint each):
+    """Whether x has the slot's dtype and shape, behind one axis more with `each`."""
+    cdef const cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
+    return (cnp.PyArray_NDIM(x) == slot.ndim + each and code_of(x) == <int>slot.dtype
+            and memcmp(shape + each, slot.shape, slot.ndim * sizeof(int64_t)) == 0)
 
 
 @cython.final
@@ -226,6 +285,7 @@ cdef class _Frame:
     cdef Scalar *scalars    # values of 0-d slots that no array holds
     cdef void **pointers    # inputs, then outputs
     cdef size_t *nbytes
+    cdef const Slot *slots
     cdef int64_t *moves     # bytes by which a slot moves on with each replay
     cdef int64_t times      # replays; -1: one, whose outputs have no axis for that
     cdef object watch, error
@@ -245,24 +305,22 @@ cdef class _Frame:
     def __dealloc__(self):
         PyMem_Free(self.scalars)
 
-    cdef bint read(self, int k, const Slot *slot, object x, bint writable, bint each) except -1:
+    cdef bint read(self, int k, const Slot *slot, object x, bint each) except -1:
         """Points slot k at x; False where x does not match the slot."""
         self.moves[k] = 0
         if slot.weak and not each:
             if weak_code(x) != <int>slot.dtype:
                 return False
-            self.pointers[k] = &self.scalars[k]
-            self.nbytes[k] = slot.nbytes
             pack(&self.scalars[k], slot.dtype, x)
-            return True
-        if type(x) is Array or (isinstance(x, Array) and x.__array_priority__ <= 0):
-            return self.view(k, slot, x, writable, each)
-        if (not isinstance(x, Generic) or slot.ndim or each or writable
+        elif type(x) is Array or (isinstance(x, Array) and x.__array_priority__ <= 0):
+            return self.view(k, slot, x, slot.donated, each)
+        elif (not isinstance(x, Generic) or slot.ndim or each or slot.donated
                 or CODES.get(x.dtype, -1) != <int>slot.dtype):
             return False  # a Var, a masked array ...: looked at where arguments are described
+        else:
+            cnp.PyArray_ScalarAsCtype(x, &self.scalars[k])
         self.pointers[k] = &self.scalars[k]
         self.nbytes[k] = slot.nbytes
-        cnp.PyArray_ScalarAsCtype(x, &self.scalars[k])
         return True
 
     cdef bint write(self, int k, int n_in, const Slot *slot, object out) except -1:
@@ -286,18 +344,17 @@ cdef class _Frame:
         return array
 
     cdef bint view(self, int k, const Slot *slot, cnp.ndarray x, bint writable, bint each):
-        """Points slot k at the memory of x, if it is in C order and of the slot's shape and dtype.
+        """Points slot k at the memory of x, if it is of the slot's shape, dtype and strides.
 
         With `each` it has a first axis beside the slot's, an entry for each replay.
         """
-        cdef const cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
         cdef int i
-        if (cnp.PyArray_NDIM(x) != slot.ndim + each or code_of(x) != <int>slot.dtype
-                or not cnp.PyArray_IS_C_CONTIGUOUS(x) or (each and shape[0] != self.times)
-                or (writable and not cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_WRITEABLE))):
+        if (not is_like(slot, x, each) or (each and cnp.PyArray_DIMS(x)[0] != self.times)
+                or (writable and not cnp.PyArray_CHKFLAGS(x, cnp.NPY_ARRAY_WRITEABLE))
+                or not (slot.turned or cnp.PyArray_IS_C_CONTIGUOUS(x))):
             return False
-        for i in range(slot.ndim):
-            if shape[each + i] != slot.shape[i]:
+        for i in range(slot.ndim if slot.turned else 0):
+            if cnp.PyArray_STRIDES(x)[i] != slot.strides[i] * slot.itemsize:
                 return False
         self.pointers[k] = cnp.PyArray_DATA(x)
         self.nbytes[k] = slot.nbytes * (self.times if each else 1)
@@ -307,17 +364,10 @@ cdef class _Frame:
     cdef bint overlaps(self, int k, int start, int stop):
         """Whether slot k shares memory with another one of those from start to stop."""
         cdef int i
-        cdef char *a = <char *>self.pointers[k]
+        cdef char *a = <char *>self.pointers[k] - self.slots[k].before
         cdef char *b
         for i in range(start, stop):
-            b = <char *>self.pointers[i]
+            b = <char *>self.pointers[i] - self.slots[i].before
             if i != k and a < b + self.nbytes[i] and b < a + self.nbytes[k]:
                 return True
         return False
-
-    cdef int refuse_shared(self, int k, int n_in) except -1:
-        if self.overlaps(k, 0, n_in):
-            raise ValueError(
-                "a donated argument shares memory with another argument or with a captured array: it would "
-                "be overwritten while it is read; pass a copy or do not donate it")
-        return 0

@@ -230,7 +230,7 @@ class Compiled(Caller):
             for k in trace.donated:
                 refuse_donation(leaves[k], labels[k])
         outputs = run(trace, trace.operands(leaves))
-        if outputs is None:  # some array is strided, big-endian, narrow ...: those are converted
+        if outputs is None:  # some array is unaligned, big-endian, narrow ...: those are converted
             outputs = run(trace, [_in_order(x) for x in trace.operands(leaves)])
         if outputs is None:  # a captured array has changed its shape or dtype
             self._traces.pop(trace.key, None)

@@ -160,6 +160,6 @@ class Trace(_core.Replay):
 
     @property
     def nbytes(self) -> int:
-        """The memory that the program keeps between replays."""
-        info = self.plan.info if self.plan else {}
-        return info.get("arena_bytes", 0) + info.get("scratch_bytes", 0)
+        """The memory that the program keeps between replays, in all its orders of the operands."""
+        kept = [plan.info for plan in (self.plan, *self.plan.orders.values())] if self.plan else []
+        return sum(info["arena_bytes"] + info["scratch_bytes"] for info in kept)

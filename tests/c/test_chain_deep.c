@@ -59,7 +59,7 @@ int main(void) {
     CHECK(wg_vjp(t, 1, &z, &c, 1, &x, false, &g) == WG_OK);
     CHECK(wg_tape_set_outputs(t, 2, (wg_id[]){z, g}) == WG_OK);
     wg_program *p = NULL;
-    CHECK(wg_program_new(t, NULL, &p) == WG_OK);
+    CHECK(wg_program_new(t, NULL, NULL, &p) == WG_OK);
     if (p) {
         double again, dagain;
         CHECK(wg_program_run(p, (void *[]){&start}, (void *[]){&again, &dagain}, NULL, 0) == WG_OK);
@@ -80,7 +80,7 @@ int main(void) {
         wg_tape_release(inner);
         inner = outer;
     }
-    CHECK(wg_program_new(inner, NULL, &p) == WG_OK);
+    CHECK(wg_program_new(inner, NULL, NULL, &p) == WG_OK);
     CHECK(wg_program_run(p, (void *[]){&start}, (void *[]){&y}, NULL, 0) == WG_OK && fabs(y - sin(start)) < 1e-15);
     wg_program_release(p);
     wg_tape_release(inner);

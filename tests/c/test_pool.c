@@ -73,7 +73,7 @@ static void test_same_bits(void) {
     CHECK(wg_append(t, WG_sum, 1, &z, 2, (int64_t[]){1, 0}, &out[1]) == WG_OK);
     CHECK(wg_tape_set_outputs(t, 2, out) == WG_OK);
     wg_program *p = NULL;
-    CHECK(wg_set_num_threads(1) == WG_OK && wg_program_new(t, NULL, &p) == WG_OK);
+    CHECK(wg_set_num_threads(1) == WG_OK && wg_program_new(t, NULL, NULL, &p) == WG_OK);
     float *a = malloc(sizeof *a * ROWS * 200), *b = malloc(sizeof *b * 200 * COLS), sums[2][COLS];
     float *c[2] = {malloc(sizeof(float) * COLS * COLS), malloc(sizeof(float) * COLS * COLS)};
     if (p && a && b && c[0] && c[1]) {
@@ -115,7 +115,7 @@ static void test_fork_during_a_replay(void) {
     CHECK(wg_input(t, WG_F64, 0, NULL, false, &x) == WG_OK);
     for (int i = 0; i < 2000; i++)
         if (wg_append(t, WG_cos, 1, &x, 0, NULL, &x) != WG_OK) break;
-    CHECK(wg_tape_set_outputs(t, 1, &x) == WG_OK && wg_program_new(t, NULL, &r.p) == WG_OK);
+    CHECK(wg_tape_set_outputs(t, 1, &x) == WG_OK && wg_program_new(t, NULL, NULL, &r.p) == WG_OK);
     pthread_t other;
     CHECK(pthread_create(&other, NULL, replay_on, &r) == 0);
     while (atomic_load(&r.runs) < 10) usleep(100);

@@ -223,7 +223,7 @@ static void run_one(void) {
     }
     wg_program *p = NULL;
     CHECK(wg_tape_set_outputs(w[1].t, n_out, outputs[1]) == WG_OK);
-    CHECK(wg_program_new(w[1].t, alias, &p) == WG_OK);
+    CHECK(wg_program_new(w[1].t, alias, NULL, &p) == WG_OK);
     void *in[N_INPUTS], *out[MAX_OUT];
     for (int i = 0; i < N_INPUTS; i++) in[i] = data[i];
     for (int k = 0; k < n_out; k++) out[k] = alias[k] >= 0 ? (void *)data[alias[k]] : replayed[k];

@@ -14,7 +14,7 @@ static wg_program *running_sum(wg_tape *t) {
     CHECK(wg_append(t, WG_add, 2, (wg_id[]){total, x}, 0, NULL, &out[0]) == WG_OK);
     CHECK(wg_append(t, WG_mul, 2, (wg_id[]){x, x}, 0, NULL, &out[1]) == WG_OK);
     CHECK(wg_tape_set_outputs(t, 2, out) == WG_OK);
-    CHECK(wg_program_new(t, (int32_t[]){0, -1}, &p) == WG_OK);
+    CHECK(wg_program_new(t, (int32_t[]){0, -1}, NULL, &p) == WG_OK);
     return p;
 }
 

@@ -142,7 +142,7 @@ static void test_program_and_call(void) {
     for (int i = 0; i < 12; i++) x[i] = 0.3 * ((i * 7) % 5 - 2);
     wg_tape *child = loss_tape();
     wg_program *p = NULL;
-    OK(wg_program_new(child, NULL, &p));
+    OK(wg_program_new(child, NULL, NULL, &p));
     OK(wg_program_run(p, (void *[]){w, x}, (void *[]){&loss, g}, NULL, 0));
     for (int i = 0; i < 6; i++) { /* central differences */
         double up, down, dummy[6], keep = w[i];
@@ -178,13 +178,13 @@ static void test_donation(void) { /* (x, y) -> (x + y, x): both buffers given ba
     OK(wg_input(t, WG_F64, 1, (int64_t[]){3}, false, &y));
     OK(wg_tape_set_outputs(t, 2, (wg_id[]){op2(t, WG_add, x, y), x}));
     wg_program *p = NULL;
-    OK(wg_program_new(t, (int32_t[]){0, 1}, &p));
+    OK(wg_program_new(t, (int32_t[]){0, 1}, NULL, &p));
     double a[3] = {1, 2, 3}, b[3] = {10, 20, 30};
     OK(wg_program_run(p, (void *[]){a, b}, (void *[]){a, b}, NULL, 0));
     CHECK(a[0] == 11 && a[2] == 33 && b[0] == 1 && b[2] == 3);
     wg_program_release(p);
     OK(wg_tape_set_outputs(t, 2, (wg_id[]){y, x})); /* a swap */
-    OK(wg_program_new(t, (int32_t[]){0, 1}, &p));
+    OK(wg_program_new(t, (int32_t[]){0, 1}, NULL, &p));
     OK(wg_program_run(p, (void *[]){a, b}, (void *[]){a, b}, NULL, 0));
     CHECK(a[0] == 1 && a[2] == 3 && b[0] == 11 && b[2] == 33);
     wg_program_release(p);
@@ -244,7 +244,7 @@ static void test_plans_that_do_not_fit(void) { /* four intermediates of 2^62 byt
     z = sum_all(t, z);
     OK(wg_tape_set_outputs(t, 1, &z));
     wg_program *p = NULL;
-    CHECK(wg_program_new(t, NULL, &p) == WG_MEMORY_ERROR && p == NULL);
+    CHECK(wg_program_new(t, NULL, NULL, &p) == WG_MEMORY_ERROR && p == NULL);
     CHECK(strstr(wg_tape_error(t), "intermediates") != NULL);
     wg_tape_release(t);
 }
