@@ -110,19 +110,19 @@ static bool acquire(wg_program *p) {
     for (int tries = 0;; tries++) {
         unsigned owner = atomic_load(&p->owner);
         if (owner != me && atomic_compare_exchange_strong(&p->owner, &owner, me)) break;
-        if (owner == me && atomic_load(&p->thread) == wg_this_thread()) return false;
+        if (owner == me && atomic_load_explicit(&p->thread, memory_order_relaxed) == wg_this_thread()) return false;
         if (tries < 100)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
-    atomic_store(&p->thread, wg_this_thread());
+    atomic_store_explicit(&p->thread, wg_this_thread(), memory_order_relaxed); /* only this thread looks for itself */
     return true;
 }
 
 static void release(wg_program *p) {
-    atomic_store(&p->thread, NULL);
-    atomic_store(&p->owner, 0);
+    atomic_store_explicit(&p->thread, NULL, memory_order_relaxed);
+    atomic_store_explicit(&p->owner, 0, memory_order_release);
 }
 
 static void move_on(wg_program *p, const int64_t *moves) {

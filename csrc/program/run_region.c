@@ -192,13 +192,20 @@ static int64_t start_of(const wg_region *r, int group) {
     return group == r->groups ? r->rows : r->rows / r->unit * group / r->groups * r->unit;
 }
 
+/* The first area that is free: it is the likeliest to be in a cache. */
+static int take_area(wg_run *run) {
+    if (run->r->groups == 1) return 0;
+    uint64_t busy = atomic_load(&run->busy);
+    int area;
+    do area = __builtin_ctzll(~busy);
+    while (!atomic_compare_exchange_weak(&run->busy, &busy, busy | (uint64_t)1 << area));
+    return area;
+}
+
 static void run_group(void *context, int group) {
     wg_run *run = context;
     const wg_region *r = run->r;
-    uint64_t busy = atomic_load(&run->busy);
-    int area; /* the first that is free: it is the likeliest to be in a cache */
-    do area = __builtin_ctzll(~busy);
-    while (!atomic_compare_exchange_weak(&run->busy, &busy, busy | (uint64_t)1 << area));
+    const int area = take_area(run);
     char *memory = run->areas + (size_t)area * run->area_bytes;
     wg_block_run b = {.run = run, .gemm = memory + r->tile_bytes, .first = true};
     b.at = (char **)(b.gemm + r->gemm_bytes);
@@ -210,7 +217,7 @@ static void run_group(void *context, int group) {
         b.first = false;
         for (uint32_t k = 0; k < r->n_slots && row + b.rows < end; k++) b.at[k] += b.rows * r->slots[k].per_row;
     }
-    atomic_fetch_and(&run->busy, ~((uint64_t)1 << area));
+    if (r->groups > 1) atomic_fetch_and(&run->busy, ~((uint64_t)1 << area));
 }
 
 /* Group g takes in group g + distance, distance = 1, 2, 4 ...: a tree that their number alone fixes. */
