@@ -56,14 +56,15 @@ typedef struct {
     void *c;
     int64_t c_row;
     bool accumulate;
-    const void *bias; /* (n,), n > 1, or NULL; not for gemv and dot */
+    const void *bias; /* (n,), n > 1, or NULL */
     void *scratch;    /* gemm_scratch(...) bytes of the product or a larger one, 64-byte aligned */
 } wg_gemm;
 /* gemv and dot have the same arguments and serve products that have one row or one column, or both, as a whole; a part
- * of a larger product that happens to have one keeps to the larger one's kernel.  dot, and gemv where its matrix is
- * contiguous along k, sum L chains, chain l of the k that leave l modulo L, joined by halves: s[l] += s[l + L / 2] for
- * l < L / 2, and so on.  L is the number of lanes in a vector, 8 times that for dot.  Otherwise, and in generic, they
- * are gemm. */
+ * of a larger product that happens to have one keeps to the larger one's kernel.  They sum C chains, chain c of the k
+ * that leave c modulo C, joined by halves: s[c] += s[c + C / 2] for c < C / 2, and so on.  With L lanes in a vector, C
+ * is 8 L for dot and L for gemv where its matrix is contiguous along k.  Where the result is a row of at most 4 L
+ * elements and the matrix contiguous along that, C is 8 for L of them, 4 for 2 L and 2 for more.  Otherwise, and in
+ * generic, they are gemm. */
 typedef void (*wg_gemm_fn)(const wg_gemm *g);
 typedef size_t (*wg_gemm_scratch_fn)(int64_t m, int64_t n, int64_t k); /* an upper bound for any strides */
 

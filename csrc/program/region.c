@@ -65,7 +65,7 @@ static wg_status make_second(wg_maker *m, wg_id id, wg_id first_node, int k, con
 /* Is operand x of `id` a bias, which a product that is the other operand can add to its rows? */
 static bool is_bias(const wg_maker *m, wg_id id, wg_id x) {
     const int64_t n = width_of(m, id);
-    return m->t->nodes[id].op == WG_add && m->r->rows > 1 && n > 1 && wg_size(m->t, x) == n && wg_lies_in_order(m, x) &&
+    return m->t->nodes[id].op == WG_add && n > 1 && wg_size(m->t, x) == n && wg_lies_in_order(m, x) &&
            wg_shape(m->t, x)[wg_ndim(m->t, x) - 1] == n && !is_inside(m, m->windows[x].root);
 }
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from functools import cached_property, lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -191,7 +192,8 @@ class MLP:
         block = max(1, BLOCK_ELEMENTS // max(self.layers))
         if x.ndim == 1 or len(x) <= block:
             return self._forward(self._theta, x)
-        return np.concatenate([self._forward(self._theta, x[k : k + block]) for k in range(0, len(x), block)])
+        bounds = pairwise([0, *range(block, len(x) - 1, block), len(x)])  # one row alone has sums of its own
+        return np.concatenate([self._forward(self._theta, x[start:stop]) for start, stop in bounds])
 
     def predict_proba(self, X):
         """Probabilities of the classes: the softmax of the outputs; of a single output the sigmoid.

@@ -28,9 +28,12 @@ static double plus(wg_dtype dtype, double x, double y) { return dtype == WG_F64 
 /* How many chains an element of gemv or dot is the sum of. */
 static int64_t chains_of(const wg_kernels *k, wg_dtype dtype, wg_gemm_fn run, const wg_gemm *g) {
     if (strcmp(k->isa, "generic") == 0 || run == k->gemm[dtype]) return 1;
-    if (run == k->gemv[dtype] && (g->n == 1 ? g->a_col : g->b_row) != 1) return 1;
     const int64_t bytes = strcmp(k->isa, "neon") == 0 ? 16 : 32; /* avx512 uses avx2's */
-    return bytes / (int64_t)item_size[dtype] * (run == k->dot[dtype] ? 8 : 1);
+    const int64_t lanes = bytes / (int64_t)item_size[dtype];
+    if (run == k->dot[dtype]) return 8 * lanes;
+    if ((g->n == 1 ? g->a_col : g->b_row) == 1) return lanes;
+    if (g->n == 1 || g->b_col != 1 || g->n > 4 * lanes) return 1;
+    return g->n <= lanes ? 8 : g->n <= 2 * lanes ? 4 : 2;
 }
 
 /* One product against its definition, bit for bit: a chain of multiply-adds in increasing k, fused where the ISA fuses;
@@ -49,7 +52,7 @@ static void check_with(const wg_kernels *k, wg_gemm_fn run, wg_dtype dtype, int6
     void *c = allocate((size_t)c_cells * size), *want = allocate((size_t)c_cells * size);
     void *bias = allocate((size_t)n * size);
     for (int64_t j = 0; j < n; j++) set(dtype, bias, j, uniform(-1, 1));
-    if (run == k->gemm[dtype] && n > 1 && random_bits() % 2) g.bias = bias;
+    if (n > 1 && random_bits() % 2) g.bias = bias;
     for (int64_t i = 0; i < a_cells; i++) set(dtype, a, i, uniform(-1, 1));
     for (int64_t i = 0; i < b_cells; i++) set(dtype, b, i, uniform(-1, 1));
     for (int64_t i = 0; i < c_cells; i++) set(dtype, c, i, uniform(-1, 1));
