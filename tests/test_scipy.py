@@ -1,5 +1,7 @@
 """wengert.scipy and wengert.extend: SciPy's values, derivatives to order two, HIPS autograd as an oracle."""
 
+import itertools
+
 import autograd
 import autograd.numpy as anp
 import autograd.scipy as ascipy
@@ -163,3 +165,76 @@ def test_primitives_have_the_derivatives_that_they_were_given(tape):
     wg.testing.check_grads(lambda x: scaled(np.sin(x), 2.0), (X,))
     with pytest.raises(TypeError, match="no derivative was defined by argument 1"):
         wg.grad(lambda v: np.sum(scaled(X, v)))(2.0)
+
+
+ALL_UFUNCS = [
+    name
+    for name, f in vars(scipy.special).items()
+    if isinstance(f, np.ufunc) and f.nin <= 3 and f.nout == 1 and "O" not in "".join(f.types)
+]
+POINTS = {1: [(0.3,), (0.7,)], 2: [(2.0, 0.6)], 3: [(1.7, 2.2, 0.4)]}
+USES = {
+    "mirror": lambda f, mirror: mirror,
+    "plain": lambda f, mirror: f,
+    "array": lambda f, mirror: lambda *args: mirror(*(wnp.array([x]) for x in args))[0],
+    "list": lambda f, mirror: lambda *args: mirror(*([x] for x in args))[0],
+}
+MODES = {
+    "grad": wg.grad,
+    "compiled": lambda f: wg.compile(wg.grad(f)),
+    "jvp": lambda f: lambda x: wg.jvp(f, (x,), (1.0,))[1],
+}
+
+
+def slopes(name):
+    """By each argument at each point: uses of the function of it, and its slope by central differences."""
+    f, mirror, h = getattr(scipy.special, name), getattr(wscipy.special, name), 1e-5
+    for args in POINTS[f.nin]:
+        for k, x in enumerate(args):
+            along = lambda g, args=args, k=k: lambda y: g(*args[:k], y, *args[k + 1 :])
+            try:
+                slope = (along(f)(x + h) - along(f)(x - h)) / (2 * h)
+            except TypeError:  # of integers
+                continue
+            if np.isfinite(slope):
+                yield [along(use(f, mirror)) for use in USES.values()], x, slope
+
+
+@pytest.mark.filterwarnings("ignore:non-integer arg n", "ignore:floating point number truncated")  # SciPy's
+@pytest.mark.parametrize("name", ALL_UFUNCS)
+def test_each_argument_of_a_special_function_has_a_derivative_or_is_named(name):
+    """Central differences err by O(h^2) and eps / h, 1e-10 and 1e-11 for functions of size 1."""
+    for functions, x, slope in slopes(name):
+        for f, mode in itertools.product(functions, MODES.values()):
+            try:
+                found = mode(f)(x)
+            except TypeError as error:
+                found = str(error)
+            named = ("no derivative by argument", "is not supported", "a plain ndarray", "not differentiable")
+            if not isinstance(found, str) or not any(part in found for part in named):
+                assert_allclose(found, slope, rtol=1e-5, atol=1e-5)
+
+
+def test_a_primitive_takes_lists_and_dicts_as_they_are_at_the_call():
+    @primitive
+    def scaled(x, weights, options):
+        return weights[0] * options["k"] * np.sum(x**2)
+
+    defvjp(scaled, lambda y, x, w, o: lambda g: g * 2 * w[0] * o["k"] * x, None, None)
+    weights = [1.0]
+
+    def f(x):
+        first = scaled(x, weights, {"k": 2.0})
+        weights[0] = 5.0
+        second = scaled(x, weights, {"k": 2.0})
+        weights[0] = 1.0
+        return first + second
+
+    x = np.array([1.0, 2.0])
+    for g in (wg.value_and_grad(f), wg.compile(wg.value_and_grad(f))):
+        value, slope = g(x)
+        assert_allclose(value, 12 * np.sum(x**2))
+        assert_allclose(slope, 24 * x)
+    assert_allclose(wg.hessian(f)(x), 24 * np.eye(2))
+    with pytest.raises(TypeError, match="scaled: the argument 1 is or holds arrays or Vars"):
+        wg.grad(lambda w: scaled(x * w, [w], {"k": 1.0}))(1.0)

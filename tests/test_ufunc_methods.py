@@ -1,6 +1,7 @@
 """Every ufunc of NumPy's with out=, where=, reduce, accumulate, outer, at and reduceat: NumPy's answer, or an
 error that names it."""
 
+import re
 import warnings
 
 import numpy as np
@@ -168,3 +169,49 @@ def test_edges_have_numpys_values_and_dtypes(name, tape):
 def test_bincount_refuses_what_numpys_does(numbers, message, tape):
     with pytest.raises(ValueError, match=message):
         np.bincount(numbers, tape.leaf(np.array([1.0, 2.0])))
+
+
+NUMBERS = {
+    **{
+        d: [0.0, -0.0, 1.0, -1.0, 2.5, -7.0, np.inf, -np.inf, np.nan, 5e-324, 1e16, 3.0] for d in ("f4", "f8")
+    },
+    **{d: [0, 1, -1, 2, -2, 7, -7, np.iinfo(d).min, np.iinfo(d).max, 3, 10**9] for d in ("i4", "i8")},
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod"])
+def test_quotients_at_zeros_infinities_and_the_smallest_integer(name, dtype, tape):
+    with np.errstate(all="ignore"):
+        grid = np.meshgrid(*[np.array(NUMBERS[dtype]).astype(dtype)] * 2)
+        expected = getattr(np, name)(*grid)
+    compiled = wg.compile(lambda a, b: getattr(np, name)(a, b))(*grid)
+    for found in (compiled, getattr(np, name)(*map(tape.leaf, grid)).value):
+        assert_array_equal(found, expected)
+        assert_array_equal(
+            np.signbit(found)[expected == expected], np.signbit(expected)[expected == expected]
+        )
+
+
+def test_fmod_is_the_identity_about_zero():
+    assert wg.grad(lambda x: np.fmod(x, 3.0))(0.0) == 1
+    assert wg.grad(lambda x: np.floor_divide(x, 0.0) + x)(2.0) == 1
+
+
+@pytest.mark.parametrize("kth", [3, -4, 1.0, "1", [0, 5], True, None, 1, [1, -1], np.int64(2)])
+def test_partition_takes_and_refuses_what_numpys_does(kth, tape):
+    x = np.array([3.0, 1.0, 2.0])
+    calls = [
+        lambda v: np.partition(v, kth),
+        lambda v: np.argpartition(v, kth),
+        lambda v: v.copy().partition(kth),
+    ]
+    for call in calls:
+        try:
+            call(x)
+        except (TypeError, ValueError) as error:
+            with pytest.raises(type(error), match=re.escape(str(error))):
+                call(tape.leaf(x))
+        else:
+            call(tape.leaf(x))

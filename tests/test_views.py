@@ -85,7 +85,6 @@ SHARING = {
     "asanyarray": lambda x: np.asanyarray(x, like=x),
     "ascontiguousarray": lambda x: np.ascontiguousarray(x, like=x),
     "asfortranarray": lambda x: np.asfortranarray(x, like=x),
-    "require C": lambda x: np.require(x, requirements="C", like=x),
     "array, no copy": lambda x: np.array(x, copy=None, like=x),
     "astype, no copy": lambda x: x.astype(float, copy=False),
     "nan_to_num, no copy": lambda x: np.nan_to_num(x, copy=False),

@@ -13,6 +13,13 @@ def delegate(str name):
     return method
 
 
+def put_part(str name):
+    """The setter of `real` and `imag`, which are views."""
+    def setter(self, value):
+        METHODS[name](self)[...] = value
+    return setter
+
+
 cdef inline Var new_var(Tape tape, wg_id index):
     cdef Var v = Var.__new__(Var)
     v.tape, v.node, v.writes = tape, index, tape.writes
@@ -109,12 +116,9 @@ cdef class Var:
         check(self.tape, wg_share(self.tape.handle, self.node))
         return self
 
-    real = property(delegate("real"), delegate("set_real"))
-    imag = property(delegate("imag"), delegate("set_imag"))
-
-    @property
-    def T(self):
-        return METHODS["transpose"](self)
+    real = property(delegate("real"), put_part("real"))
+    imag = property(delegate("imag"), put_part("imag"))
+    T = property(delegate("transpose"))
 
     def grad(self):
         """The gradient of this number by everything recorded before it: `v.tape.gradient(v)`."""

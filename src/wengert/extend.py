@@ -15,6 +15,7 @@ array([0.6931, 0.    ])
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -122,18 +123,27 @@ class primitive:  # noqa: N801  a decorator
             return self._f(*args, **kwargs)
         moving = [k for k, x in enumerate(args) if isinstance(x, (Var, np.ndarray))]
         fixed = {k: x for k, x in enumerate(args) if k not in moving}
+        for k, x in (*fixed.items(), *kwargs.items()):
+            if is_recorded((x,)):
+                way_out = "pass each as a positional argument of its own"
+                raise TypeError(f"{self.__name__}: the argument {k} is or holds arrays or Vars; {way_out}")
+        try:
+            hash((*fixed.values(), *kwargs.values()))
+        except TypeError:  # a list or dict, which may change
+            fixed, kwargs = copy.deepcopy((fixed, kwargs))
         return self._custom(moving, fixed, kwargs)(*(args[k] for k in moving))
 
     def _host(self, moving: list[int], fixed: dict[int, Any], kwargs: dict) -> Callable:
         """The function of its arrays alone; kept, for a tape that calls it may live long."""
         key = (tuple(moving), *((k, type(x), x) for k, x in (*fixed.items(), *kwargs.items())))
-        if key not in self._hosts:
 
-            def host(*arrays):
-                return _unrecorded(self._f, *_merged(moving, arrays, fixed), **kwargs)
+        def host(*arrays):
+            return _unrecorded(self._f, *_merged(moving, arrays, fixed), **kwargs)
 
-            self._hosts[key] = host
-        return self._hosts[key]
+        try:
+            return self._hosts.setdefault(key, host)
+        except TypeError:  # an argument without a hash: a function for this call alone
+            return host
 
     def _custom(self, moving: list[int], fixed: dict[int, Any], kwargs: dict) -> Callable:
         host = self._host(moving, fixed, kwargs)

@@ -315,13 +315,10 @@ def asfortranarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
 
 
 @implements(np.require, np.asanyarray)
-def require(a: Any, dtype: Any = None, requirements: Any = (), **kwargs: Any) -> Any:
-    """As `asarray`, which the requirements C and F may make copy."""
-    wanted = {str(word)[0].upper() for word in requirements or ()}
-    refuse_options("require", requirements=requirements if "O" in wanted else None)
-    if "C" in wanted:
-        return ascontiguousarray(a, dtype)
-    return asfortranarray(a, dtype) if "F" in wanted else NAMESPACE["asarray"](a, dtype)
+def require(a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any) -> Any:
+    """As `asarray`; what copies to meet a requirement has names of its own."""
+    refuse_options("require", requirements=requirements)
+    return NAMESPACE["asarray"](a, dtype)
 
 
 # ---- numbers at equal distances -----------------------------------------------------------------------

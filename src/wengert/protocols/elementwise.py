@@ -139,16 +139,6 @@ def imag(val: Any) -> Any:
     return view("imag", val) if val.dtype.kind == "c" else NAMESPACE["zeros_like"](val)
 
 
-@method("set_real")
-def _set_real(v: Var, value: Any) -> None:
-    real(v)[...] = value
-
-
-@method("set_imag")
-def _set_imag(v: Var, value: Any) -> None:
-    view("imag", v)[...] = value  # of real numbers there is none
-
-
 @implements(np.angle)
 def angle(z: Any, deg: bool = False) -> Var:
     """The angle of a complex number in the plane; of 0 it is 0, and so is the derivative there."""
@@ -253,7 +243,8 @@ def isfinite(x: Any) -> Var:
 def _file_own_rows() -> None:
     """Files the rows of one operand without parameters, by their own names and SciPy's."""
     for op in ops():
-        if op.kind != 1 or op.n_params or hasattr(np, op.numpy or op.name) or op.name in _PARTS:
+        parts = ("one_minus_square", "gelu", "gelu_tanh")  # of other functions
+        if op.kind != 1 or op.n_params or hasattr(np, op.numpy or op.name) or op.name in parts:
             continue
 
         def function(x: Any, _name: str = op.name) -> Any:
@@ -264,7 +255,6 @@ def _file_own_rows() -> None:
         NAMESPACE[op.numpy or op.name] = extra(function)
 
 
-_PARTS = ("one_minus_square", "gelu", "gelu_tanh")  # of other functions
 _file_own_rows()
 
 

@@ -175,9 +175,15 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Var:
 def flip(m: Any, axis: Any = None) -> Var:
     """Elements in reverse order along axes."""
     a = operand(m)
-    axes = normalize_axes(axis, a.ndim)
-    attrs = ((n - 1, -1, n) if k in axes and n else (0, 1, n) for k, n in enumerate(a.shape))
-    return append("slice", a, attrs=tuple(x for triple in attrs for x in triple))
+    return windows(
+        a, {k: (a.shape[k] - 1, -1, a.shape[k]) for k in normalize_axes(axis, a.ndim) if a.shape[k]}
+    )
+
+
+def windows(a: Any, chosen: dict[int, tuple[int, int, int]]) -> Var:
+    """Elements at a start, by a step, so many, along some axes."""
+    boxes = (chosen.get(k, (0, 1, n)) for k, n in enumerate(a.shape))
+    return append("slice", a, attrs=tuple(x for box in boxes for x in box))
 
 
 # ---- joining and parting ------------------------------------------------------------------------------
@@ -266,10 +272,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
     parts = []
     for start, stop in pairwise(cuts):
         length = max(stop - start, 0)
-        triples = (
-            (start if length else 0, 1, length) if k == axis else (0, 1, n) for k, n in enumerate(a.shape)
-        )
-        parts.append(append("slice", a, attrs=tuple(x for triple in triples for x in triple)))
+        parts.append(windows(a, {axis: (start if length else 0, 1, length)}))
     return parts
 
 
@@ -343,42 +346,31 @@ def asarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
 NAMESPACE.update(array=array, asarray=asarray)
 
 
-@implements(np.zeros_like)
-def zeros_like(a: Any, dtype: Any = None, **kwargs: Any) -> np.ndarray:
-    """An ndarray of zeros of a Var's shape and dtype."""
-    return _like(np.zeros, "zeros_like", a, dtype, kwargs)
+def _like(create: Any) -> Any:
+    def function(a: Any, dtype: Any = None, **options: Any) -> np.ndarray:
+        """An ndarray of a Var's shape and dtype, its elements zeros, ones or unset."""
+        shape = options.pop("shape", None)
+        refuse_options(f"{create.__name__}_like", **options)
+        a = operand(a)
+        return create(a.shape if shape is None else shape, a.dtype if dtype is None else dtype)
+
+    return function
 
 
-@implements(np.ones_like)
-def ones_like(a: Any, dtype: Any = None, **kwargs: Any) -> np.ndarray:
-    """An ndarray of ones of a Var's shape and dtype."""
-    return _like(np.ones, "ones_like", a, dtype, kwargs)
-
-
-@implements(np.empty_like)
-def empty_like(prototype: Any, dtype: Any = None, **kwargs: Any) -> np.ndarray:
-    """An ndarray of a Var's shape and dtype, its elements unset."""
-    return _like(np.empty, "empty_like", prototype, dtype, kwargs)
-
-
-def _like(create: Any, name: str, a: Any, dtype: Any, options: dict) -> np.ndarray:
-    new_shape = options.pop("shape", None)
-    refuse_options(name, **options)
-    return create(
-        operand(a).shape if new_shape is None else new_shape, operand(a).dtype if dtype is None else dtype
-    )
+implements(np.zeros_like)(_like(np.zeros))
+implements(np.ones_like)(_like(np.ones))
+empty_like = implements(np.empty_like)(_like(np.empty))
 
 
 @implements(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """A number (or what broadcasts) repeated to an array's shape; a Var where the number is one."""
     if not isinstance(fill_value, Var):
-        zeros = _like(np.empty, "full_like", a, dtype, kwargs)
+        zeros = empty_like(a, dtype, **kwargs)
         zeros[...] = fill_value
         return zeros
     refuse_options("full_like", **kwargs)
-    fill = astype(fill_value, operand(a).dtype if dtype is None else dtype)
-    return append("copy", broadcast_to(fill, operand(a).shape))
+    return NAMESPACE["full"](operand(a).shape, fill_value, operand(a).dtype if dtype is None else dtype)
 
 
 @extra

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core import innermost
 from .elementwise import where
-from .movement import astype, broadcast_to, concatenate, flip, moveaxis, ravel, reshape, take
+from .movement import astype, broadcast_to, concatenate, flip, moveaxis, ravel, reshape, take, windows
 from .reductions import max_, mean, min_
 from .registry import NAMESPACE, append, dims, extra, implements, method, normalize_axis, operand, recorded
 from .statistics import median
@@ -16,8 +16,7 @@ from .statistics import median
 
 def _cut(a: Any, axis: int, start: int, stop: int) -> Any:
     """Elements start to stop of an axis."""
-    boxes = ((start, 1, stop - start) if k == axis else (0, 1, n) for k, n in enumerate(a.shape))
-    return append("slice", a, attrs=tuple(x for box in boxes for x in box))
+    return windows(a, {axis: (start, 1, stop - start)})
 
 
 @extra

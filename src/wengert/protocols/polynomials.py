@@ -40,15 +40,13 @@ def _same_length(a: Any, b: Any) -> tuple[Any, Any]:
 @implements(np.polyadd)
 def polyadd(a1: Any, a2: Any) -> Any:
     """The sum of two polynomials."""
-    a, b = _same_length(a1, a2)
-    return a + b
+    return np.add(*_same_length(a1, a2))
 
 
 @implements(np.polysub)
 def polysub(a1: Any, a2: Any) -> Any:
     """The difference of two polynomials."""
-    a, b = _same_length(a1, a2)
-    return a - b
+    return np.subtract(*_same_length(a1, a2))
 
 
 @implements(np.polymul)

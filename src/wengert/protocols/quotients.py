@@ -17,11 +17,30 @@ NAMES = NAMESPACE
 @method("floor_divide")
 def floor_divide(x1: Any, x2: Any) -> Any:
     """The largest whole number that is not above x1 / x2; the derivative is zero."""
-    whole = NAMES["subtract"](x1, NAMES["remainder"](x1, x2))
-    y = NAMES["astype"](NAMES["rint"](NAMES["divide"](whole, x2)), whole.dtype)
-    if y.dtype.kind in "iu":  # of more digits than the floats of the quotient have
-        y = y + NAMES["astype"](NAMES["rint"]((whole - y * x2) / x2), y.dtype)
-    return y
+    x1, x2 = map(NAMES["stop_gradient"], _on_one_tape(x1, x2))
+    if {x1.dtype.kind, x2.dtype.kind} <= set("biu"):
+        divisor = where(x2 == 0, 1, x2)
+        rest = _rest(x1, divisor)
+        y = NAMES["astype"](NAMES["rint"]((x1 - rest) / divisor), rest.dtype)
+        # an integer may have more digits than a float: what the quotient lacks
+        y = y + NAMES["astype"](NAMES["rint"]((x1 - rest - y * divisor) / divisor), y.dtype)
+        return where(x2 == 0, 0, y - NAMES["astype"](NAMES["remainder"](x1, divisor) != rest, y.dtype))
+    rest, quotient = NAMES["remainder"](x1, x2), x1 / x2
+    y = (x1 - rest) / x2
+    below = NAMES["floor"](y)
+    y = where(y - below > 0.5, below + 1, below)
+    y = where(NAMES["isinf"](rest), -1.0, where(y == 0, NAMES["trunc"](quotient), y))  # 0 has a sign
+    return where(x2 == 0, quotient, y)
+
+
+def _on_one_tape(*operands: Any) -> Any:
+    return map(innermost(operands).as_var, operands)
+
+
+def _rest(x1: Any, x2: Any) -> Any:
+    """The remainder of integers that has the sign of x1; neither it nor x1 less it overflows."""
+    rest = NAMES["remainder"](x1, x2)
+    return where((rest != 0) & ((rest < 0) != (x1 < 0)), rest - x2, rest)
 
 
 @implements(np.divmod)
@@ -34,9 +53,12 @@ def divmod_(x1: Any, x2: Any) -> tuple[Any, Any]:
 @implements(np.fmod)
 def fmod(x1: Any, x2: Any) -> Any:
     """The remainder of the sign of x1."""
-    x1, x2 = map(innermost((x1, x2)).as_var, (x1, x2))
-    size = NAMES["remainder"](abs(x1), abs(x2))
-    return where(x1 < 0, -size, size)
+    x1, x2 = _on_one_tape(x1, x2)
+    if {x1.dtype.kind, x2.dtype.kind} <= set("biu"):
+        return _rest(x1, x2)
+    minus = signbit(x1)
+    size = NAMES["remainder"](where(minus, -x1, x1), abs(x2))
+    return where(minus, -size, size)
 
 
 @implements(np.modf)
@@ -135,5 +157,5 @@ def fmin(x1: Any, x2: Any) -> Any:
 def logaddexp2(x1: Any, x2: Any) -> Any:
     """log2(2^x1 + 2^x2), without overflow."""
     log2 = float(np.log(2.0))
-    x1, x2 = map(innermost((x1, x2)).as_var, (x1, x2))
+    x1, x2 = _on_one_tape(x1, x2)
     return NAMES["logaddexp"](x1 * log2, x2 * log2) / log2

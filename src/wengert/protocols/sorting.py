@@ -37,12 +37,15 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
 @implements(np.partition)
 def partition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
     """The elements in order along an axis: those before place `kth` are the smaller ones, as asked."""
-    return sort(a, axis, order=order)
+    return take_along_axis(a, argpartition(a, kth, axis, kind, order), axis)
 
 
 @implements(np.argpartition)
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
     """The indices of `partition`."""
+    a = operand(a)
+    n = a.size if axis is None else a.shape[normalize_axis(axis, a.ndim)]
+    np.arange(n).partition(known("partition", kth))  # NumPy's errors
     return argsort(a, axis, order=order)
 
 

@@ -142,12 +142,17 @@ def percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
     return quantile(a, recorded(q) / 100.0, *args, **kwargs)
 
 
-@implements(np.median)
-def median(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
-) -> Any:
-    """The number in the middle, or the mean of both, over axes."""
-    return quantile(a, 0.5, axis, out, keepdims=keepdims)
+def _middle(of: Any) -> Any:
+    def function(
+        a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
+    ) -> Any:
+        """The number in the middle, or the mean of both, over axes."""
+        return of(a, 0.5, axis, out, keepdims=keepdims in (True, 1))
+
+    return function
+
+
+median = implements(np.median)(_middle(quantile))
 
 
 # ---- without NaN --------------------------------------------------------------------------------------
@@ -166,31 +171,19 @@ def _numbers(present: Any, axis: Any, keepdims: Any = False) -> Any:
     return sum_(astype(present, np.float64), axis, keepdims=keepdims)
 
 
-@implements(np.nansum)
-def nansum(
-    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None,
-    where: Any = None,
-) -> Any:  # fmt: skip
-    """The sum over axes of what is not NaN."""
-    return sum_(_without_nan(a, 0.0)[0], axis, dtype, out, keepdims, initial, where)
+def _of_numbers(name: str, neutral: float) -> Any:
+    def function(a: Any, *args: Any, **kwargs: Any) -> Any:
+        return NAMESPACE[name](_without_nan(a, neutral)[0], *args, **kwargs)
+
+    function.__doc__ = f"As `{name}`, of what is not NaN."
+    return function
 
 
-@implements(np.nanprod)
-def nanprod(a: Any, axis: Any = None, dtype: Any = None, **kwargs: Any) -> Any:
-    """The product over axes of what is not NaN."""
-    return NAMESPACE["prod"](_without_nan(a, 1.0)[0], axis, dtype, **kwargs)
-
-
-@implements(np.nancumsum)
-def nancumsum(a: Any, axis: Any = None, **kwargs: Any) -> Any:
-    """The sums along an axis of what is not NaN."""
-    return NAMESPACE["cumsum"](_without_nan(a, 0.0)[0], axis, **kwargs)
-
-
-@implements(np.nancumprod)
-def nancumprod(a: Any, axis: Any = None, **kwargs: Any) -> Any:
-    """The products along an axis of what is not NaN."""
-    return NAMESPACE["cumprod"](_without_nan(a, 1.0)[0], axis, **kwargs)
+for _function, _name, _neutral in (
+    (np.nansum, "sum", 0.0), (np.nanprod, "prod", 1.0),
+    (np.nancumsum, "cumsum", 0.0), (np.nancumprod, "cumprod", 1.0),
+):  # fmt: skip
+    implements(_function)(_of_numbers(_name, _neutral))
 
 
 @implements(np.nanmean)
@@ -222,27 +215,26 @@ def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *args: 
     return into(out, append("sqrt", nanvar(a, axis, dtype, None, *args, **kwargs)))
 
 
-def _nan_extreme(reduce: Any, instead: float, a: Any, axis: Any, keepdims: Any) -> Any:
-    numbers, present = _without_nan(a, instead)
-    return where(_numbers(present, axis, keepdims) > 0, reduce(numbers, axis, keepdims=keepdims), np.nan)
+def _nan_extreme(reduce: Any, instead: float) -> Any:
+    def function(
+        a: Any,
+        axis: Any = None,
+        out: Any = None,
+        keepdims: Any = False,
+        initial: Any = None,
+        where: Any = None,
+    ) -> Any:
+        """The largest (nanmax) or smallest (nanmin) element over axes that is not NaN."""
+        refuse_options("nanmax, nanmin", initial=initial, where=where)
+        numbers, present = _without_nan(a, instead)
+        found = reduce(numbers, axis, keepdims=keepdims)
+        return into(out, NAMESPACE["where"](_numbers(present, axis, keepdims) > 0, found, np.nan))
+
+    return function
 
 
-@implements(np.nanmax)
-def nanmax(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = None
-) -> Any:
-    """The largest element over axes that is not NaN."""
-    refuse_options("nanmax", initial=initial, where=where)
-    return into(out, _nan_extreme(max_, -np.inf, a, axis, keepdims))
-
-
-@implements(np.nanmin)
-def nanmin(
-    a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = None
-) -> Any:
-    """The smallest element over axes that is not NaN."""
-    refuse_options("nanmin", initial=initial, where=where)
-    return into(out, _nan_extreme(min_, np.inf, a, axis, keepdims))
+implements(np.nanmax)(_nan_extreme(max_, -np.inf))
+implements(np.nanmin)(_nan_extreme(min_, np.inf))
 
 
 @implements(np.nanquantile)
@@ -270,12 +262,7 @@ def nanpercentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
     return nanquantile(a, recorded(q) / 100.0, *args, **kwargs)
 
 
-@implements(np.nanmedian)
-def nanmedian(
-    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False
-) -> Any:
-    """As `median`, of what is not NaN."""
-    return nanquantile(a, 0.5, axis, out, keepdims=keepdims is True)
+implements(np.nanmedian)(_middle(nanquantile))
 
 
 @implements(np.bincount)

@@ -12,7 +12,7 @@ import scipy.special as _special
 from .. import numpy as wnp
 from .._core import Var
 from ..hosted import call, custom_jvp
-from ..protocols.registry import FUNCTIONS, is_recorded, recorded, refuse_options
+from ..protocols.registry import FUNCTIONS, is_recorded, operand, recorded, refuse_options
 
 SQRT_2PI = 2.5066282746310002
 PRIMITIVES: dict[str, Callable] = {}
@@ -54,8 +54,10 @@ def _hosted(name: str, *slopes: Callable | None) -> Any:
 
     def implementation(*args: Any, **kwargs: Any) -> Any:
         refuse_options(name, **kwargs)
+        if len(args) != len(slopes):
+            raise TypeError(f"{name} of Vars takes {len(slopes)} arguments, got {len(args)}")
         for k, slope in enumerate(slopes):
-            if slope is None and isinstance(args[k], Var):
+            if slope is None and isinstance(operand(args[k]), Var):  # also of a list with one inside
                 raise TypeError(
                     f"{name}: there is no derivative by argument {k}; pass a plain number or array, v.value"
                 )
