@@ -28,6 +28,9 @@ class _Plain:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._plain, name)
 
+    def pdf(self, *args: Any, **kwargs: Any) -> Any:
+        return wnp.exp(self.logpdf(*args, **kwargs))
+
 
 class _Distribution(_Plain, ABC):
     """A distribution with a location and a scale; subclasses give the standard one."""
@@ -43,44 +46,38 @@ class _Distribution(_Plain, ABC):
     def _inside(self, z: Any) -> Any:
         return None  # the whole line
 
-    @staticmethod
-    def _split(shapes: tuple, n: int, loc: Any, scale: Any) -> tuple[tuple, Any, Any]:
-        """Shape parameters, location and scale, which may follow them by position."""
-        rest = list(shapes[n:])
-        loc = rest[0] if rest else loc
-        return shapes[:n], loc, rest[1] if len(rest) > 1 else scale
-
     n_shapes = 0
 
-    def logpdf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        shapes, loc, scale = self._split(shapes, self.n_shapes, loc, scale)
-        z = (recorded(x) - loc) / scale
+    def _standard(self, x: Any, given: tuple, loc: Any = 0.0, scale: Any = 1.0) -> tuple[Any, tuple, Any]:
+        """x on the standard scale, shape parameters, and the scale, which may follow those by position."""
+        shapes, rest = given[: self.n_shapes], given[self.n_shapes :]
+        loc, scale = (*rest, *(loc, scale)[len(rest) :])
+        return (recorded(x) - loc) / scale, shapes, scale
+
+    def logpdf(self, x: Any, *given: Any, **moved: Any) -> Any:
+        z, shapes, scale = self._standard(x, given, **moved)
         inside = self._inside(z)
         if inside is None:
             return self._log(z, *shapes) - wnp.log(scale)
         density = self._log(wnp.where(inside, z, 0.5), *shapes) - wnp.log(scale)
         return wnp.where(inside, density, -np.inf)
 
-    def pdf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        return wnp.exp(self.logpdf(x, *shapes, loc=loc, scale=scale))
-
-    def cdf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        shapes, loc, scale = self._split(shapes, self.n_shapes, loc, scale)
-        z = (recorded(x) - loc) / scale
+    def cdf(self, x: Any, *given: Any, **moved: Any) -> Any:
+        z, shapes, _ = self._standard(x, given, **moved)
         inside = self._inside(z)
         if inside is None:
             return self._cumulative(z, *shapes)
         below = self._cumulative(wnp.where(inside, z, 0.5), *shapes)
         return wnp.where(inside, below, wnp.where(z > 0, 1.0, 0.0))
 
-    def sf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        return 1.0 - self.cdf(x, *shapes, loc=loc, scale=scale)
+    def sf(self, x: Any, *given: Any, **moved: Any) -> Any:
+        return 1.0 - self.cdf(x, *given, **moved)
 
-    def logcdf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        return wnp.log(self.cdf(x, *shapes, loc=loc, scale=scale))
+    def logcdf(self, x: Any, *given: Any, **moved: Any) -> Any:
+        return wnp.log(self.cdf(x, *given, **moved))
 
-    def logsf(self, x: Any, *shapes: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        return wnp.log(self.sf(x, *shapes, loc=loc, scale=scale))
+    def logsf(self, x: Any, *given: Any, **moved: Any) -> Any:
+        return wnp.log(self.sf(x, *given, **moved))
 
 
 class _Norm(_Distribution):
@@ -90,18 +87,14 @@ class _Norm(_Distribution):
     def _cumulative(self, z):
         return special.ndtr(z)
 
-    def _tails(self, x: Any, loc: Any, scale: Any, given: tuple) -> Any:
-        _, loc, scale = self._split(given, 0, loc, scale)
-        return (recorded(x) - loc) / scale
+    def sf(self, x: Any, *given: Any, **moved: Any) -> Any:
+        return special.ndtr(-self._standard(x, given, **moved)[0])
 
-    def sf(self, x: Any, *given: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        return special.ndtr(-self._tails(x, loc, scale, given))
+    def logcdf(self, x: Any, *given: Any, **moved: Any) -> Any:
+        return special.log_ndtr(self._standard(x, given, **moved)[0])
 
-    def logcdf(self, x: Any, *given: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        return special.log_ndtr(self._tails(x, loc, scale, given))
-
-    def logsf(self, x: Any, *given: Any, loc: Any = 0.0, scale: Any = 1.0) -> Any:
-        return special.log_ndtr(-self._tails(x, loc, scale, given))
+    def logsf(self, x: Any, *given: Any, **moved: Any) -> Any:
+        return special.log_ndtr(-self._standard(x, given, **moved)[0])
 
 
 class _T(_Distribution):
@@ -192,9 +185,6 @@ class _MultivariateNormal(_Plain):
         total = wnp.sum(z * z, 0) + 2.0 * wnp.sum(wnp.log(wnp.diagonal(factor))) + n * LOG_2PI
         return wnp.reshape(-0.5 * total, x.shape[:-1])
 
-    def pdf(self, x: Any, mean: Any = None, cov: Any = 1, allow_singular: bool = False) -> Any:
-        return wnp.exp(self.logpdf(x, mean, cov))
-
     def entropy(self, mean: Any = None, cov: Any = 1) -> Any:
         """As SciPy's: of a number for `cov` in as many dimensions as the mean has."""
         n = 1 if mean is None else np.size(mean)
@@ -209,9 +199,6 @@ class _Dirichlet(_Plain):
         weights = wnp.reshape(alpha - 1.0, (-1,) + (1,) * (x.ndim - 1))
         constant = special.gammaln(wnp.sum(alpha)) - wnp.sum(special.gammaln(alpha))
         return constant + wnp.sum(special.xlogy(weights, x), 0)
-
-    def pdf(self, x: Any, alpha: Any) -> Any:
-        return wnp.exp(self.logpdf(x, alpha))
 
 
 norm, t, gamma, chi2 = _Norm(_stats.norm), _T(_stats.t), _Gamma(_stats.gamma), _Chi2(_stats.chi2)
