@@ -20,6 +20,9 @@ class Optimizer(ABC):
     """
 
     _rates: dict[np.dtype, np.ndarray]
+    momentum: float  # these three of those optimizers that take them
+    weight_decay: float
+    eps: float
 
     def __init__(self, lr, **settings):
         self.__dict__.update(settings, _rates={np.dtype(t): np.zeros((), t) for t in ("float32", "float64")})
@@ -58,6 +61,17 @@ class Optimizer(ABC):
                 f"{getattr(parameter, 'dtype', type(parameter).__name__)}"
             ) from None
 
+    def _velocity(self, direction, state):
+        """``v = momentum v + direction``, and the state that keeps it; without momentum the direction."""
+        if not self.momentum:
+            return direction, {}
+        velocity = tree_map(lambda v, d: self.momentum * v + d, state["velocity"], direction)
+        return velocity, {"velocity": velocity}
+
+    def _moved(self, params, direction):
+        """``p = p - lr direction``."""
+        return tree_map(lambda p, d: p - self.rate_for(p) * d, params, direction)
+
     @abstractmethod
     def init(self, params):
         """The state before the first step, a pytree of arrays that are zero."""
@@ -90,9 +104,7 @@ class SGD(Optimizer):
     array([0., 2.])
     """
 
-    momentum: float
     nesterov: bool
-    weight_decay: float
 
     def __init__(self, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
         super().__init__(
@@ -110,14 +122,11 @@ class SGD(Optimizer):
 
     def step(self, params, grads, state):
         """``v = momentum v + g``, ``p = p - lr v`` (Nesterov: ``p - lr (g + momentum v)``)."""
-        direction = grads = _decayed(self.weight_decay, params, grads)
-        if self.momentum:
-            velocity = tree_map(lambda v, g: self.momentum * v + g, state["velocity"], grads)
-            state = {"velocity": velocity}
-            direction = velocity
-            if self.nesterov:
-                direction = tree_map(lambda g, v: g + self.momentum * v, grads, velocity)
-        return tree_map(lambda p, d: p - self.rate_for(p) * d, params, direction), state
+        grads = _decayed(self.weight_decay, params, grads)
+        direction, state = self._velocity(grads, state)
+        if self.nesterov:
+            direction = tree_map(lambda g, v: g + self.momentum * v, grads, direction)
+        return self._moved(params, direction), state
 
 
 class Adam(Optimizer):
@@ -143,7 +152,6 @@ class Adam(Optimizer):
     """
 
     betas: tuple[float, float]
-    eps: float
 
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
         try:
@@ -194,8 +202,6 @@ class AdamW(Adam):
     array([0.95])
     """
 
-    weight_decay: float
-
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
         super().__init__(lr, betas, eps)
         self.__dict__["weight_decay"] = _number(self, "weight_decay", weight_decay, 0, np.inf)
@@ -231,9 +237,6 @@ class RMSprop(Optimizer):
     """
 
     alpha: float
-    eps: float
-    momentum: float
-    weight_decay: float
 
     def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, momentum=0.0, weight_decay=0.0):
         super().__init__(
@@ -253,13 +256,9 @@ class RMSprop(Optimizer):
         """``s = alpha s + (1 - alpha) g^2``, ``v = momentum v + g / (sqrt(s) + eps)``, ``p = p - lr v``."""
         grads = _decayed(self.weight_decay, params, grads)
         square = tree_map(lambda s, g: self.alpha * s + (1 - self.alpha) * (g * g), state["square"], grads)
-        direction = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
-        before, state = state, {"square": square}
-        if self.momentum:
-            state["velocity"] = direction = tree_map(
-                lambda v, d: self.momentum * v + d, before["velocity"], direction
-            )
-        return tree_map(lambda p, d: p - self.rate_for(p) * d, params, direction), state
+        scaled = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
+        direction, velocity = self._velocity(scaled, state)
+        return self._moved(params, direction), {"square": square} | velocity
 
 
 class Adagrad(Optimizer):
@@ -283,9 +282,6 @@ class Adagrad(Optimizer):
     array([0.9])
     """
 
-    eps: float
-    weight_decay: float
-
     def __init__(self, lr=1e-2, eps=1e-10, weight_decay=0.0):
         super().__init__(
             lr,
@@ -301,11 +297,8 @@ class Adagrad(Optimizer):
         """``s = s + g^2``, ``p = p - lr g / (sqrt(s) + eps)``."""
         grads = _decayed(self.weight_decay, params, grads)
         square = tree_map(lambda s, g: s + g * g, state["square"], grads)
-
-        def update(p, g, s):
-            return p - self.rate_for(p) * (g / (np.sqrt(s) + self.eps))
-
-        return tree_map(update, params, grads, square), {"square": square}
+        direction = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
+        return self._moved(params, direction), {"square": square}
 
 
 class Clipped:
