@@ -374,6 +374,27 @@ def test_batches_that_do_not_fit_raise():
         net.value_and_grad(x, np.zeros((2, 3)), loss=lambda z, y: z - y)
 
 
+def test_an_error_begins_with_the_method_that_was_called():
+    net, x, y = make(), np.zeros((2, 5)), np.zeros((2, 3))
+    calls = {
+        "net: x": lambda: net(x),
+        "predict: X": lambda: net.predict(x),
+        "predict_proba: X": lambda: net.predict_proba(x),
+        "apply: x": lambda: net.apply(net.params, x),
+        "jacobian: x": lambda: net.jacobian(x),
+        "value_and_jacobian: x": lambda: net.value_and_jacobian(x),
+        "layer_jacobians: x": lambda: net.layer_jacobians(x),
+        "layer_adjoints: x": lambda: net.layer_adjoints(x, y),
+        "value_and_grad: X": lambda: net.value_and_grad(x, y),
+        "fit: X": lambda: net.fit(x, y),
+    }
+    for start, call in calls.items():
+        with pytest.raises(ValueError, match=rf"^{start} has shape \(2, 5\), expected .*4\)"):
+            call()
+    with pytest.raises(ValueError, match=r"^net: x has shape \(5,\)"):
+        wg.grad(lambda x: np.sum(net(x)))(x[0])
+
+
 # ---- files ---------------------------------------------------------------------------------------------
 
 

@@ -172,9 +172,7 @@ class MLP:
         -------
         (out,) or (rows, out), a Var where an argument holds one
         """
-        x = x if isinstance(x, _core.Var) else checks.unmasked("apply", "x", x)
-        self._check_input("apply", x.shape)
-        return self._architecture.apply(params, x)
+        return self._apply("apply", params, x)
 
     def __call__(self, x):
         """Outputs (out,) or (rows, out); a Var where `x` is one or where a function is being recorded."""
@@ -183,12 +181,20 @@ class MLP:
             return answer
         tape = _core.current()
         if isinstance(x, _core.Var) or (tape is not None and tape.abstract):
-            return self.apply(self._params, x)
-        return self.predict(x)
+            return self._apply("net", self._params, x)
+        return self._predict("net", "x", x)
 
     def predict(self, X):
         """Raw outputs as an ndarray: (in,) -> (out,), (rows, in) -> (rows, out)."""
-        x = self._read("predict", X)
+        return self._predict("predict", "X", X)
+
+    def _apply(self, where, params, x):
+        x = x if isinstance(x, _core.Var) else checks.unmasked(where, "x", x)
+        self._check_input(where, "x", x.shape)
+        return self._architecture.apply(params, x)
+
+    def _predict(self, where, name, x):
+        x = self._read(where, name, x)
         block = max(1, BLOCK_ELEMENTS // max(self.layers))
         if x.ndim == 1 or len(x) <= block:
             return self._forward(self._theta, x)
@@ -204,24 +210,24 @@ class MLP:
             raise ValueError(
                 f"predict_proba: outputs pass through {self.output_activation} and are no logits; use predict"
             )
-        logits = self.predict(X)
+        logits = self._predict("predict_proba", "X", X)
         if self.layers[-1] == 1:
             return wnp.sigmoid(logits)
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return powers / powers.sum(axis=-1, keepdims=True)
 
-    def _read(self, where, x):
+    def _read(self, where, name, x):
         """An input as an array of the parameters' dtype, of a shape that fits."""
-        x = checks.unmasked(where, "x", x)
+        x = checks.unmasked(where, name, x)
         if x.dtype.kind not in "fiub":
-            raise TypeError(f"{where}: x has dtype {x.dtype}, expected real numbers")
-        self._check_input(where, x.shape)
+            raise TypeError(f"{where}: {name} has dtype {x.dtype}, expected real numbers")
+        self._check_input(where, name, x.shape)
         return x.astype(self.dtype, copy=False)
 
-    def _check_input(self, where, shape):
+    def _check_input(self, where, name, shape):
         n_in = self.layers[0]
         if len(shape) not in (1, 2) or shape[-1] != n_in:
-            raise ValueError(f"{where}: x has shape {shape}, expected ({n_in},) or (rows, {n_in})")
+            raise ValueError(f"{where}: {name} has shape {shape}, expected ({n_in},) or (rows, {n_in})")
 
     @cached_property
     def _forward(self):
@@ -243,7 +249,7 @@ class MLP:
         value : NumPy scalar
         gradient : list of {"weight": (in, out), "bias": (out,)}, views into one vector laid out as theta
         """
-        x, y, loss = self._batch("value_and_grad", X, y, loss)
+        x, y, loss = self._batch("value_and_grad", "X", X, y, loss)
         value, gradient = self._gradient_of(loss)(self._theta, x, y)
         return value, self._architecture.unpack(gradient)
 
@@ -253,7 +259,7 @@ class MLP:
 
     def value_and_jacobian(self, x):
         """Outputs and their derivatives by the inputs, (out,) and (out, in), or row by row."""
-        return self._of_rows(self._value_and_jacobian, "jacobian", x)
+        return self._of_rows(self._value_and_jacobian, "value_and_jacobian", x)
 
     def layer_jacobians(self, x):
         """Each layer's derivative by its own input, first layer first.
@@ -280,7 +286,7 @@ class MLP:
         """
         x = checks.unmasked("layer_adjoints", "x", x)
         if x.ndim != 1:
-            x, y, loss = self._batch("layer_adjoints", x, y, loss)
+            x, y, loss = self._batch("layer_adjoints", "x", x, y, loss)
             return self._architecture.layer_adjoints(self._params, x, y, loss, "layer_adjoints")
         rows = self.layer_adjoints(x[None], np.asarray(y)[None], loss)
         return [adjoint[0] for adjoint in rows]
@@ -289,16 +295,16 @@ class MLP:
         """The mean loss as a pure function of (theta, x, y), to be differentiated and compiled."""
         return self._architecture.objective(resolve(loss, where), where)
 
-    def _batch(self, where, X, y, loss):
+    def _batch(self, where, name, x, y, loss):
         """Checked inputs, targets and loss function."""
         loss = resolve(loss, where)
-        x = checks.features(where, "X", X, self.layers[0], self.dtype)
+        x = checks.features(where, name, x, self.layers[0], self.dtype)
         return x, checks.targets(where, "y", y, len(x), self.layers[-1], loss, self.dtype), loss
 
     def _of_rows(self, function, where, x):
         """The results of a compiled function of (theta, x)."""
         answer = function.again(self._theta, x)  # a call like the last one
-        return function(self._theta, self._read(where, x)) if answer is _core.MISSED else answer
+        return function(self._theta, self._read(where, "x", x)) if answer is _core.MISSED else answer
 
     @cached_property
     def _value_and_jacobian(self):
@@ -398,9 +404,7 @@ class MLP:
     def copy(self):
         """An independent network with the same parameters and the same state of its generator."""
         twin = type(self).__new__(type(self))
-        rng = np.random.Generator(np.random.Philox())
-        rng.bit_generator.state = self.generator.bit_generator.state
-        twin._adopt(self._architecture, self._theta.copy(), rng)
+        twin.__setstate__(self.__getstate__())
         return twin
 
     __copy__ = copy
@@ -418,7 +422,8 @@ class MLP:
     def __setstate__(self, state):
         rng = np.random.Generator(np.random.Philox())
         rng.bit_generator.state = state["generator"]
-        self._adopt(_architecture_of(state["header"]), np.array(state["theta"]), rng)
+        layers, *activations = (state["header"][key] for key in ("layers", "activation", "output_activation"))
+        self._adopt(Architecture(tuple(layers), *activations), np.array(state["theta"]), rng)
 
     def header(self):
         """What a file says about the network beside its parameters, as JSON can hold it."""
@@ -484,10 +489,6 @@ def _float_dtype(dtype):
     if resolved not in (np.float32, np.float64):
         raise ValueError(f"MLP: dtype is {dtype!r}, expected 'float32' or 'float64'")
     return resolved.newbyteorder("=")
-
-
-def _architecture_of(header):
-    return Architecture(tuple(header["layers"]), header["activation"], header["output_activation"])
 
 
 def _compiled(method, architecture):

@@ -104,7 +104,8 @@ def split_rows(labels, fraction: float, rng: np.random.Generator) -> tuple[np.nd
     n_held = round(fraction * n)
     if not 0 < n_held < n:
         raise ValueError(
-            f"a fraction of {fraction} of {n} rows leaves one part empty; give another or more rows"
+            f"split_rows: a fraction of {fraction} of {n} rows leaves one part empty; give another, or more "
+            f"rows"
         )
     shuffled = rng.permutation(n)
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
