@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from .registry import (
 )
 
 ELEMENTWISE_KINDS = (1, 2, 3, 4, 10)  # wg_kind: unary, binary, zero derivative, comparison, bitwise
+INNER = ("one_minus_square", "gelu_tanh")  # rows that `wengert.numpy` does not offer by themselves
 # What the core computes of small plain arrays.  The first line differs from NumPy by the units in the last
 # place that either may err, and is there for it is faster at every size; the others have one right answer.
 COMPUTED = frozenset(
@@ -49,15 +49,29 @@ def _elementwise(op: Op, numpy_function: Any):
     return function
 
 
+def _beyond_numpy(op: Op):
+    """The function of `wengert.numpy` for a row that NumPy has no function for."""
+
+    def function(a):
+        return append(op.name, a)
+
+    function.__module__, function.__name__, function.__qualname__ = "wengert.numpy", op.name, op.name
+    function.__doc__ = f"{op.doc}, elementwise."
+    return extra(function, op.code)
+
+
 def _file_rows() -> None:
     for op in ops():
-        if op.kind not in ELEMENTWISE_KINDS or not op.numpy:
+        numpy_function = getattr(np, op.numpy or "", None)
+        if op.kind not in ELEMENTWISE_KINDS:
             continue
-        BY_NAME[op.numpy] = op.code
-        numpy_function = getattr(np, op.numpy, None)
+        if op.numpy:
+            BY_NAME[op.numpy] = op.code
         if numpy_function is not None:
             UFUNCS[numpy_function] = op.code
             NAMESPACE[op.numpy] = _elementwise(op, numpy_function)
+        elif op.arity == 1 and not op.n_params and op.name not in INNER:
+            NAMESPACE[op.numpy or op.name] = _beyond_numpy(op)
 
 
 _file_rows()
@@ -240,24 +254,6 @@ def isfinite(x: Any) -> Var:
 # ---- names that NumPy does not have -------------------------------------------------------------------
 
 
-def _file_own_rows() -> None:
-    """Files the rows of one operand without parameters, by their own names and SciPy's."""
-    for op in ops():
-        parts = ("one_minus_square", "gelu", "gelu_tanh")  # of other functions
-        if op.kind != 1 or op.n_params or hasattr(np, op.numpy or op.name) or op.name in parts:
-            continue
-
-        def function(x: Any, _name: str = op.name) -> Any:
-            return append(_name, x)
-
-        function.__name__ = function.__qualname__ = op.name
-        function.__doc__ = re.sub(r"\ba\b", "x", op.doc) + "."
-        NAMESPACE[op.numpy or op.name] = extra(function)
-
-
-_file_own_rows()
-
-
 def polygamma(n: Any, x: Any) -> Any:
     """The derivative number n of `digamma`, n an integer and at least 0.
 
@@ -269,7 +265,7 @@ def polygamma(n: Any, x: Any) -> Any:
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
         raise TypeError(f"polygamma: n={n!r}; expected a Python integer, 0 or more")
-    return NAMESPACE["digamma"](x) if n == 0 else _trigamma(x, int(n))
+    return append("digamma", x) if n == 0 else _trigamma(x, int(n))
 
 
 @extra

@@ -56,8 +56,11 @@ def implements(
     return file
 
 
-def extra(implementation: Callable) -> Callable:
-    """Files a function of an array that NumPy does not have; plain arrays are computed on a passing tape."""
+def extra(implementation: Callable, op: int = -1) -> Callable:
+    """Files a function of an array that NumPy does not have; plain arrays are computed on a passing tape.
+
+    With `op`, all that it does is append that op.
+    """
 
     def plain(x, *args, **kwargs):
         before = set_current(None)
@@ -67,7 +70,7 @@ def extra(implementation: Callable) -> Callable:
         finally:
             set_current(before)
 
-    function = functools.update_wrapper(Function(plain, implementation), implementation)
+    function = functools.update_wrapper(Function(plain, implementation, op, appends=op >= 0), implementation)
     NAMESPACE[implementation.__name__] = function
     return function
 
