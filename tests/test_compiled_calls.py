@@ -1,6 +1,10 @@
 """Compiled functions inside of transforms and of one another."""
 
+import copy
 import itertools
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -104,3 +108,63 @@ def test_an_index_that_was_recorded_is_compared_by_its_elements(step):
     assert count(np.ones(len(mask))) == mask.sum()
     mask[1] = not mask[1]
     assert count(np.ones(len(mask))) == mask.sum()
+
+
+# ---- copies and pickles ---------------------------------------------------------------------------------
+
+
+@wg.compile(static_argnums=1)
+def power(x, n):
+    return np.sum(x**n)
+
+
+compiled_energy = wg.compile(energy, donate_argnums=0, check=True)
+
+
+def test_a_decorated_function_is_pickled_by_its_name():
+    assert pickle.loads(pickle.dumps(power)) is power
+    assert copy.copy(power) is copy.deepcopy(power) is power
+
+
+def test_a_compiled_function_under_another_name_is_pickled_as_function_and_options(rng):
+    x = rng.standard_normal(3)
+    twin = pickle.loads(pickle.dumps(compiled_energy))
+    assert twin is not compiled_energy
+    assert twin(x.copy(), x) == energy(x, x)
+    assert twin.__reduce__() == compiled_energy.__reduce__() == (type(twin), (energy, (), (0,), True))
+    assert "0 recordings" in repr(pickle.loads(pickle.dumps(twin)))
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):  # as of any such function
+        pickle.dumps(wg.compile(lambda x: x))
+
+
+def test_a_program_is_not_pickled():
+    with pytest.raises(
+        TypeError, match=r"a Program cannot be copied or pickled.*the function that wg.compile"
+    ):
+        pickle.dumps(power.program(np.ones(2), 3))
+
+
+POOL = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+import wengert as wg
+
+@wg.compile
+def square(x):
+    return x * x
+
+def cube(x):
+    return x * x * x
+
+compiled = wg.compile(cube)
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(square, [1.0, 2.0])) == [1.0, 4.0]
+        assert list(pool.map(compiled, [1.0, 2.0])) == [1.0, 8.0]
+"""
+
+
+def test_other_processes_call_compiled_functions(tmp_path):
+    (tmp_path / "pool.py").write_text(POOL)
+    subprocess.run([sys.executable, tmp_path / "pool.py"], check=True, timeout=60)

@@ -40,6 +40,10 @@ cdef class Program:
             check(tape, wg_program_new(tape.handle, self.alias,
                                        <const int64_t **>self.strides if self.turned else NULL, &self.handle))
 
+    def __reduce__(self):
+        raise TypeError("a Program cannot be copied or pickled: it is memory of this process; "
+                        "pickle the function that wg.compile made, which records again where it is called")
+
     def __dealloc__(self):
         if self.handle != NULL:
             wg_program_release(self.handle)

@@ -42,6 +42,10 @@ cdef class Tape:
         else:
             wg_tape_release(self.handle)
 
+    def __reduce__(self):
+        raise TypeError("a Tape cannot be copied or pickled: its nodes are memory of this process; "
+                        "pickle the arrays (v.value) and the function that records it")
+
     def __len__(self):
         return wg_tape_len(self.handle)
 

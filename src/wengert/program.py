@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 import types
 from collections import OrderedDict
@@ -46,6 +47,22 @@ class Compiled(Caller):
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self, '__name__', self._f)!s}, {count(len(self._traces), 'recording')}>"
+
+    def __copy__(self) -> Compiled:  # as functions are copied
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Compiled:
+        return self
+
+    def __reduce__(self) -> Any:
+        """Its name where a module holds it under that (a decorated function), else what it was made of."""
+        name = getattr(self, "__qualname__", "")
+        try:
+            if operator.attrgetter(name)(sys.modules[self.__module__]) is self:
+                return name
+        except (AttributeError, KeyError):
+            pass
+        return Compiled, (self._f, self.statics, self._donate, self._check)
 
     def call(self, args: tuple, kwargs: dict, out: Any) -> Any:
         """A call that none of the recordings used last answers as it is."""
@@ -389,6 +406,11 @@ def compile(f=None, static_argnums=(), donate_argnums=(), check=False):
         arguments that are neither traced nor hashable.
     RuntimeError
         With `check`, where two recordings differ.
+
+    Notes
+    -----
+    The result is copied and pickled as functions are: by its name where a module holds it under the name of
+    `f`, else as `f`, which a module has to hold then, and the options.  Recordings stay where they were made.
 
     Examples
     --------
