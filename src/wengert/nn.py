@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -321,7 +321,8 @@ class MLP:
 
     @cached_property
     def _gradient_of(self):
-        return lru_cache(maxsize=8)(partial(_compiled_gradient, self._architecture))
+        objective = self._architecture.objective
+        return lru_cache(8)(lambda loss: compile(value_and_grad(objective(loss, "value_and_grad"))))
 
     # ---- training ---------------------------------------------------------------------------------------
 
@@ -494,7 +495,3 @@ def _float_dtype(dtype):
 def _compiled(method, architecture):
     """A function of (params, x) as a compiled function of (theta, x)."""
     return compile(lambda theta, x: method(architecture.unpack(theta), x))
-
-
-def _compiled_gradient(architecture, loss):
-    return compile(value_and_grad(architecture.objective(loss, "value_and_grad")))
