@@ -157,6 +157,19 @@ static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *stora
     return true;
 }
 
+/* An operand of `id` that dies at this step and whose block the result may take over; WG_NONE if there is none.  A
+ * region takes over none: to look for one would be to look at all of its nodes for each. */
+static wg_id dying_operand(const wg_planner *w, wg_id id) {
+    const wg_id *in;
+    const int n = w->range[id] == WG_NONE ? wg_operands(w->t, id, &in) : 0;
+    for (int k = 0; k < n; k++) {
+        const wg_storage *x = storage_of(w, in[k]);
+        if (x->arena && x->last == id && x->size == storage_of(w, id)->size && may_overwrite(w, id, x))
+            return w->windows[in[k]].root;
+    }
+    return WG_NONE;
+}
+
 /* ---- parts ------------------------------------------------------------------------------------------------- */
 /* May operand `x` of a concatenation be computed in its place there?  Yes if it is a whole storage of the arena that is
  * not part of another one. */
@@ -209,6 +222,11 @@ static bool claim(wg_planner *w, uint32_t k, int32_t alias) {
     }
     own->arena = false;
     own->place = (wg_place){root_of_output(w, k), 0};
+    if (alias < 0) /* nobody reads what the buffer holds before: what the output is written over is made there, too */
+        for (wg_id x = dying_operand(w, root); x != WG_NONE; x = dying_operand(w, x)) {
+            storage_of(w, x)->arena = false;
+            storage_of(w, x)->place = own->place;
+        }
     return true;
 }
 
@@ -233,27 +251,15 @@ static wg_status too_big(wg_planner *w) {
     return wg_fail(w->t, WG_MEMORY_ERROR, "the plan's intermediates do not fit in memory");
 }
 
-/* An operand's block that dies at this step and that the result of `id` may take over.  A region takes over none: to
- * look for one would be to look at all of its nodes for each. */
-static wg_storage *dying_operand(const wg_planner *w, wg_id id, size_t size) {
-    const wg_id *in;
-    const int n = w->range[id] == WG_NONE ? wg_operands(w->t, id, &in) : 0;
-    for (int k = 0; k < n; k++) {
-        wg_storage *x = storage_of(w, in[k]);
-        if (x->arena && x->last == id && x->size == size && may_overwrite(w, id, x)) return x;
-    }
-    return NULL;
-}
-
 static wg_status place_node(wg_planner *w, wg_id id) {
     wg_storage *own = storage_of(w, id);
     for (wg_storage *part = own; part->host != WG_NONE; part = &w->items[part->host]) own = &w->items[part->host];
     if (!own->arena || own->placed) return WG_OK;
     own->placed = true;
-    wg_storage *heir = own == storage_of(w, id) ? dying_operand(w, id, own->size) : NULL;
-    if (heir) {
-        own->place = heir->place;
-        heir->last = FOREVER; /* its block is not given back here */
+    const wg_id heir = own == storage_of(w, id) ? dying_operand(w, id) : WG_NONE;
+    if (heir != WG_NONE) {
+        own->place = storage_of(w, heir)->place;
+        storage_of(w, heir)->last = FOREVER; /* its block is not given back here */
         return WG_OK;
     }
     size_t offset;

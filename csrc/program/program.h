@@ -148,6 +148,7 @@ typedef struct { /* where a block of rows finds an array */
         WG_SLOT_ARRAY, /* one of the step's arrays, operands before results */
         WG_SLOT_TILE,  /* memory for one block; base and size are for each row of it */
         WG_SLOT_FILL,  /* made before the first block and the same for all: a repeated or turned operand */
+        WG_SLOT_FIXED, /* made with the program: a repeated constant */
         WG_SLOT_SUM    /* a result that all blocks add to */
     } kind;
     bool result;     /* WG_SLOT_ARRAY, WG_SLOT_SUM: the array is a result */
@@ -210,7 +211,9 @@ struct wg_region {
     int64_t unit;        /* groups start at multiples of so many rows */
     int groups;          /* of rows, each with sums of its own, added in a fixed tree */
     size_t fill_bytes, tile_bytes, gemm_bytes, sum_bytes; /* fills for all; for each group: the rest */
-    double cost, flops;                                   /* nanoseconds on one thread, about; operations */
+    char *fixed;                                          /* fills of constants, fixed_bytes */
+    size_t fixed_bytes;
+    double cost, flops; /* nanoseconds on one thread, about; operations */
 };
 typedef struct wg_region wg_region;
 
@@ -227,6 +230,7 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
 void wg_region_free(wg_region *r);
 size_t wg_region_scratch(const wg_region *r);
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step);
+void wg_make_fill(const wg_region *r, const wg_reading *fill, wg_array x, char *fills);
 
 /* ---- scan.c: a call that is a loop, by replays of its body's program --------------------------------------- */
 wg_status wg_loop_plan_new(wg_tape *t, const wg_window *windows, wg_range range, wg_loop_plan **out,

@@ -246,6 +246,20 @@ static bool is_flat(const wg_maker *m) {
     return true;
 }
 
+static wg_status make_fixed(wg_maker *m) {
+    wg_region *r = m->r;
+    if (!r->fixed_bytes) return WG_OK;
+    r->fixed = r->fixed_bytes < PTRDIFF_MAX ? aligned_alloc(64, r->fixed_bytes) : NULL;
+    if (!r->fixed) return wg_no_memory(m->t);
+    for (uint32_t k = 0; k < r->n_fills; k++) {
+        if (r->slots[r->fills[k].slot].kind != WG_SLOT_FIXED) continue;
+        wg_node_rec constant = m->t->nodes[m->windows[m->face->operands[r->fills[k].array]].root];
+        const wg_array x = {.data = (char *)&constant.value, .dtype = (wg_dtype)constant.dtype};
+        wg_make_fill(r, &r->fills[k], x, r->fixed);
+    }
+    return WG_OK;
+}
+
 static wg_status make_region(wg_maker *m) {
     const size_t n = m->range.hi - m->range.lo;
     m->slot = malloc(n * sizeof *m->slot);
@@ -271,7 +285,7 @@ static wg_status make_region(wg_maker *m) {
     wg_choose_blocks(m->r, m->tiles.size, m->flat, m->multiplies);
     for (uint32_t k = 0; k < m->r->n_slots; k++)
         if (m->r->slots[k].result) m->r->slots[k].array += m->face->n_operands;
-    return WG_OK;
+    return make_fixed(m);
 }
 
 wg_status wg_region_new(wg_tape *t, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
@@ -296,6 +310,7 @@ void wg_region_free(wg_region *r) {
     free(r->details);
     free(r->slots);
     free(r->fills);
+    free(r->fixed);
     free(r->sums);
     free(r->ops);
     free(r);

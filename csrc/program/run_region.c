@@ -183,6 +183,7 @@ static void find_slots(const wg_run *run, int group, int64_t row, char *tiles, c
         case WG_SLOT_ARRAY: at[k] = run->step->in[slot->array].data + row * slot->per_row; break;
         case WG_SLOT_TILE: at[k] = tiles + slot->base; break;
         case WG_SLOT_FILL: at[k] = run->fills + slot->base; break;
+        case WG_SLOT_FIXED: at[k] = r->fixed + slot->base; break;
         case WG_SLOT_SUM: at[k] = sum_at(run, slot, group); break;
         }
     }
@@ -232,15 +233,18 @@ static void add_sums(const wg_run *run) {
             }
 }
 
+void wg_make_fill(const wg_region *r, const wg_reading *fill, wg_array x, char *fills) {
+    x.shape = wg_vec(r->t, fill->shape);
+    x.strides = wg_vec(r->t, fill->strides);
+    x.ndim = wg_vec_ndim(r->t, fill->shape);
+    wg_gather(fills + r->slots[fill->slot].base, &x, 0, wg_array_size(&x));
+}
+
 static void make_fills(const wg_run *run) {
-    for (uint32_t k = 0; k < run->r->n_fills; k++) {
-        const wg_reading *fill = &run->r->fills[k];
-        wg_array x = run->step->in[fill->array];
-        x.shape = wg_vec(run->r->t, fill->shape);
-        x.strides = wg_vec(run->r->t, fill->strides);
-        x.ndim = wg_vec_ndim(run->r->t, fill->shape);
-        wg_gather(run->fills + run->r->slots[fill->slot].base, &x, 0, wg_array_size(&x));
-    }
+    const wg_region *r = run->r;
+    for (uint32_t k = 0; k < r->n_fills; k++)
+        if (r->slots[r->fills[k].slot].kind == WG_SLOT_FILL)
+            wg_make_fill(r, &r->fills[k], run->step->in[r->fills[k].array], run->fills);
 }
 
 static size_t area_bytes(const wg_region *r) {

@@ -1,7 +1,7 @@
 /* Algebra on a flat tape, before fusion: what is written anew computes the same IEEE numbers with fewer nodes.
  *
  *   identities      copies, casts and reshapes that change nothing; a * 1, a / 1, a - 0
- *   constants       elementwise ops on constants alone, computed by the kernels that would run them
+ *   constants       elementwise ops on constants alone, also repeated ones, computed by the kernels that would run them
  *   broadcasts      an elementwise op reads its operand as it was before it was broadcast
  *   common nodes    the same op on the same operands is computed once
  *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../rules/rules.h"
 #include "program.h"
 
 typedef struct {
@@ -29,9 +30,15 @@ static bool is_number(const wg_tape *t, wg_id id, double number) {
     return memcmp(&value, &number, sizeof value) == 0; /* tells 0 from -0 */
 }
 
-static bool is_zeros(const wg_tape *t, wg_id id) {
+/* The constant that a node repeats, or is; else WG_NONE. */
+static wg_id repeated_constant(const wg_tape *t, wg_id id) {
     while (t->nodes[id].op == WG_broadcast || t->nodes[id].op == WG_reshape) id = t->nodes[id].in[0];
-    return is_number(t, id, 0);
+    return t->nodes[id].op == WG_constant ? id : WG_NONE;
+}
+
+static bool is_zeros(const wg_tape *t, wg_id id) {
+    const wg_id constant = repeated_constant(t, id);
+    return constant != WG_NONE && is_number(t, constant, 0);
 }
 
 /* Is a slice of this shape of the node all of it, in order?  Attributes: start, step and length of each axis. */
@@ -71,18 +78,20 @@ static wg_status fold_constant(wg_tape *t, wg_id *id) {
     const wg_id *ids;
     const int64_t *attrs;
     const int n = wg_operands(t, *id, &ids), n_attr = wg_attrs(t, *id, &attrs);
-    if (!map || node.shape != t->scalar_shape || wg_itemsize((wg_dtype)node.dtype) > 8) return WG_OK;
+    if (!map || wg_itemsize((wg_dtype)node.dtype) > 8) return WG_OK;
     const void *in[3], *slots[4];
     double params[WG_MAX_PARAMS] = {0};
     for (int k = 0; k < n; k++) {
-        if (t->nodes[ids[k]].op != WG_constant) return WG_OK;
-        in[k] = &t->nodes[ids[k]].value;
+        const wg_id constant = repeated_constant(t, ids[k]);
+        if (constant == WG_NONE) return WG_OK;
+        in[k] = &t->nodes[constant].value;
     }
     for (int i = 0; i < n_attr && i < WG_MAX_PARAMS; i++) params[i] = wg_bits_double(attrs[i]);
     wg_map_operands(node.op, n, in, slots);
     wg_scalar value = {.i64 = 0};
     map(&value, slots, 1, params);
-    return wg_constant(t, (wg_dtype)node.dtype, &value, false, id);
+    WG_TRY(wg_constant(t, (wg_dtype)node.dtype, &value, false, id));
+    return wg_emit_broadcast(t, *id, node.shape, id);
 }
 
 /* ---- broadcasts -------------------------------------------------------------------------------------------- */

@@ -74,9 +74,10 @@ wg_status wg_new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *out) 
             return *out = old->slot, WG_OK;
     }
     if (!wg_grow(&r->fills, &r->cap_fills, (uint64_t)r->n_fills + 1, sizeof *r->fills)) return wg_no_memory(m->t);
-    WG_TRY(new_slot(m, (wg_slot){.kind = WG_SLOT_FILL, .base = (int64_t)r->fill_bytes}, out));
-    r->fill_bytes =
-        wg_plus(r->fill_bytes, wg_round_up((size_t)(wg_vec_size(m->t, reading.shape) * itemsize_of(m, id))));
+    const bool fixed = m->t->nodes[m->windows[id].root].op == WG_constant;
+    size_t *bytes = fixed ? &r->fixed_bytes : &r->fill_bytes;
+    WG_TRY(new_slot(m, (wg_slot){.kind = fixed ? WG_SLOT_FIXED : WG_SLOT_FILL, .base = (int64_t)*bytes}, out));
+    *bytes = wg_plus(*bytes, wg_round_up((size_t)(wg_vec_size(m->t, reading.shape) * itemsize_of(m, id))));
     reading.slot = *out;
     r->fills[r->n_fills++] = reading;
     return WG_OK;

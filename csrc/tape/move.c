@@ -30,8 +30,13 @@ typedef struct {
 
 void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, int64_t s_step, int64_t n,
                  size_t itemsize) {
+    static const wg_wide zero;
     if (d_step == 1 && s_step == 1) {
         memcpy(dst, src, (size_t)n * itemsize);
+        return;
+    }
+    if (d_step == 1 && s_step == 0 && memcmp(src, &zero, itemsize) == 0) { /* adjoints begin so */
+        memset(dst, 0, (size_t)n * itemsize);
         return;
     }
     switch (itemsize) {
