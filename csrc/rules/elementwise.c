@@ -6,6 +6,7 @@
  * The VJP or JVP of operand k appends one node d_<op>_<k>(g, a, b, y) = zmul(g, D); only when that node is itself
  * differentiated is D expanded into nodes. */
 #include <math.h>
+#include <string.h>
 
 #include "rules.h"
 
@@ -83,15 +84,15 @@ static void letters_of(const wg_tape *t, wg_id node, wg_letters *l) {
     params_of(t, node, l);
 }
 
-/* A d_<op>_<k> node keeps g and those letters that its column reads. */
-static void letters_of_derivative(const wg_tape *t, wg_id node, wg_letters *l) {
+/* A d_<op>_<k> node keeps g and those letters that its column reads: in[1], in[2]. */
+static void letters_of_derivative(const wg_tape *t, wg_id node, const wg_id *in, wg_letters *l) {
     const wg_node_rec *n = &t->nodes[node];
     const wg_op_info *info = wg_row(n->op);
     int reads = wg_row(info->base)->reads[info->operand], k = 1;
     l->dtype = (wg_dtype)n->dtype;
-    l->a = reads & 1 ? n->in[k++] : WG_NONE;
-    l->b = reads & 2 ? n->in[k++] : WG_NONE;
-    l->y = reads & 4 ? n->in[k++] : WG_NONE;
+    l->a = reads & 1 ? in[k++] : WG_NONE;
+    l->b = reads & 2 ? in[k++] : WG_NONE;
+    l->y = reads & 4 ? in[k++] : WG_NONE;
     params_of(t, node, l);
 }
 
@@ -172,23 +173,42 @@ wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_
     return WG_OK;
 }
 
-/* Opens the window for D's own nodes, so that wg_contribute and wg_slot_of find their slots. */
-static wg_status expand_in_window(wg_sweep *s, wg_id node, wg_id *d) {
+/* d_<op>_<k>, as the node is, of another g. */
+static wg_status derivative_of(wg_tape *t, wg_id node, wg_id g, wg_id *out) {
+    const wg_id *in;
     wg_letters l;
-    letters_of_derivative(s->t, node, &l);
-    wg_id start = s->t->len;
+    wg_operands(t, node, &in);
+    letters_of_derivative(t, node, in, &l);
+    return emit_derivative(t, t->nodes[node].op, &l, g, out);
+}
+
+/* Writes out D of the operands `in`, which ends the window that begins at extra_lo, so that wg_contribute and
+ * wg_slot_of find the slots of D's nodes. */
+static wg_status expand_in_window(wg_sweep *s, wg_id node, const wg_id *operands, wg_id *d) {
+    wg_letters l;
+    letters_of_derivative(s->t, node, operands, &l);
+    const wg_id start = s->t->len;
     WG_TRY(expand(s->t, &columns[s->t->nodes[node].op], &l, d));
     if (s->t->len - start > WG_MAX_EXPANSION) /* a word appends one node: operands of a column have one dtype */
         return wg_fail(s->t, WG_RUNTIME_ERROR, "%s expands to too many nodes", wg_row(s->t->nodes[node].op)->name);
-    s->extra_lo = start;
     s->extra_hi = s->t->len;
     for (wg_id id = start; id < s->extra_hi; id++) {
         const wg_id *in;
         int n = wg_operands(s->t, id, &in);
         bool active = false;
         for (int k = 0; k < n; k++) active |= wg_wants(s, in[k]);
-        s->extra_active[id - start] = active && wg_has_adjoint(s->t->nodes[id].dtype);
-        s->extra_slot[id - start] = WG_NONE;
+        s->extra_active[id - s->extra_lo] = active && wg_has_adjoint(s->t->nodes[id].dtype);
+        s->extra_slot[id - s->extra_lo] = WG_NONE;
+    }
+    return WG_OK;
+}
+
+/* Carries the cotangent g of D on over D's nodes, which begin at `start`. */
+static wg_status back_over(wg_sweep *s, wg_id start, wg_id d, wg_id g) {
+    WG_TRY(wg_contribute_sum(s, d, g));
+    for (wg_id id = s->extra_hi; id-- > start;) {
+        const wg_id slot = s->extra_slot[id - s->extra_lo];
+        if (slot != WG_NONE && s->extra_active[id - s->extra_lo]) WG_TRY(wg_vjp_node(s, id, slot));
     }
     return WG_OK;
 }
@@ -209,50 +229,63 @@ static bool reads_active(const wg_sweep *s, wg_id node) {
 
 /* z = zmul(g0, D(a, b, y)) is linear in g0; through D the cotangent is zmul(g, g0), carried on over D's nodes. */
 wg_status wg_vjp_derivative(wg_sweep *s, wg_id node, wg_id g) {
-    wg_id g0 = s->t->nodes[node].in[0], part, d;
+    const wg_id g0 = s->t->nodes[node].in[0], *in;
+    wg_id part, d;
     if (wg_wants(s, g0)) {
-        wg_letters l;
-        letters_of_derivative(s->t, node, &l);
-        WG_TRY(emit_derivative(s->t, s->t->nodes[node].op, &l, g, &part));
+        WG_TRY(derivative_of(s->t, node, g, &part));
         WG_TRY(wg_contribute_sum(s, g0, part));
     }
     if (!reads_active(s, node)) return WG_OK;
-    WG_TRY(expand_in_window(s, node, &d));
+    wg_operands(s->t, node, &in);
+    s->extra_lo = s->t->len;
+    WG_TRY(expand_in_window(s, node, in, &d));
     WG_TRY(wg_emit2(s->t, WG_zmul, g, g0, &part));
-    WG_TRY(wg_contribute_sum(s, d, part));
-    for (wg_id id = s->extra_hi; id-- > s->extra_lo;) {
-        wg_id slot = s->extra_slot[id - s->extra_lo];
-        if (slot != WG_NONE && s->extra_active[id - s->extra_lo]) WG_TRY(wg_vjp_node(s, id, slot));
-    }
+    WG_TRY(back_over(s, s->extra_lo, d, part));
     close_window(s);
+    return WG_OK;
+}
+
+/* A node of its own for a letter, in the shape of `like`. */
+static wg_status own_letter(wg_tape *t, wg_id letter, wg_id like, wg_id *out) {
+    if (t->nodes[letter].shape == t->nodes[like].shape) return wg_emit1(t, WG_copy, letter, out);
+    return wg_emit_broadcast(t, letter, t->nodes[like].shape, out);
+}
+
+/* Through D, the tangent of z is the sum of zmul(tangent of a letter, c), where c is what the cotangent g0 of D comes
+ * to at that letter.  A sweep forward over D says the same; but where tangents along several directions are carried, c
+ * is computed once for all of them. */
+static wg_status tangent_through(wg_tape *t, wg_id node, const wg_id *tangents, wg_id *out) {
+    const wg_id *operands;
+    wg_id in[4], d, part;
+    const int n = wg_operands(t, node, &operands);
+    memcpy(in, operands, (size_t)n * sizeof *in);
+    wg_sweep back = {.t = t, .extra_lo = t->len};
+    for (int k = 1; k < n; k++) {
+        if (tangents[k] == WG_NONE) continue;
+        WG_TRY(own_letter(t, in[k], node, &in[k]));
+        back.extra_active[in[k] - back.extra_lo] = true;
+        back.extra_slot[in[k] - back.extra_lo] = WG_NONE;
+    }
+    const wg_id start = t->len;
+    WG_TRY(expand_in_window(&back, node, in, &d));
+    WG_TRY(wg_emit_broadcast(t, in[0], t->nodes[node].shape, &part));
+    WG_TRY(back_over(&back, start, d, part));
+    for (int k = 1; k < n; k++) {
+        const wg_id c = tangents[k] == WG_NONE ? WG_NONE : wg_slot_of(&back, in[k]);
+        if (c == WG_NONE) continue;
+        WG_TRY(wg_emit2(t, WG_zmul, tangents[k], c, &part));
+        if (*out != WG_NONE) WG_TRY(wg_emit2(t, WG_add, *out, part, &part));
+        *out = part;
+    }
     return WG_OK;
 }
 
 wg_status wg_jvp_derivative(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
     *out = WG_NONE;
-    if (tangents[0] != WG_NONE) {
-        wg_letters l;
-        letters_of_derivative(s->t, node, &l);
-        WG_TRY(emit_derivative(s->t, s->t->nodes[node].op, &l, tangents[0], out));
-    }
-    if (!reads_active(s, node)) return WG_OK;
-    wg_id d, part;
-    WG_TRY(expand_in_window(s, node, &d));
-    for (wg_id id = s->extra_lo; id < s->extra_hi; id++) {
-        const wg_id *in;
-        wg_id parts[3] = {WG_NONE, WG_NONE, WG_NONE};
-        int n = wg_operands(s->t, id, &in);
-        bool any = false;
-        for (int k = 0; k < n; k++) any |= (parts[k] = wg_slot_of(s, in[k])) != WG_NONE;
-        if (any && s->extra_active[id - s->extra_lo])
-            WG_TRY(wg_jvp_node(s, id, parts, &s->extra_slot[id - s->extra_lo]));
-    }
-    part = wg_slot_of(s, d);
-    close_window(s);
-    if (part == WG_NONE) return WG_OK;
-    WG_TRY(wg_emit2(s->t, WG_zmul, s->t->nodes[node].in[0], part, &part));
-    if (*out == WG_NONE) return *out = part, WG_OK;
-    return wg_emit2(s->t, WG_add, *out, part, out);
+    if (tangents[0] != WG_NONE) WG_TRY(derivative_of(s->t, node, tangents[0], out));
+    for (int k = wg_operands(s->t, node, &(const wg_id *){NULL}); k-- > 1;)
+        if (tangents[k] != WG_NONE) return tangent_through(s->t, node, tangents, out);
+    return WG_OK;
 }
 
 wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out) {

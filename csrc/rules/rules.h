@@ -22,8 +22,8 @@ typedef struct {
     wg_id *same;    /* reverse, by id - lo: the first node that computes the same; NULL: nobody has looked */
     wg_id extra_lo; /* the expansion of one derivative column, appended during the sweep */
     wg_id extra_hi;
-    bool extra_active[WG_MAX_EXPANSION];
-    wg_id extra_slot[WG_MAX_EXPANSION];
+    bool extra_active[WG_MAX_EXPANSION + 2]; /* two letters of its own may stand before it */
+    wg_id extra_slot[WG_MAX_EXPANSION + 2];
     bool transient; /* nothing encloses the sweep: values are freed after their last reader */
     wg_id base;     /* transient: the tape's length at the start */
     uint32_t *refs; /* transient: by id - base, how many slots hold the node */
