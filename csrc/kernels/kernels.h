@@ -17,17 +17,24 @@
  * params: the real parameters P(i). */
 typedef void (*wg_map_fn)(void *out, const void *const *in, int64_t n, const double *params);
 
+/* How operands move on with the result, which is rows of `parts` parts of n elements. */
+typedef struct {
+    int64_t n, parts, rows;
+    int64_t part[3], row[3]; /* elements from one part of operand k to the next, and besides from a row to the next */
+    bool moves[3];           /* within a part; else operand k is one vector (64 bytes) of equal elements */
+} wg_pace;
+
 /* Two elementwise steps of float32 or float64 in one pass: t = a first b, out = t then c (RSUB and RDIV: c then t).
- * Operand k moves on with the elements, or is one vector (64 bytes) of equal ones.  out may be the same pointer as any
- * in[k]. */
-typedef void (*wg_pair_fn)(void *out, const void *const in[3], const bool moves[3], int64_t n);
-enum { WG_FIRST_ADD, WG_FIRST_SUB, WG_FIRST_MUL, WG_FIRST_DIV, WG_FIRST_COUNT };
+ * out may be the same pointer as any in[k] that moves on as it does. */
+typedef void (*wg_pair_fn)(void *out, const void *const in[3], const wg_pace *pace);
+enum { WG_FIRST_ADD, WG_FIRST_SUB, WG_FIRST_MUL, WG_FIRST_DIV, WG_FIRST_ZMUL, WG_FIRST_COUNT };
 enum {
     WG_THEN_NONE,
     WG_THEN_ADD,
     WG_THEN_SUB,
     WG_THEN_MUL,
     WG_THEN_DIV,
+    WG_THEN_ZMUL,
     WG_THEN_RSUB,
     WG_THEN_RDIV,
     WG_THEN_ROOT,

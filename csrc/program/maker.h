@@ -50,10 +50,12 @@ typedef struct { /* an operand of an elementwise micro-op */
     uint32_t slot;
     uint8_t moves; /* bytes with each element; 0: a fill */
     bool single;   /* a fill of one vector, all its elements the same: for pairs */
+    bool again;    /* `part` elements of each row, from the first of them again until the row is full */
 } wg_argument;
 
-/* Operand x of the elementwise node `id`; fills hold `chunk` elements; pairs: of a single number one vector will do. */
-wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, wg_argument *out);
+/* Operand x of the elementwise node `id`; fills hold `chunk` elements; pairs: of a single number one vector will do;
+ * and an operand may repeat a part of each row, if it is *part elements long or that is 0 so far. */
+wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, int64_t *part, wg_argument *out);
 /* The operand of a reduction: contiguous rows. */
 wg_status wg_row_operand(wg_maker *m, wg_id x, uint32_t *out);
 

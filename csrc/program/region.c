@@ -23,7 +23,7 @@ static int64_t chunk_of(const wg_maker *m, int64_t width) {
 
 /* Does the node add, subtract, multiply or divide real numbers: WG_FIRST_...? */
 static bool is_first(const wg_tape *t, wg_id id, int *first) {
-    static const uint16_t ops[WG_FIRST_COUNT] = {WG_add, WG_sub, WG_mul, WG_div};
+    static const uint16_t ops[WG_FIRST_COUNT] = {WG_add, WG_sub, WG_mul, WG_div, WG_zmul};
     for (*first = 0; *first < WG_FIRST_COUNT; ++*first)
         if (t->nodes[id].op == ops[*first]) return wg_is_float(t->nodes[id].dtype);
     return false;
@@ -31,8 +31,8 @@ static bool is_first(const wg_tape *t, wg_id id, int *first) {
 
 /* What the node does to its operand number k in the second half of a pair: WG_THEN_NONE if that is not among them. */
 static int then_of(const wg_tape *t, wg_id id, int k) {
-    static const int as_left[] = {WG_THEN_ADD, WG_THEN_SUB, WG_THEN_MUL, WG_THEN_DIV};
-    static const int as_right[] = {WG_THEN_ADD, WG_THEN_RSUB, WG_THEN_MUL, WG_THEN_RDIV};
+    static const int as_left[] = {WG_THEN_ADD, WG_THEN_SUB, WG_THEN_MUL, WG_THEN_DIV, WG_THEN_ZMUL};
+    static const int as_right[] = {WG_THEN_ADD, WG_THEN_RSUB, WG_THEN_MUL, WG_THEN_RDIV, WG_THEN_ZMUL};
     int first;
     if (is_first(t, id, &first)) return (k == 0 ? as_left : as_right)[first];
     return t->nodes[id].op == WG_sqrt ? WG_THEN_ROOT : WG_THEN_NONE;
@@ -48,16 +48,23 @@ static int joined_operand(const wg_maker *m, wg_id id) {
     return in[0] == p ? 0 : !alone && in[1] == p ? 1 : -1;
 }
 
+/* The micro-op reads its operand k so. */
+static void set_operand(wg_micro *micro, int k, const wg_argument *argument) {
+    micro->in[k] = argument->slot;
+    micro->moves[k] = argument->moves;
+    micro->strides[k] = !argument->single;
+    micro->again[k] = argument->again;
+}
+
 /* Makes a pair of the last micro-op: `id` is what it does with its result, the operand numbered k, and with the other.
  */
-static wg_status make_second(wg_maker *m, wg_id id, wg_id first_node, int k, const wg_argument *other) {
+static wg_status make_second(wg_maker *m, wg_id id, wg_id first_node, int k, int64_t part, const wg_argument *other) {
     wg_micro *micro = &m->r->code[m->r->n_code - 1];
     int first;
     (void)is_first(m->t, first_node, &first);
     micro->pair = wg_kernels_table()->pair[first][then_of(m->t, id, k)][m->t->nodes[id].dtype];
-    micro->in[2] = other->slot;
-    micro->moves[2] = other->moves;
-    micro->strides[2] = !other->single;
+    set_operand(micro, 2, other);
+    micro->part = part;
     if (!other->moves && !other->single) micro->chunk = chunk_of(m, micro->width);
     return wg_result_slot(m, id, &micro->out);
 }
@@ -93,22 +100,20 @@ static wg_status make_map(wg_maker *m, wg_id id) {
     const int n = wg_operands(t, id, &(const wg_id *){NULL});
     int first;
     const bool pairs = is_first(t, id, &first);
+    const bool second = joined >= 0 && !after_product && then_of(t, id, joined) != WG_THEN_NONE;
+    if (second) micro.part = m->r->code[n_code - 1].part;
     for (int k = 0; k < n; k++) {
-        WG_TRY(wg_map_operand(m, id, t->nodes[id].in[k], chunk, pairs, &arguments[k]));
+        WG_TRY(wg_map_operand(m, id, t->nodes[id].in[k], chunk, pairs, &micro.part, &arguments[k]));
         if (!arguments[k].moves && !arguments[k].single) micro.chunk = chunk;
     }
     m->r->cost += (double)wg_size(t, id) * map_cost(t, id);
-    if (joined >= 0 && !after_product && then_of(t, id, joined) != WG_THEN_NONE && m->r->n_code == n_code)
-        return make_second(m, id, latest, joined, &arguments[n == 1 ? 0 : 1 - joined]);
+    if (second && m->r->n_code == n_code)
+        return make_second(m, id, latest, joined, micro.part, &arguments[n == 1 ? 0 : 1 - joined]);
     const void *given[3] = {&arguments[0], &arguments[1], &arguments[2]}, *wanted[4];
     for (int k = 0; k < 4; k++) wanted[k] = &arguments[0];
     wg_map_operands(op, n, given, wanted);
-    for (int k = 0; k < 4; k++) {
-        const wg_argument *argument = wanted[k];
-        micro.in[k] = argument->slot;
-        micro.moves[k] = argument->moves;
-        micro.strides[k] = !argument->single;
-    }
+    for (int k = 0; k < 4; k++) set_operand(&micro, k, wanted[k]);
+    if (!arguments[0].again && !arguments[1].again) micro.part = 0; /* that of a pair which did not come about */
     micro.map = wg_map_of(wg_kernels_table(), t, id);
     if (pairs) micro.pair = wg_kernels_table()->pair[first][WG_THEN_NONE][t->nodes[id].dtype];
     if (pairs) m->latest = id;

@@ -24,17 +24,31 @@ typedef struct { /* one group on its way */
 } wg_block_run;
 
 /* ---- micro-ops --------------------------------------------------------------------------------------------- */
+/* Operands of which each row has a part alone, which it repeats. */
+static void run_parts(const wg_block_run *b, const wg_micro *micro) {
+    const void *in[3];
+    wg_pace pace = {.n = micro->part, .parts = micro->width / micro->part, .rows = b->rows};
+    for (int k = 0; k < 3; k++) {
+        in[k] = b->at[micro->in[k]];
+        pace.moves[k] = micro->strides[k];
+        pace.part[k] = micro->strides[k] && !micro->again[k] ? micro->part : 0;
+        pace.row[k] = micro->again[k] ? micro->part : micro->strides[k] && !micro->moves[k] ? -micro->width : 0;
+    }
+    micro->pair(b->at[micro->out], in, &pace);
+}
+
 static void run_map(const wg_block_run *b, const wg_micro *micro) {
     const int64_t n = b->rows * micro->width;
     const double *params = b->run->r->details ? b->run->r->details[micro->detail].params : NULL;
     const int64_t chunk = micro->chunk ? micro->chunk : n;
+    wg_pace pace = {.parts = 1, .rows = 1, .moves = {micro->strides[0], micro->strides[1], micro->strides[2]}};
     const void *in[4];
     for (int k = 0; k < 4; k++) in[k] = b->at[micro->in[k]];
     char *out = b->at[micro->out];
     for (int64_t left = n;;) {
-        const int64_t size = left < chunk ? left : chunk;
+        const int64_t size = pace.n = left < chunk ? left : chunk;
         if (micro->pair)
-            micro->pair(out, in, micro->strides, size);
+            micro->pair(out, in, &pace);
         else
             micro->map(out, in, size, params);
         if ((left -= size) == 0) return; /* mostly at once; a program of numbers has nothing else to do */
@@ -156,7 +170,7 @@ static void run_block(const wg_block_run *b) {
             continue;
         }
         switch ((wg_role)micro->role) {
-        case WG_ROLE_MAP: run_map(b, micro); break;
+        case WG_ROLE_MAP: (micro->part ? run_parts : run_map)(b, micro); break;
         case WG_ROLE_FOLD: run_fold(b, micro); break;
         case WG_ROLE_TOTAL: run_total(b, micro); break;
         case WG_ROLE_PRODUCT:

@@ -3,6 +3,7 @@
  *   identities      copies, casts and reshapes that change nothing; a * 1, a / 1, a - 0
  *   constants       elementwise ops on constants alone, also repeated ones, computed by the kernels that would run them
  *   broadcasts      an elementwise op reads its operand as it was before it was broadcast
+ *   derivatives     g D is two nodes where D is the same for several elements of a row
  *   common nodes    the same op on the same operands is computed once
  *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
  *
@@ -111,6 +112,33 @@ static wg_status strip_broadcasts(wg_tape *t, wg_id id) {
     return WG_OK;
 }
 
+/* ---- derivatives ------------------------------------------------------------------------------------------- */
+/* zmul(g, D), where D has fewer elements (it is the same along all directions of a point, say): D once, then the
+ * product. zmul(g, zmul(1, D)) is the same number; where D is an operand, it is that. */
+static wg_status split_derivative(wg_simplifier *s, wg_id *id) {
+    wg_tape *t = s->out;
+    const wg_node_rec node = t->nodes[*id];
+    const wg_op_info *info = wg_row(node.op);
+    if (info->kind != WG_KIND_DERIVATIVE) return WG_OK;
+    const wg_id *operands;
+    const int64_t *attrs;
+    wg_id in[4], g;
+    const int n = wg_operands(t, *id, &operands), n_attr = wg_attrs(t, *id, &attrs);
+    memcpy(in, operands, (size_t)n * sizeof *in);
+    g = in[0], in[0] = in[1];
+    if (info->base != WG_mul && info->base != WG_zmul) {
+        int64_t params[WG_MAX_PARAMS];
+        uint32_t shape = t->scalar_shape;
+        for (int k = 1; k < n; k++) WG_TRY(wg_broadcast_shapes(t, "derivative", shape, t->nodes[in[k]].shape, &shape));
+        if (wg_vec_size(t, shape) < 2 || wg_vec_size(t, shape) == wg_size(t, *id)) return WG_OK;
+        if (n_attr) memcpy(params, attrs, (size_t)n_attr * sizeof *attrs);
+        WG_TRY(wg_number(t, (wg_dtype)node.dtype, 1, false, &in[0]));
+        WG_TRY(wg_append_flagged(t, node.op, n, in, n_attr, params, 0, &in[0]));
+        in[0] = wg_common_node(&s->common, in[0]);
+    }
+    return wg_emit2(t, WG_zmul, g, in[0], id);
+}
+
 /* ---- assembly ---------------------------------------------------------------------------------------------- */
 typedef struct {
     int64_t start, length;
@@ -173,6 +201,7 @@ static wg_status simplify_node(wg_simplifier *s, wg_id id) {
     WG_TRY(wg_copy_node(s->out, s->src, id, s->map, now));
     if (s->src->nodes[id].op == WG_slice_add) WG_TRY(assemble(s, id, now));
     WG_TRY(strip_broadcasts(s->out, *now));
+    WG_TRY(split_derivative(s, now));
     WG_TRY(fold_constant(s->out, now));
     *now = same_as(s->out, *now);
     *now = wg_common_node(&s->common, *now);
@@ -186,7 +215,7 @@ static wg_status simplify(wg_simplifier *s) {
     s->map = malloc(n * sizeof *s->map);
     s->uses = calloc(n, sizeof *s->uses);
     if (!s->out || !s->map || !s->uses) return wg_no_memory(t);
-    WG_TRY(wg_common_init(&s->common, s->out, n, NULL, 0)); /* assembly at most doubles them */
+    WG_TRY(wg_common_init(&s->common, s->out, n, NULL, 0)); /* none becomes more than two, or one of its parts more */
     for (wg_id id = 0; id < t->len; id++) {
         const wg_id *in;
         for (int k = wg_operands(t, id, &in); k-- > 0;) s->uses[in[k]]++;

@@ -3,7 +3,10 @@
 
 #include "maker.h"
 
-enum { VECTOR = 64 }; /* bytes of the widest vector: what a pair reads of a single number */
+enum {
+    VECTOR = 64,    /* bytes of the widest vector: what a pair reads of a single number */
+    LEAST_PART = 16 /* elements that are worth a call of a kernel; fewer are gathered with their like */
+};
 
 /* ---- slots ------------------------------------------------------------------------------------------------- */
 static wg_status new_slot(wg_maker *m, wg_slot slot, uint32_t *out) {
@@ -141,7 +144,18 @@ static bool goes_by_rows(const wg_maker *m, wg_id id, int ndim) {
     return wg_ndim(m->t, id) == ndim && wg_shape(m->t, id)[0] == m->r->rows;
 }
 
-wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, wg_argument *out) {
+/* How many elements of each row x has, if `id` repeats them as a whole along axes before theirs; else 0. */
+static int64_t repeats(const wg_maker *m, wg_id id, wg_id x) {
+    const int64_t *of = wg_shape(m->t, id), *shape = wg_shape(m->t, x), part = width_of(m, x);
+    if (wg_ndim(m->t, x) != wg_ndim(m->t, id) || part < LEAST_PART || !wg_lies_in_order(m, x)) return 0;
+    int i = 1;
+    while (i < wg_ndim(m->t, x) && shape[i] == 1) i++;
+    for (; i < wg_ndim(m->t, x); i++)
+        if (shape[i] != of[i]) return 0;
+    return part;
+}
+
+wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, int64_t *part, wg_argument *out) {
     wg_tape *t = m->t;
     const int ndim = wg_ndim(t, id);
     const int64_t width = width_of(m, id);
@@ -150,7 +164,13 @@ wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pai
         return wg_slot_in_place(m, x, width * itemsize_of(m, x), &out->slot);
     int64_t shape[WG_MAX_NDIM];
     if (ndim) memcpy(shape, wg_shape(t, id), (size_t)ndim * sizeof *shape);
-    if (goes_by_rows(m, x, ndim)) return gather_rows(m, x, ndim, shape, &out->slot);
+    if (goes_by_rows(m, x, ndim)) {
+        const int64_t repeated = repeats(m, id, x);
+        out->again = pairs && repeated && (*part == 0 || *part == repeated);
+        if (!out->again) return gather_rows(m, x, ndim, shape, &out->slot);
+        *part = repeated;
+        return wg_slot_in_place(m, x, repeated * itemsize_of(m, x), &out->slot);
+    }
     wg_reading reading = {0};
     out->moves = 0;
     if (wg_size(t, x) == 1) {

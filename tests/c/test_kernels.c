@@ -162,25 +162,33 @@ static void test_compare_and_where(const wg_kernels *k, wg_dtype dtype) {
 
 /* ---- folds --------------------------------------------------------------------------------------------------- */
 
-/* A pair is what its two steps are one after the other, bit for bit, whichever operands are a single number. */
+/* A pair is what its two steps are one after the other, bit for bit, whichever operands are a single number, or the
+ * same in all parts of a row, or in all rows. */
 static void test_pairs(const wg_kernels *k, const wg_kernels *generic, wg_dtype dtype) {
-    enum { MOST = 37, VECTOR = 64 };
-    static const int firsts[] = {WG_add, WG_sub, WG_mul, WG_div};
-    static const int thens[] = {WG_sqrt, WG_add, WG_sub, WG_mul, WG_div, WG_sub, WG_div, WG_sqrt};
+    enum { ROWS = 2, PARTS = 3, MOST = 18, VECTOR = 64, SINGLE = 0, MOVES, BY_PART, BY_ROW, MODES };
+    static const int firsts[] = {WG_add, WG_sub, WG_mul, WG_div, WG_zmul};
+    static const int thens[] = {WG_sqrt, WG_add, WG_sub, WG_mul, WG_div, WG_zmul, WG_sub, WG_div, WG_sqrt};
     const size_t size = item_size[dtype];
-    for (int i = 0; i < WG_FIRST_COUNT * WG_THEN_COUNT * 8 * (MOST + 1); i++) {
+    for (int i = 0; i < WG_FIRST_COUNT * WG_THEN_COUNT * MODES * MODES * MODES * (MOST + 1); i++) {
         const int first = i % WG_FIRST_COUNT, then = i / WG_FIRST_COUNT % WG_THEN_COUNT;
-        const int n = i / WG_FIRST_COUNT / WG_THEN_COUNT / 8, mask = i / WG_FIRST_COUNT / WG_THEN_COUNT % 8;
+        const int modes = i / WG_FIRST_COUNT / WG_THEN_COUNT % (MODES * MODES * MODES);
+        const int part = i / WG_FIRST_COUNT / WG_THEN_COUNT / MODES / MODES / MODES, n = ROWS * PARTS * part;
+        const int lengths[] = {VECTOR / (int)size, n, ROWS * part, PARTS * part};
         void *given[3], *whole[3], *t = allocate((size_t)n * size), *want = allocate((size_t)n * size);
-        bool moves[3];
+        wg_pace pace = {.n = part, .parts = PARTS, .rows = ROWS};
         for (int j = 0; j < 3; j++) {
-            moves[j] = mask >> j & 1;
-            given[j] = allocate(moves[j] ? (size_t)n * size : VECTOR);
+            const int mode = modes / (j == 0 ? 1 : j == 1 ? MODES : MODES * MODES) % MODES;
+            pace.moves[j] = mode != SINGLE;
+            pace.part[j] = mode == MOVES || mode == BY_ROW ? part : 0;
+            pace.row[j] = mode == BY_PART ? part : mode == BY_ROW ? -PARTS * part : 0;
+            given[j] = allocate((size_t)lengths[mode] * size);
             whole[j] = allocate((size_t)n * size);
             const double single = uniform(0.5, 2);
-            for (int e = 0; e < (moves[j] ? n : VECTOR / (int)size); e++)
-                set(dtype, given[j], e, moves[j] ? uniform(0.5, 2) : single);
-            for (int e = 0; e < n; e++) set(dtype, whole[j], e, get(dtype, given[j], moves[j] ? e : 0));
+            for (int e = 0; e < lengths[mode]; e++) set(dtype, given[j], e, mode == SINGLE ? single : uniform(0.5, 2));
+            for (int e = 0; e < n; e++) {
+                const int places[] = {0, e, e / (PARTS * part) * part + e % part, e % (PARTS * part)};
+                set(dtype, whole[j], e, get(dtype, given[j], places[mode]));
+            }
         }
         generic->map[firsts[first]][dtype](t, (const void *const[]){whole[0], whole[1]}, n, NULL);
         const bool reversed = then == WG_THEN_RSUB || then == WG_THEN_RDIV;
@@ -189,8 +197,8 @@ static void test_pairs(const wg_kernels *k, const wg_kernels *generic, wg_dtype 
             memcpy(want, t, (size_t)n * size);
         else
             generic->map[thens[then]][dtype](want, second, n, NULL);
-        void *const out = moves[0] ? given[0] : t; /* in place where that can be */
-        k->pair[first][then][dtype](out, (const void *const *)given, moves, n);
+        void *const out = pace.part[0] && !pace.row[0] ? given[0] : t; /* in place where that can be */
+        k->pair[first][then][dtype](out, (const void *const *)given, &pace);
         int wrong = 0;
         for (int e = 0; e < n; e++) {
             const double a = get(dtype, out, e), b = get(dtype, want, e);
