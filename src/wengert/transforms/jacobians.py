@@ -20,13 +20,13 @@ from .first import grad, jvp
 @decorates
 def jacrev(f, argnums=0):
     """The Jacobian by one reverse sweep per output element; see `jacobian`."""
-    return _jacobian("jacrev", f, argnums, lambda n_in, n_out: True)
+    return _jacobian("jacrev", f, argnums, lambda n_in, n_out: _blocks_by_rows)
 
 
 @decorates
 def jacfwd(f, argnums=0):
     """The Jacobian by one forward sweep per input element; see `jacobian`."""
-    return _jacobian("jacfwd", f, argnums, lambda n_in, n_out: False)
+    return _jacobian("jacfwd", f, argnums, lambda n_in, n_out: _blocks_by_columns)
 
 
 @decorates
@@ -46,10 +46,11 @@ def jacobian(f, argnums=0):
     array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian("jacobian", f, argnums, lambda n_in, n_out: n_out < n_in)
+    modes = _blocks_by_columns, _blocks_by_rows
+    return _jacobian("jacobian", f, argnums, lambda n_in, n_out: modes[n_out < n_in])
 
 
-def _jacobian(name: str, f: Callable, argnums: Argnums, reverse: Callable[[int, int], bool]) -> Callable:
+def _jacobian(name: str, f: Callable, argnums: Argnums, mode: Callable[[int, int], Callable]) -> Callable:
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
         with Recording(operands(args, kwargs)) as recording:
@@ -57,9 +58,7 @@ def _jacobian(name: str, f: Callable, argnums: Argnums, reverse: Callable[[int, 
             outputs, structure = outputs_on(recording.tape, f(*bound.args, **kwargs))
             refuse_integers(name, outputs)
             sizes = sum(x.size for x in bound.inputs), sum(y.size for y in outputs)
-            blocks = (_blocks_by_rows if reverse(*sizes) else _blocks_by_columns)(
-                recording, bound.inputs, outputs
-            )
+            blocks = mode(*sizes)(recording, bound.inputs, outputs)
             return tree_unflatten(structure, [bound.rebuild(row) for row in blocks])
 
     return wrapped
@@ -79,21 +78,31 @@ def _blocks_by_rows(recording: Recording, inputs: list[Var], outputs: list[Var])
             rows = tape.vjp([y], seeds, inputs)
         else:
             rows = _swept(tape, inputs, [y], y, lambda part, xs, ys, unit: part.vjp(ys, [unit], xs))
-        blocks.append([_block(recording, row, y, x) for row, x in zip(rows, inputs, strict=True)])
+        shapes = [y.shape + x.shape for x in inputs]
+        blocks.append([_block(recording, *block, y) for block in zip(rows, shapes, strict=True)])
     return blocks
 
 
-def _blocks_by_columns(recording: Recording, inputs: list[Var], outputs: list[Var]) -> list[list[Any]]:
-    """The same by one batched forward sweep per input, which gives a column of blocks."""
+def _blocks_by_columns(
+    recording: Recording, inputs: list[Var], outputs: list[Var], symmetric: bool = False
+) -> list[list[Any]]:
+    """The same by one batched forward sweep per input, which gives a column of blocks.
+
+    The blocks of gradients by the inputs are symmetric: what the sweep by one input says of the gradient by
+    another serves the other way round, for then the directions are where they belong already.
+    """
     blocks: list[list[Any]] = [[] for _ in outputs]
     for i, x in enumerate(inputs):
         columns = _swept(
             recording.tape, inputs, outputs, x, lambda part, xs, ys, unit, i=i: part.jvp([xs[i]], [unit], ys)
         )
-        for row, column, y in zip(blocks, columns, outputs, strict=True):
-            if column is not None:  # (x.size, *y.shape)
-                column = wnp.moveaxis(column, 0, -1)
-            row.append(_block(recording, column, y, x))
+        for k, (column, y) in enumerate(zip(columns, outputs, strict=True)):
+            row, place, j = blocks[k], y.ndim, k % len(inputs)
+            if symmetric:
+                row, place = blocks[k - j + i], y.ndim - inputs[j].ndim
+            if column is not None and place:  # (x.size, *y.shape)
+                column = wnp.moveaxis(column, 0, place)
+            row.append(_block(recording, column, y.shape[:place] + x.shape + y.shape[place:], y))
     return blocks
 
 
@@ -127,9 +136,8 @@ def units(tape: Any, like: Var, start: int, size: int) -> Var:
     return wnp.reshape(wnp.astype(units, like.dtype), (size, *like.shape))
 
 
-def _block(recording: Recording, block: Var | None, y: Var, x: Var) -> Any:
-    """One block of the Jacobian in the shape of `y` followed by that of `x`; zeros for None."""
-    shape = y.shape + x.shape
+def _block(recording: Recording, block: Var | None, shape: tuple[int, ...], y: Var) -> Any:
+    """One block of the Jacobian of `y` in its shape; zeros for None."""
     if block is None:
         return recording.derivative(None, recording.tape.full(0, y.dtype, shape))
     return recording.result(wnp.reshape(block, shape))
@@ -146,7 +154,8 @@ def hessian(f, argnums=0):
     array([[4., 2.],
            [2., 0.]])
     """
-    return jacfwd(jacrev(f, argnums), argnums)
+    mode = functools.partial(_blocks_by_columns, symmetric=True)
+    return _jacobian("hessian", jacrev(f, argnums), argnums, lambda n_in, n_out: mode)
 
 
 def hvp(f: Callable, *operands: Any, argnums: Argnums = 0, **kwargs: Any) -> Any:

@@ -12,13 +12,16 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import numpy as wnp
-from .._core import Var
+from .._core import Var, ops
 from ..protocols.registry import append
 from ..pytree import tree_map, tree_unflatten
 from .batching import batch, vmap
 from .call import Bound, Recording, decorates, operands, outputs_on, refuse_integers
 from .first import jvp, vjp
 from .jacobians import hvp, units
+
+# Ops whose derivative is a column of the op table: elementwise.
+FUNCTIONS = {op.name for op in ops() if op.derivative[0]}
 
 
 @decorates
@@ -73,37 +76,46 @@ def _laplacians(tape: Any, inputs: list[Var], x: Var, outputs: list[Var]) -> lis
     first = part.jvp([source], [tangent], nodes)
     if any(part.node(v.index).op == "call" for v in nodes):  # a loop or a rule: by directions
         once = [nodes[k] if first[k] is None else first[k] for k in ends]
-        curved = dict(zip(ends, part.jvp([source], [tangent], once), strict=True))
-        nodes = []
+        seconds = part.jvp([source], [tangent], once)
+        curved, nodes = {k: [q] for k, q in zip(ends, seconds, strict=True) if q is not None}, []
     else:
-        curved = {k: _curvature(part, nodes, first, k) for k in range(len(nodes))}
-    curved = {k: q for k, q in curved.items() if q is not None}
+        curved = {k: c for k in range(len(nodes)) if (c := _curvature(part, nodes, first, k))}
     if not curved or not x.size:
         return [None] * len(outputs)
-    part.set_outputs([*curved.values(), *nodes])
-    wanted = [True] * len(curved) + [False] * len(nodes)
+    part.set_outputs([v for c in curved.values() for v in c] + nodes)
+    wanted = [v is c[0] for c in curved.values() for v in c] + [False] * len(nodes)
     batched, _ = batch(part, x.size, [False] * len(given) + [True], wanted)
-    ids = batched.outputs
-    sums = {k: append("sum", batched.at(i), attrs=(1, 0)) for k, i in zip(curved, ids, strict=False)}
-    second = _collapsed(part, batched, ids[len(curved) :], sums) if nodes else sums
+    ids, sums = iter(batched.outputs), {}
+    for k, c in curved.items():
+        q, *factor = [batched.at(next(ids)) for _ in c]
+        total = append("sum", q, attrs=(1, 0))
+        sums[k] = append("zmul", *factor, total) if factor else total
+    second = _collapsed(part, batched, list(ids), sums) if nodes else sums
     known = [second[k] for k in ends if second.get(k) is not None]
     batched.set_outputs(known)
     results = iter(tape.call(batched, [*given, units(tape, x, 0, x.size)]) if known else [])
     return [None if second.get(k) is None else next(results) for k in ends]
 
 
-def _curvature(part: Any, nodes: list[Var], first: list[Var | None], k: int) -> Var | None:
-    """The second derivative of node k's own operation along the tangents of its operands."""
+def _curvature(part: Any, nodes: list[Var], first: list[Var | None], k: int) -> list[Var]:
+    """The second derivative of node k's own operation along the tangents of its operands; [] if it is zero.
+
+    A function g of one moving operand has g''(a) da^2: [da^2, which is to be summed over all directions, and
+    g''(a), the factor of the sum].
+    """
     node, tangent = part.node(k), first[k]
-    if tangent is None or not node.inputs:
-        return None
     moving = [i for i in dict.fromkeys(node.inputs) if first[i] is not None]
-    if not moving:
-        return None
+    if tangent is None or not moving:
+        return []
+    at, along = [nodes[i] for i in (*moving, k)], [first[i] for i in moving]
+    if node.op in FUNCTIONS and len(moving) == 1:
+        one = part.full(1, at[0].dtype, at[0].shape)
+        slope = part.jvp(at[:1], [one], at[1:])
+        factor = part.jvp(at, [one, *slope], slope)
+        return [append("square", along[0]), *factor] if factor[0] is not None else []
     # its tangent, seen as a function of operands and result, with the operands' tangents held fixed
-    at = [*(nodes[i] for i in moving), nodes[k], *(first[i] for i in moving)]
-    along = [*(first[i] for i in moving), tangent, *(None for _ in moving)]
-    return part.jvp(at, along, [tangent])[0]
+    fixed = [None] * len(along)
+    return [q for q in part.jvp([*at, *along], [*along, tangent, *fixed], [tangent]) if q is not None]
 
 
 def _collapsed(part: Any, batched: Any, ids: list[int], sums: dict[int, Var]) -> dict[int, Var | None]:
