@@ -20,13 +20,13 @@ from .first import grad, jvp
 @decorates
 def jacrev(f, argnums=0):
     """The Jacobian by one reverse sweep per output element; see `jacobian`."""
-    return _jacobian("jacrev", f, argnums, lambda n_in, n_out: _blocks_by_rows)
+    return _jacobian("jacrev", f, argnums, lambda n_in, n_out: _by_rows)
 
 
 @decorates
 def jacfwd(f, argnums=0):
     """The Jacobian by one forward sweep per input element; see `jacobian`."""
-    return _jacobian("jacfwd", f, argnums, lambda n_in, n_out: _blocks_by_columns)
+    return _jacobian("jacfwd", f, argnums, lambda n_in, n_out: _by_columns)
 
 
 @decorates
@@ -46,8 +46,7 @@ def jacobian(f, argnums=0):
     array([[2., 0.],
            [0., 4.]])
     """
-    modes = _blocks_by_columns, _blocks_by_rows
-    return _jacobian("jacobian", f, argnums, lambda n_in, n_out: modes[n_out < n_in])
+    return _jacobian("jacobian", f, argnums, lambda n_in, n_out: _by_rows if n_out < n_in else _by_columns)
 
 
 def _jacobian(name: str, f: Callable, argnums: Argnums, mode: Callable[[int, int], Callable]) -> Callable:
@@ -69,7 +68,7 @@ def _jacobian(name: str, f: Callable, argnums: Argnums, mode: Callable[[int, int
 MOST = 1 << 20
 
 
-def _blocks_by_rows(recording: Recording, inputs: list[Var], outputs: list[Var]) -> list[list[Any]]:
+def _by_rows(recording: Recording, inputs: list[Var], outputs: list[Var]) -> list[list[Any]]:
     """The Jacobian's blocks, by output and input: a batched reverse sweep per output gives a row of them."""
     tape, blocks = recording.tape, []
     for y in outputs:
@@ -83,7 +82,7 @@ def _blocks_by_rows(recording: Recording, inputs: list[Var], outputs: list[Var])
     return blocks
 
 
-def _blocks_by_columns(
+def _by_columns(
     recording: Recording, inputs: list[Var], outputs: list[Var], symmetric: bool = False
 ) -> list[list[Any]]:
     """The same by one batched forward sweep per input, which gives a column of blocks.
@@ -154,7 +153,7 @@ def hessian(f, argnums=0):
     array([[4., 2.],
            [2., 0.]])
     """
-    mode = functools.partial(_blocks_by_columns, symmetric=True)
+    mode = functools.partial(_by_columns, symmetric=True)
     return _jacobian("hessian", jacrev(f, argnums), argnums, lambda n_in, n_out: mode)
 
 
