@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def jacobian(f, argnums=0):
 
 
 def _jacobian(name: str, f: Callable, argnums: Argnums, mode: Callable[[int, int], Callable]) -> Callable:
-    @functools.wraps(f)
+    @wraps(f)
     def wrapped(*args, **kwargs):
         with Recording(operands(args, kwargs)) as recording:
             bound = Bound(name, recording.tape, args, argnums)
@@ -77,14 +77,11 @@ def _by_rows(recording: Recording, inputs: list[Var], outputs: list[Var]) -> lis
             rows = tape.vjp([y], seeds, inputs)
         else:
             rows = _swept(tape, inputs, [y], y, lambda part, xs, ys, unit: part.vjp(ys, [unit], xs))
-        shapes = [y.shape + x.shape for x in inputs]
-        blocks.append([_block(recording, *block, y) for block in zip(rows, shapes, strict=True)])
+        blocks.append([_block(recording, g, y.shape + x.shape, y) for g, x in zip(rows, inputs, strict=True)])
     return blocks
 
 
-def _by_columns(
-    recording: Recording, inputs: list[Var], outputs: list[Var], symmetric: bool = False
-) -> list[list[Any]]:
+def _by_columns(recording: Recording, inputs: list[Var], outputs: list[Var], symmetric: bool = False) -> list:
     """The same by one batched forward sweep per input, which gives a column of blocks.
 
     The blocks of gradients by the inputs are symmetric: what the sweep by one input says of the gradient by
@@ -153,8 +150,7 @@ def hessian(f, argnums=0):
     array([[4., 2.],
            [2., 0.]])
     """
-    mode = functools.partial(_by_columns, symmetric=True)
-    return _jacobian("hessian", jacrev(f, argnums), argnums, lambda n_in, n_out: mode)
+    return _jacobian("hessian", jacrev(f, argnums), argnums, lambda *_: partial(_by_columns, symmetric=True))
 
 
 def hvp(f: Callable, *operands: Any, argnums: Argnums = 0, **kwargs: Any) -> Any:
@@ -177,7 +173,7 @@ def hvp(f: Callable, *operands: Any, argnums: Argnums = 0, **kwargs: Any) -> Any
     array([6., 0.])
     """
     if not operands:
-        return functools.partial(_hvp, f, argnums)
+        return partial(_hvp, f, argnums)
     return _hvp(f, argnums, *operands, **kwargs)
 
 

@@ -150,7 +150,7 @@ def _times(factor: float, v: Var | None) -> Var | None:
     return v if v is None or factor == 1 else append("mul", v, float(factor))
 
 
-def _plus(a: Var | None, b: Var | None) -> Var | None:
+def plus(a: Var | None, b: Var | None) -> Var | None:
     return b if a is None else a if b is None else append("add", a, b)
 
 
@@ -159,7 +159,7 @@ def _cauchy(op: str, a: _Series, b: _Series, k: int, attrs: tuple = (), start: i
     total = None
     for j in range(start, k + 1):
         if (left := a[j]) is not None and (right := b[k - j]) is not None:
-            total = _plus(total, append(op, left, right, attrs=attrs))
+            total = plus(total, append(op, left, right, attrs=attrs))
     return total
 
 
@@ -209,7 +209,7 @@ class _Jets:
         if name == "div":
             return lambda k: self._quotient(s[0], s[1], y, k)
         if name == "add":
-            return lambda k: _plus(s[0][k], s[1][k])
+            return lambda k: plus(s[0][k], s[1][k])
         if row.kind == LINEAR:
             return lambda k: self._linear(name, s, attrs, k)
         column = functools.cache(self._column)  # when it is asked for: a column's ops have columns
@@ -227,13 +227,13 @@ class _Jets:
         for a, column in pairs:
             for j in range(1, k + 1):
                 if (moved := a[j]) is not None and (slope := column[k - j]) is not None:
-                    total = _plus(total, _times(j, append("zmul", moved, slope)))
+                    total = plus(total, _times(j, append("zmul", moved, slope)))
         return _times(1 / k, total)
 
     def _quotient(self, a: _Series, b: _Series, y: _Series, k: int) -> Var | None:
         """y b = a."""
         brought = _cauchy("mul", b, y, k, start=1)
-        total = _plus(a[k], _times(-1, brought))
+        total = plus(a[k], _times(-1, brought))
         return None if total is None else append("div", total, b[0])
 
     def _linear(self, name: str, s: list[_Series], attrs: tuple, k: int) -> Var | None:

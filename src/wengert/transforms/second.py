@@ -12,16 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import numpy as wnp
-from .._core import Var, ops
+from .._core import Var
 from ..protocols.registry import append
 from ..pytree import tree_map, tree_unflatten
+from ..tape import OPS
 from .batching import batch, vmap
 from .call import Bound, Recording, decorates, operands, outputs_on, refuse_integers
 from .first import jvp, vjp
 from .jacobians import hvp, units
-
-# Ops whose derivative is a column of the op table: elementwise.
-FUNCTIONS = {op.name for op in ops() if op.derivative[0]}
+from .jets import plus
 
 
 @decorates
@@ -60,8 +59,7 @@ def laplacian(f, argnums=0):
             refuse_integers("laplacian", outputs)
             total: list[Any] = [None] * len(outputs)
             for x in bound.inputs:
-                for k, part in enumerate(_laplacians(tape, bound.inputs, x, outputs)):
-                    total[k] = part if total[k] is None else total[k] if part is None else total[k] + part
+                total = list(map(plus, total, _laplacians(tape, bound.inputs, x, outputs)))
             return tree_unflatten(structure, recording.derivatives(total, outputs))
 
     return wrapped
@@ -91,10 +89,10 @@ def _laplacians(tape: Any, inputs: list[Var], x: Var, outputs: list[Var]) -> lis
         total = append("sum", q, attrs=(1, 0))
         sums[k] = append("zmul", *factor, total) if factor else total
     second = _collapsed(part, batched, list(ids), sums) if nodes else sums
-    known = [second[k] for k in ends if second.get(k) is not None]
-    batched.set_outputs(known)
-    results = iter(tape.call(batched, [*given, units(tape, x, 0, x.size)]) if known else [])
-    return [None if second.get(k) is None else next(results) for k in ends]
+    known = [k for k in ends if second.get(k) is not None]
+    batched.set_outputs([second[k] for k in known])
+    results = tape.call(batched, [*given, units(tape, x, 0, x.size)]) if known else []
+    return list(map(dict(zip(known, results, strict=True)).get, ends))
 
 
 def _curvature(part: Any, nodes: list[Var], first: list[Var | None], k: int) -> list[Var]:
@@ -107,14 +105,13 @@ def _curvature(part: Any, nodes: list[Var], first: list[Var | None], k: int) -> 
     moving = [i for i in dict.fromkeys(node.inputs) if first[i] is not None]
     if tangent is None or not moving:
         return []
-    at, along = [nodes[i] for i in (*moving, k)], [first[i] for i in moving]
-    if node.op in FUNCTIONS and len(moving) == 1:
+    at, along, fixed = [nodes[i] for i in (*moving, k)], [first[i] for i in moving], [None] * len(moving)
+    if len(moving) == 1 and OPS[node.op].derivative[0]:  # elementwise
         one = part.full(1, at[0].dtype, at[0].shape)
         slope = part.jvp(at[:1], [one], at[1:])
         factor = part.jvp(at, [one, *slope], slope)
         return [append("square", along[0]), *factor] if factor[0] is not None else []
     # its tangent, seen as a function of operands and result, with the operands' tangents held fixed
-    fixed = [None] * len(along)
     return [q for q in part.jvp([*at, *along], [*along, tangent, *fixed], [tangent]) if q is not None]
 
 
@@ -123,12 +120,9 @@ def _collapsed(part: Any, batched: Any, ids: list[int], sums: dict[int, Var]) ->
     second: dict[int, Var | None] = {}
     for k, own in enumerate(ids):
         moving = [i for i in dict.fromkeys(part.node(k).inputs) if second.get(i) is not None]
-        brought = None
-        if moving:
-            operands = [batched.at(ids[i]) for i in moving]
-            brought = batched.jvp(operands, [second[i] for i in moving], [batched.at(own)])[0]
-        curved = sums.get(k)
-        second[k] = brought if curved is None else curved if brought is None else brought + curved
+        operands = [batched.at(ids[i]) for i in moving]
+        brought = batched.jvp(operands, [second[i] for i in moving], [batched.at(own)])[0]
+        second[k] = plus(brought, sums.get(k))
     return second
 
 
