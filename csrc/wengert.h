@@ -271,7 +271,10 @@ typedef struct {
     uint32_t steps;       /* that a replay runs */
     size_t arena_bytes;   /* planned for intermediates */
     size_t live_bytes;    /* the most of them that are needed at one time: no plan of this schedule takes less */
-    size_t scratch_bytes; /* planned for packing */
+    size_t scratch_bytes; /* planned for what one step needs: packed panels, tiles, sums of groups, copies */
+    size_t packed_bytes;  /* the most of it that is packed panels of products */
+    size_t held_bytes;    /* arguments, and results that do not overwrite one */
+    size_t least_bytes;   /* the largest sum, over the steps, of what is in use and of the step's scratch */
     size_t value_bytes;   /* the intermediates' sizes added up: what no reuse would take */
 } wg_program_info;
 void wg_program_describe(const wg_program *p, wg_program_info *info);

@@ -18,13 +18,37 @@ double wg_flops(const wg_tape *t, wg_id id) {
                  ndim ? (double)wg_shape(t, in[0])[ndim - 1] : 1);
 }
 
+size_t wg_held(const wg_tape *t, const int32_t *alias) {
+    size_t held = 0;
+    for (uint32_t k = 0; k < t->n_inputs + t->n_outputs; k++) {
+        const bool is_input = k < t->n_inputs;
+        if (!is_input && alias && alias[k - t->n_inputs] >= 0) continue;
+        const wg_id id = is_input ? t->inputs[k] : t->outputs[k - t->n_inputs];
+        held = wg_plus(held, (size_t)wg_size(t, id) * wg_itemsize(t->nodes[id].dtype));
+    }
+    return held;
+}
+
+/* Of a step's scratch, that in which products pack their operands. */
+static size_t packed(const wg_step *step) {
+    const wg_region *r = step->region;
+    if (!r) return step->op == WG_matmul ? step->need : 0;
+    return r->loop ? 0 : (size_t)r->groups * r->gemm_bytes;
+}
+
 void wg_program_describe(const wg_program *p, wg_program_info *info) {
     *info = (wg_program_info){.nodes = p->nodes,
                               .steps = p->n_steps,
                               .arena_bytes = p->arena_size,
                               .live_bytes = p->live_size,
                               .scratch_bytes = p->scratch_size,
+                              .held_bytes = p->held_size,
                               .value_bytes = p->value_size};
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const wg_step *step = &p->steps[i];
+        if (packed(step) > info->packed_bytes) info->packed_bytes = packed(step);
+        if (step->live + step->need > info->least_bytes) info->least_bytes = step->live + step->need;
+    }
 }
 
 /* Why a step is not part of a region. */

@@ -33,6 +33,7 @@ typedef struct {
     const int64_t *const *strides; /* by input, as given */
     const int64_t **in_place;      /* the same without those that are copied */
     bool *skipped;                 /* by node: no step is needed, for all operands are computed in place */
+    size_t *live;                  /* by first node of a step: bytes of the arena in use */
     wg_id *staged;                 /* by output: WG_NONE, or a copy is needed at the end */
 } wg_planner;
 
@@ -275,6 +276,7 @@ static wg_status plan_arena(wg_planner *w) {
         hi = end_of(w, id) + 1;
         for (wg_id k = id; k < hi; k++)
             if (computes(w, k)) WG_TRY(place_node(w, k));
+        w->live[id] = w->arena.live;
         for (wg_id k = id; k < hi; k++) {
             const wg_id *in;
             int n = computes(w, k) ? wg_operands(w->t, k, &in) : 0;
@@ -326,7 +328,7 @@ static wg_status add_step(wg_planner *w, wg_step step) {
 
 static wg_status add_node(wg_planner *w, wg_id id) {
     const wg_id *in;
-    wg_step step = {.op = w->t->nodes[id].op, .n_in = wg_operands(w->t, id, &in), .n_out = 1};
+    wg_step step = {.op = w->t->nodes[id].op, .n_in = wg_operands(w->t, id, &in), .n_out = 1, .live = w->live[id]};
     step.n_attr = wg_attrs(w->t, id, &step.attrs);
     for (int k = 0; k < step.n_in; k++) WG_TRY(add_node_array(w, in[k]));
     WG_TRY(add_node_array(w, id));
@@ -339,6 +341,7 @@ static wg_status add_region(wg_planner *w, uint32_t range) {
     for (uint32_t k = 0; k < face->n_results; k++) WG_TRY(add_node_array(w, face->results[k]));
     return add_step(w, (wg_step){.op = WG_call,
                                  .region = w->p->regions[range],
+                                 .live = w->live[w->p->ranges[range].lo],
                                  .n_in = (int)face->n_operands,
                                  .n_out = (int)face->n_results});
 }
@@ -415,8 +418,8 @@ static void finish(wg_program *p, const int32_t *alias) {
         wg_step *step = &p->steps[i];
         step->in = p->arrays + at;
         step->out = p->arrays[at + (uint32_t)step->n_in];
-        size_t need = wg_prepare(k, step);
-        if (need > p->scratch_size) p->scratch_size = need;
+        step->need = wg_prepare(k, step);
+        if (step->need > p->scratch_size) p->scratch_size = step->need;
         for (int result = 0; result < step->n_out; result++) {
             uint32_t root = p->places[at + (uint32_t)(step->n_in + result)].root,
                      first = WG_ROOT_INPUTS + p->flat->n_inputs;
@@ -438,10 +441,12 @@ static wg_status prepare(wg_planner *w) {
     w->escapes = calloc(n, sizeof *w->escapes);
     w->storage = malloc(n * sizeof *w->storage);
     w->skipped = calloc(n, sizeof *w->skipped);
+    w->live = calloc(n, sizeof *w->live);
     w->staged = malloc(((size_t)w->t->n_outputs + 1) * sizeof *w->staged);
     w->faces = calloc(n_ranges, sizeof *w->faces);
     p->regions = calloc(n_ranges, sizeof *p->regions);
-    if (!w->windows || !w->range || !w->escapes || !w->storage || !w->skipped || !w->staged || !w->faces || !p->regions)
+    if (!w->windows || !w->range || !w->escapes || !w->storage || !w->skipped || !w->live || !w->staged || !w->faces ||
+        !p->regions)
         return wg_no_memory(w->t);
     memset(w->range, 0xff, n * sizeof *w->range);
     for (uint32_t k = 0; k < p->n_ranges; k++)
@@ -472,6 +477,7 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
     }
     WG_TRY(add_final_copies(w, alias));
     finish(w->p, alias);
+    w->p->held_size = wg_held(t, alias);
     return WG_OK;
 }
 
@@ -491,6 +497,7 @@ wg_status wg_plan(wg_program *p, const int32_t *alias, const int64_t *const *str
     free(w.arena.gaps);
     free(w.faces);
     free(w.skipped);
+    free(w.live);
     free(w.staged);
     return status;
 }

@@ -42,7 +42,8 @@ typedef struct {
     const int64_t *attrs;
     const struct wg_region *region; /* what it runs instead of op; its n_out results stand behind its operands */
     int n_out;
-    void *scratch;         /* wg_prepare's bytes, 64-byte aligned */
+    void *scratch;         /* 64-byte aligned */
+    size_t need, live;     /* in a program: bytes of scratch, and of the arena that are in use meanwhile */
     int max_parts;         /* that scratch was sized for */
     bool looks, slow;      /* much has been done since the last look at the watch; so it is in this step alone */
     wg_watch *watch;       /* of a slow step; NULL where it must not be stopped */
@@ -263,8 +264,8 @@ struct wg_program {
     char *memory;       /* of arena and scratch */
     int64_t *constants; /* 8 bytes each */
     uint32_t n_constants, cap_constants;
-    size_t arena_size, live_size, scratch_size, value_size;
-    double *clock;                /* by step, or NULL */
+    size_t arena_size, live_size, scratch_size, value_size, held_size; /* see wg_program_info */
+    double *clock;                                                     /* by step, or NULL */
     uint32_t first_write;         /* the first step that overwrites a donated input: from there on nothing stops it */
     atomic_uint owner;            /* 0: free; else the fork generation of the caller that replays */
     _Atomic(const void *) thread; /* that caller's thread */
@@ -282,6 +283,8 @@ wg_status wg_simplify(wg_program *p);
 /* fuse.c: writes p->flat anew, without dead nodes, the nodes of each region side by side, and fills p->ranges. */
 wg_status wg_fuse(wg_program *p);
 double wg_flops(const wg_tape *t, wg_id id); /* describe.c: arithmetic operations of a node */
+/* describe.c: bytes of inputs, and of outputs that do not take the place of one. */
+size_t wg_held(const wg_tape *t, const int32_t *alias);
 /* plan.c: steps, places and sizes of p->flat. */
 wg_status wg_plan(wg_program *p, const int32_t *alias, const int64_t *const *strides);
 

@@ -121,7 +121,7 @@ cdef extern from "wengert.h" nogil:
         pass
     ctypedef struct wg_program_info:
         uint32_t nodes, steps
-        size_t arena_bytes, live_bytes, scratch_bytes, value_bytes
+        size_t arena_bytes, live_bytes, scratch_bytes, packed_bytes, held_bytes, least_bytes, value_bytes
 
     wg_status wg_program_new(wg_tape *t, const int32_t *alias, const int64_t *const *strides,
                              wg_program **out)

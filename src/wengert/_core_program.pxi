@@ -56,9 +56,10 @@ cdef class Program:
         memset(&info, 0, sizeof(info))
         if self.handle != NULL:
             wg_program_describe(self.handle, &info)
-        return {"nodes": info.nodes, "steps": info.steps, "arena_bytes": info.arena_bytes,
-                "live_bytes": info.live_bytes, "scratch_bytes": info.scratch_bytes,
-                "value_bytes": info.value_bytes}
+        return {"nodes": info.nodes, "steps": info.steps, "held_bytes": info.held_bytes,
+                "arena_bytes": info.arena_bytes, "live_bytes": info.live_bytes,
+                "scratch_bytes": info.scratch_bytes, "packed_bytes": info.packed_bytes,
+                "least_bytes": info.least_bytes, "value_bytes": info.value_bytes}
 
     def weak(self, int slot):
         """float or int where the input is a Python number, else None."""

@@ -31,9 +31,11 @@ class Program(_core.Program):
     Attributes
     ----------
     info : dict
-        `nodes` recorded, `steps` that a replay runs, `arena_bytes` and `scratch_bytes` planned, `live_bytes`:
-        the most that are needed at one time, below which no plan of these steps can go, `value_bytes`: what
-        the intermediates would take without reuse of memory.
+        `nodes` recorded, `steps` that a replay runs; bytes: `held_bytes` of arguments and results,
+        `arena_bytes` planned for intermediates and `scratch_bytes` for what one step needs, at most
+        `packed_bytes` of it packed panels; `live_bytes`: the most of the arena that is in use at one time,
+        `least_bytes`: the largest sum of what is in use and of the step's scratch, below which no plan of
+        these steps can go; `value_bytes`: what the intermediates would take without reuse of memory.
     """
 
     def explain(self) -> str:
@@ -49,6 +51,8 @@ class Program(_core.Program):
         1 input, 1 output
         """
         info, steps = self.info, self.steps()
+        peak = info["held_bytes"] + info["arena_bytes"] + info["scratch_bytes"]
+        least = info["held_bytes"] + info["least_bytes"]
         saved = 1 - info["arena_bytes"] / info["value_bytes"] if info["value_bytes"] else 0.0
         rows = [
             ("nodes recorded", f"{info['nodes']:,}"),
@@ -57,7 +61,8 @@ class Program(_core.Program):
             ("arrays", f"{sum(step.bytes for step in steps):,.0f} bytes read and written"),
             ("arena", f"{info['arena_bytes']:,} bytes; lower bound {info['live_bytes']:,}, in use at once"),
             ("intermediates", f"{info['value_bytes']:,} bytes, {saved:.0%} of them saved by reuse"),
-            ("scratch", f"{info['scratch_bytes']:,} bytes"),
+            ("scratch", f"{info['scratch_bytes']:,} bytes, {info['packed_bytes']:,} of packed panels"),
+            ("in all", f"{peak:,} bytes with arguments and results; lower bound {least:,}"),
         ]
         head = f"{count(self.n_inputs, 'input')}, {count(self.n_outputs, 'output')}"
         lines = [f"  {label:<20}{text}" for label, text in rows]

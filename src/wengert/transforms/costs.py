@@ -69,10 +69,8 @@ def cost(f: Callable[..., Any]) -> Callable[..., Cost]:
         child.tape.ended = False  # for its inputs and outputs to be named once more
         inputs, outputs = ([child.tape.at(k) for k in ids] for ids in (child.tape.inputs, child.tape.outputs))
         part = child.tape.extract(inputs, outputs)[0]
-        program = _core.Program(part)
-        held = sum(_size(part.node(k)) for k in (*part.inputs, *part.outputs))
-        peak = held + program.info["arena_bytes"] + program.info["scratch_bytes"]
-        return Cost(*_count(part), peak)
+        info = _core.Program(part).info
+        return Cost(*_count(part), info["held_bytes"] + info["arena_bytes"] + info["scratch_bytes"])
 
     return wrapped
 
