@@ -222,12 +222,14 @@ static bool all_finite(const wg_array *x) {
 bool wg_compute(int op, int n_in, const wg_array *in, int n_attr, const int64_t *attrs, const wg_array *out) {
     const wg_kernels *k = wg_kernels_table();
     wg_step step = {.op = (uint16_t)op, .n_in = n_in, .in = in, .out = *out, .n_attr = n_attr, .attrs = attrs};
+    _Alignas(64) char near[1 << 16]; /* to allocate takes as long as a product of few numbers */
     size_t size = wg_prepare(k, &step);
-    if (size && !(step.scratch = aligned_alloc(64, wg_round_up(size)))) return false;
+    step.scratch = size <= sizeof near ? near : aligned_alloc(64, wg_round_up(size));
+    if (!step.scratch) return false;
     const int raised = FE_INVALID | FE_OVERFLOW;
     if (op == WG_matmul && fetestexcept(raised)) feclearexcept(raised);
     bool done = wg_execute(k, &step) == WG_OK;
-    free(step.scratch);
+    if (step.scratch != near) free(step.scratch);
     /* The flags tell sooner, but most maps treat lanes apart: they raise flags for what they throw away, and none. They
      * are this thread's, so a product must be too small to be shared (the binding asks for 2^17 multiplications at
      * most). */
