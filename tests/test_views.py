@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, overrides
 from test_in_place import PROGRAMS, VIEWS, M, X
+from test_numpy import FUNCTIONS
+from test_numpy_coverage import CASES
+from test_ufunc_methods import UFUNCS
 
 import wengert as wg
 
@@ -244,6 +247,56 @@ def test_derivatives_go_through_what_is_shared(name):
         compiled = wg.compile(lambda x, program=program: (program(x), wg.jacfwd(program)(x)))(S)
         assert_allclose(compiled[0], values, rtol=1e-14)
         assert_allclose(compiled[1].reshape(slopes.shape), slopes, atol=1e-12)
+
+
+# ---- numbers, and arrays of no axes ---------------------------------------------------------------------
+
+V3, M3 = np.array([0.3, 0.7, 0.5]), np.array([[2.0, 0.5, 0.1], [0.3, 3.0, 0.2], [0.1, 0.4, 4.0]])
+ARGUMENTS = ((V3,), (M3,), (V3, V3), (M3, M3), (M3, V3), (V3, 0), (V3, 0.5))
+NO_AXES = {  # of which NumPy makes arrays, and we numbers
+    *("block", "broadcast_arrays", "cov", "full_like", "i0", "piecewise", "select", "tensordot"),
+}
+OTHERS = {
+    "x @ x": lambda x: x @ x,
+    "x.sum()": lambda x: x.sum(),
+    "x.min()": lambda x: x.min(),
+    "einsum": lambda x: np.einsum("i,i->", x, x),
+    "of a key": lambda x: x[np.int64(0)],
+    "of a list's element": lambda x: x[[0, 1]][0],
+    "where": lambda x: np.where(x[0] > 0, x[0], 1.0),
+    "copy of a number": lambda x: np.copy(x[0]),
+    "copy() of a number": lambda x: x[0].copy(),
+    "clip": lambda x: np.clip(x[0], 0, 1),
+    "nan_to_num": lambda x: np.nan_to_num(x[0]),
+    "norm": lambda x: np.linalg.norm(x),
+    "interp": lambda x: np.interp(x[0], [0.0, 1.0], [1.0, 2.0]),
+    "polyval": lambda x: np.polyval(x, 2.0),
+    "squeezed": lambda x: np.squeeze(x[:1]) * 1,
+    "transposed": lambda x: x[..., 0].T,
+    "astype": lambda x: x[..., 0].astype("f4"),
+}
+FUNCTIONS_OF_ARRAYS = {
+    f"{f.__module__}.{f.__name__}": f
+    for f in overrides.get_overridable_numpy_array_functions()
+    if f.__module__ in ("numpy", "numpy.linalg") and f.__name__ in {*FUNCTIONS, *CASES}
+}
+
+
+@pytest.mark.parametrize("name", [*OTHERS, *UFUNCS, *FUNCTIONS_OF_ARRAYS])
+def test_results_of_no_axes_are_numbers_where_numpys_are(name, tape):
+    """`s = f(x); t = s; s += 1` leaves t alone if s is a number."""
+    f = {**OTHERS, **UFUNCS, **FUNCTIONS_OF_ARRAYS}[name]
+    cases = [(V3,)] if name in OTHERS else [(0.3,) * f.nin, (2,) * f.nin] if name in UFUNCS else ARGUMENTS
+    for args in cases:
+        try:
+            with np.errstate(all="ignore"):
+                expected, found = f(*args), f(tape.leaf(np.array(args[0])), *args[1:])
+        except (TypeError, ValueError, IndexError, AttributeError, ArithmeticError, np.linalg.LinAlgError):
+            continue
+        pairs = zip(expected, found, strict=True) if isinstance(expected, tuple) else [(expected, found)]
+        for theirs, ours in pairs:
+            if isinstance(ours, wg.Var) and np.ndim(theirs) == 0 and name.split(".")[-1] not in NO_AXES:
+                assert ours.is_number == (not isinstance(theirs, np.ndarray))
 
 
 # ---- under transforms -----------------------------------------------------------------------------------

@@ -125,8 +125,9 @@ class primitive:  # noqa: N801  a decorator
         fixed = {k: x for k, x in enumerate(args) if k not in moving}
         for k, x in (*fixed.items(), *kwargs.items()):
             if is_recorded((x,)):
-                way_out = "pass each as a positional argument of its own"
-                raise TypeError(f"{self.__name__}: the argument {k} is or holds arrays or Vars; {way_out}")
+                raise TypeError(
+                    f"{self.__name__}: argument {k} is or holds arrays or Vars; pass them by position"
+                )
         try:
             hash((*fixed.values(), *kwargs.values()))
         except TypeError:  # a list or dict, which may change

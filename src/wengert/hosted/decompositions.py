@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as wnp
+from ..protocols.elementwise import real
 from . import adjoint, call, custom_jvp, dagger
 from .solutions import file, matrix, solve_
 
@@ -169,7 +170,7 @@ def _eigh(a, lower):
 
 def _eigh_parts(flat, n):
     w, v = _unpack(flat, (n,), (n, n))
-    return wnp.real(w), v
+    return real(w), v
 
 
 @_eigh.defjvp
@@ -178,7 +179,7 @@ def _(lower, primals, tangents):
     flat = _eigh(primals[0], lower)
     w, v = _eigh_parts(flat, n)
     inner = adjoint(v) @ ((da + adjoint(da)) / 2.0) @ v
-    return flat, _pack(flat, wnp.real(_diagonal(inner)), v @ (_gaps(w) * inner))
+    return flat, _pack(flat, real(_diagonal(inner)), v @ (_gaps(w) * inner))
 
 
 @file(np.linalg.eigh)
@@ -206,7 +207,7 @@ def _(primals, tangents):
     w, v = _unpack(flat, (n,), (n, n))
     inner = solve_(v, wnp.astype(tangents[0], flat.dtype) @ v)
     dv = v @ (_gaps(w) * inner)
-    longer = wnp.real(np.sum(wnp.conjugate(v) * dv, axis=-2, keepdims=True))  # of vectors of length 1
+    longer = real(np.sum(wnp.conjugate(v) * dv, axis=-2, keepdims=True))  # of vectors of length 1
     return flat, _pack(flat, _diagonal(inner), dv - v * longer)
 
 
@@ -220,7 +221,7 @@ def eig(a: Any) -> Any:
     n = a.shape[-1]
     w, v = _unpack(_eig(a), (n,), (n, n))
     if a.dtype.kind == "f" and not w.tape.abstract and not np.any(w.value.imag):
-        w, v = wnp.real(w), wnp.real(v)
+        w, v = real(w), real(v)
     return np.linalg._linalg.EigResult(w, v)
 
 
@@ -243,7 +244,7 @@ def _svd(a):
 def _svd_parts(flat, m, n):
     k = min(m, n)
     u, s, vh = _unpack(flat, (m, k), (k,), (k, n))
-    return u, wnp.real(s), vh
+    return u, real(s), vh
 
 
 @_svd.defjvp
@@ -259,12 +260,12 @@ def _(primals, tangents):
     dv = v @ (gaps * (column * inner + adjoint(inner) * row))
     ds = _diagonal(inner)
     if inner.dtype.kind == "c":
-        du = du + u * ((ds - wnp.real(ds)) / s)[..., None, :]
+        du = du + u * ((ds - real(ds)) / s)[..., None, :]
     if m > n:
         du = du + (da @ v - u @ inner) / row
     if n > m:
         dv = dv + (adjoint(da) @ u - v @ adjoint(inner)) / row
-    return flat, _pack(flat, du, wnp.real(ds), adjoint(dv))
+    return flat, _pack(flat, du, real(ds), adjoint(dv))
 
 
 @file(np.linalg.svd)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as wnp
+from ..protocols.elementwise import real
 from ..protocols.registry import FUNCTIONS, into, normalize_axis, recorded
 from . import FFT, call, custom_vjp, files
 
@@ -97,7 +98,7 @@ def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = No
     half = _fitted(wnp.astype(a, np.result_type(a.dtype, np.complex64), copy=False), n // 2 + 1, axis)
     rest = half[_window(axis, 1, (n + 1) // 2)]  # appears twice; imaginary parts of the others end up there
     whole = wnp.concatenate([half, wnp.conjugate(wnp.flip(rest, axis))], axis)
-    return into(out, wnp.real(_transform(whole, n, axis, norm, True)))
+    return into(out, real(_transform(whole, n, axis, norm, True)))
 
 
 @_file(np.fft.hfft)

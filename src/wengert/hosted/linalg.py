@@ -8,6 +8,8 @@ import numpy as np
 
 from .. import numpy as wnp
 from .._core import innermost
+from ..protocols.elementwise import imag, real, where
+from ..protocols.movement import squeeze
 from ..protocols.registry import FUNCTIONS, normalize_axes
 from . import LINALG, floating
 from .decompositions import cholesky as cholesky
@@ -34,9 +36,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     if ord == 2:
-        total = np.sum(np.square(wnp.real(x)), axis=axes, keepdims=keepdims)
+        total = np.sum(np.square(real(x)), axis=axes, keepdims=keepdims)
         if x.dtype.kind == "c":
-            total = total + np.sum(np.square(wnp.imag(x)), axis=axes, keepdims=keepdims)
+            total = total + np.sum(np.square(imag(x)), axis=axes, keepdims=keepdims)
         return _root(total, 0.5)
     size = abs(x)
     if ord == np.inf:
@@ -53,7 +55,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
 def _root(total: Any, power: float) -> Any:
     """total ** power, with slope 0 at 0."""
     zero = total == 0
-    return np.where(zero, 0.0, np.where(zero, 1.0, total) ** power)
+    return where(zero, 0.0, where(zero, 1.0, total) ** power)
 
 
 def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -64,7 +66,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
         inner, outer = (row, column) if abs(ord) == 1 else (column, row)
         total = np.sum(abs(x), axis=inner, keepdims=True)
         y = (np.max if ord > 0 else np.min)(total, axis=outer, keepdims=True)
-        return y if keepdims else np.squeeze(y, axes)
+        return y if keepdims else squeeze(y, axes)
     s = svdvals(np.moveaxis(x, axes, (-2, -1)))
     if ord == "nuc":
         y = np.sum(s, axis=-1)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as wnp
+from ..protocols.elementwise import real
 from ..protocols.registry import FUNCTIONS, normalize_axes
 from . import LINALG, adjoint, call, custom_jvp, custom_vjp, dagger, files, floating
 
@@ -170,7 +171,7 @@ def _slogdet(a):
 def _(primals, tangents):
     y = _slogdet(primals[0])
     slope = np.trace(solve_(primals[0], tangents[0]), axis1=-2, axis2=-1)
-    turn = slope - wnp.real(slope)  # of real matrices 0: the sign jumps
+    turn = slope - real(slope)  # of real matrices 0: the sign jumps
     return y, np.stack([y[0] * turn, slope - turn])
 
 
@@ -178,7 +179,7 @@ def _(primals, tangents):
 def slogdet(a: Any) -> Any:
     """The sign of the determinant and the logarithm of its absolute value."""
     y = _slogdet(matrix("slogdet", a, True))
-    return np.linalg._linalg.SlogdetResult(y[0], wnp.real(y[1]))
+    return np.linalg._linalg.SlogdetResult(y[0], real(y[1]))
 
 
 @custom_jvp

@@ -33,7 +33,6 @@ from .registry import (
     operand,
     recorded,
     refuse_options,
-    view,
 )
 
 
@@ -296,8 +295,8 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok=Fa
         count = a.shape[k] - n + 1
         if n < 0 or count < 1:
             raise ValueError(f"sliding_window_view: a window of {n} does not fit axis {k} of shape {a.shape}")
-        windows = view("gather", moveaxis(a, k, 0), np.arange(count)[:, None] + np.arange(n))
-        a = moveaxis(windows, (0, 1), (k, -1))
+        windows = append("gather", moveaxis(a, k, 0), np.arange(count)[:, None] + np.arange(n))
+        a = moveaxis(windows.share(), (0, 1), (k, -1))
     return a
 
 
@@ -345,14 +344,9 @@ def linspace(
 
 @implements(np.logspace)
 def logspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    base: Any = 10.0,
-    dtype: Any = None,
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None,
     axis: int = 0,
-) -> Any:
+) -> Any:  # fmt: skip
     """Powers of a base whose exponents stand at equal distances."""
     values = NAMESPACE["power"](base, linspace(start, stop, num, endpoint, axis=axis))
     return values if dtype is None else NAMESPACE["astype"](values, dtype)

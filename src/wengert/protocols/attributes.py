@@ -30,7 +30,8 @@ def attribute(v: Var, name: str) -> Any:
             return lambda condition, *args, **kwargs: function(condition, v, *args, **kwargs)
         return functools.partial(function, v)
     if name in IN_PLACE:
-        return functools.partial(_ordered, FUNCTIONS[getattr(np, name)], v)
+        function = FUNCTIONS[getattr(np, name)]
+        return lambda *args, **kwargs: v.__setitem__(..., function(v, *args, **kwargs))
     if name == "fill":
         return functools.partial(v.__setitem__, Ellipsis)
     if name in PROPERTIES:
@@ -39,7 +40,3 @@ def attribute(v: Var, name: str) -> Any:
     if hasattr(np.ndarray, name) and not name.startswith("_"):
         way_out = f" ({users_line()}): use a function of NumPy's, or v.value.{name} for plain numbers"
     raise AttributeError(f"a Var has no {name!r}{way_out}")
-
-
-def _ordered(function: Any, v: Var, *args: Any, **kwargs: Any) -> None:
-    v[...] = function(v, *args, **kwargs)

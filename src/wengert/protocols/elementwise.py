@@ -19,7 +19,7 @@ from .registry import (
     operand,
     recorded,
     refuse_options,
-    view,
+    sharing,
 )
 
 ELEMENTWISE_KINDS = (1, 2, 3, 4, 10)  # wg_kind: unary, binary, zero derivative, comparison, bitwise
@@ -128,11 +128,10 @@ def _conj(x: Var) -> Var:
 
 
 @implements(np.real)
-@method("real")
 def real(val: Any) -> Any:
     """The real part."""
     val = operand(val)
-    return view("real", val) if val.dtype.kind == "c" else val
+    return append("real", val) if val.dtype.kind == "c" else val
 
 
 @implements(np.real_if_close)
@@ -146,11 +145,14 @@ def real_if_close(a: Any, tol: float = 100) -> Any:
 
 
 @implements(np.imag)
-@method("imag")
 def imag(val: Any) -> Any:
     """The imaginary part, which of real numbers is 0."""
     val = operand(val)
-    return view("imag", val) if val.dtype.kind == "c" else NAMESPACE["zeros_like"](val)
+    return append("imag", val) if val.dtype.kind == "c" else NAMESPACE["zeros_like"](val)
+
+
+method("real")(implements(np.real)(sharing(real, most=64)))
+method("imag")(implements(np.imag)(sharing(imag, most=64)))
 
 
 @implements(np.angle)
@@ -168,6 +170,9 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Var:
             "np.where(condition) with one argument has a shape that depends on values; use where(c, x, y)"
         )
     return append("where", as_bool(condition), x, y)
+
+
+implements(np.where)(sharing(where, of_numbers=True))
 
 
 @implements(np.clip, np._core.umath.clip)  # type: ignore[attr-defined]  # the ufunc has no public name

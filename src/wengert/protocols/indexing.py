@@ -14,7 +14,7 @@ import numpy as np
 from .._core import Var, innermost
 from .movement import astype, broadcast_to, reshape, transpose
 from .refusals import users_line
-from .registry import OPS, append, extra, method, operand, rely_on, view
+from .registry import OPS, append, extra, method, operand, rely_on
 
 
 class _Item(NamedTuple):
@@ -62,7 +62,8 @@ def getitem(v: Var, key: Any) -> Any:
         return append("copy", v).share() if array else v
     if kept == sliced.shape and array:
         return sliced
-    return (append if kept or not array else view)("reshape", sliced, attrs=kept)
+    found = append("reshape", sliced, attrs=kept)
+    return found if kept or not array else found.share()
 
 
 def _plain(v: Var, shape: tuple[int, ...], key: tuple) -> Any:

@@ -23,7 +23,7 @@ from .registry import (
     normalize_axis,
     operand,
     refuse_options,
-    view,
+    sharing,
 )  # fmt: skip
 
 
@@ -78,12 +78,11 @@ def reshape(a: Any, shape: Any, order: str = "C", **kwargs: Any) -> Any:
         if extents.count(-1) > 1 or known <= 0 or total % known:
             raise ValueError(f"reshape: cannot reshape {a.shape} into {extents}")
         extents = tuple(total // known if n == -1 else n for n in extents)
-    if extents == a.shape and isinstance(a, Var):
-        return a
-    return (append if extents else view)("reshape", a, attrs=extents)
+    return a if extents == a.shape and isinstance(a, Var) else append("reshape", a, attrs=extents)
 
 
 @method("reshape")
+@sharing
 def _reshape_method(a: Var, *shape: Any, order: str = "C", **kwargs: Any) -> Any:
     return reshape(a, shape[0] if len(shape) == 1 else shape, order=order, **kwargs)
 
@@ -110,10 +109,11 @@ def transpose(a: Any, axes: Any = None) -> Var:
     order = tuple(range(a.ndim))[::-1] if axes is None else tuple(normalize_axis(k, a.ndim) for k in axes)
     if len(order) != a.ndim or len(set(order)) != a.ndim:
         raise ValueError(f"transpose: axes {axes} are no permutation of the {a.ndim} axes")
-    return (append if order else view)("transpose", a, attrs=order)
+    return append("transpose", a, attrs=order)
 
 
 @method("transpose")
+@sharing
 def _transpose_method(a: Var, *axes: Any) -> Var:
     return transpose(a, axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes or None)
 
@@ -153,7 +153,6 @@ def expand_dims(a: Any, axis: Any) -> Any:
 
 
 @implements(np.squeeze)
-@method("squeeze")
 def squeeze(a: Any, axis: Any = None) -> Any:
     """Without axes of extent 1: all of them, or those named."""
     a = operand(a)
@@ -167,8 +166,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
 @implements(np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Var:
     """Repeated along axes of extent 1 to a shape."""
-    shape = dims(shape)
-    return (append if shape else view)("broadcast", array, attrs=shape)
+    return append("broadcast", array, attrs=dims(shape))
 
 
 @implements(np.flip)
@@ -297,6 +295,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
 
 
 @method("astype")
+@sharing
 def astype(
     a: Any, dtype: Any, order: Any = None, casting: Any = None, subok: Any = None, copy: bool = True
 ) -> Any:
@@ -383,3 +382,10 @@ def stop_gradient(x: Any) -> Any:
 def copy(a: Any, order: str = "K", subok: bool = False) -> Var:
     """The same elements."""
     return a.copy() if isinstance(a, Var) else append("copy", a)
+
+
+# What users call.  In this package the functions above serve results that are numbers, as sums are, too.
+implements(np.reshape)(sharing(reshape))
+implements(np.copy)(sharing(copy, of_numbers=True))
+implements(np.transpose, names=("permute_dims",))(sharing(transpose))
+method("squeeze")(implements(np.squeeze)(sharing(squeeze)))

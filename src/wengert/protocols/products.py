@@ -39,7 +39,7 @@ def matmul(x1: Any, x2: Any, /, **kwargs: Any) -> Var:
         shape = shape[:-1]
     if a.ndim == 1:
         shape = shape[:-2] + shape[-1:] if b.ndim > 1 else shape[:-1]
-    return reshape(product, shape)
+    return append("reshape", product, attrs=shape)
 
 
 @implements(np.dot, computes="matmul")

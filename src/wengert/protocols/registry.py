@@ -159,7 +159,14 @@ def append(name: str, *operands: Any, attrs: tuple = ()) -> Var:
     return record(OPS[name], operands, attrs)
 
 
-def view(name: str, a: Any, *others: Any, attrs: tuple = ()) -> Var:
-    """Appends a view of `a` that shape and strides do not tell to be one."""
-    v = record(OPS[name], (a, *others), attrs)
-    return v if isinstance(a, Var) and a.is_number else v.share()
+def sharing(function: Callable, of_numbers: bool = False, most: int = 0) -> Callable:
+    """As users call a function: results of `most` axes at most are arrays that may be views (`Var.share`), or
+    numbers where the argument is one."""
+
+    @functools.wraps(function)
+    def public(a: Any, *args: Any, **kwargs: Any) -> Any:
+        v = function(a, *args, **kwargs)
+        fresh = isinstance(v, Var) and v is not a and v.ndim <= most
+        return v.share() if fresh and (of_numbers or not (isinstance(a, Var) and a.is_number)) else v
+
+    return public

@@ -216,19 +216,12 @@ def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, *args: 
 
 
 def _nan_extreme(reduce: Any, instead: float) -> Any:
-    def function(
-        a: Any,
-        axis: Any = None,
-        out: Any = None,
-        keepdims: Any = False,
-        initial: Any = None,
-        where: Any = None,
-    ) -> Any:
+    def function(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **options: Any) -> Any:
         """The largest (nanmax) or smallest (nanmin) element over axes that is not NaN."""
-        refuse_options("nanmax, nanmin", initial=initial, where=where)
+        refuse_options("nanmax, nanmin", **options)
         numbers, present = _without_nan(a, instead)
         found = reduce(numbers, axis, keepdims=keepdims)
-        return into(out, NAMESPACE["where"](_numbers(present, axis, keepdims) > 0, found, np.nan))
+        return into(out, where(_numbers(present, axis, keepdims) > 0, found, np.nan))
 
     return function
 

@@ -54,8 +54,6 @@ def _hosted(name: str, *slopes: Callable | None) -> Any:
 
     def implementation(*args: Any, **kwargs: Any) -> Any:
         refuse_options(name, **kwargs)
-        if len(args) != len(slopes):
-            raise TypeError(f"{name} of Vars takes {len(slopes)} arguments, got {len(args)}")
         for k, slope in enumerate(slopes):
             if slope is None and isinstance(operand(args[k]), Var):  # also of a list with one inside
                 raise TypeError(

@@ -13,6 +13,8 @@ import numpy as np
 import scipy.stats as _stats
 
 from .. import numpy as wnp
+from ..protocols.elementwise import where
+from ..protocols.movement import reshape
 from ..protocols.registry import is_recorded, recorded
 from . import special
 
@@ -59,16 +61,16 @@ class _Distribution(_Plain, ABC):
         inside = self._inside(z)
         if inside is None:
             return self._log(z, *shapes) - wnp.log(scale)
-        density = self._log(wnp.where(inside, z, 0.5), *shapes) - wnp.log(scale)
-        return wnp.where(inside, density, -np.inf)
+        density = self._log(where(inside, z, 0.5), *shapes) - wnp.log(scale)
+        return where(inside, density, -np.inf)
 
     def cdf(self, x: Any, *given: Any, **moved: Any) -> Any:
         z, shapes, _ = self._standard(x, given, **moved)
         inside = self._inside(z)
         if inside is None:
             return self._cumulative(z, *shapes)
-        below = self._cumulative(wnp.where(inside, z, 0.5), *shapes)
-        return wnp.where(inside, below, wnp.where(z > 0, 1.0, 0.0))
+        below = self._cumulative(where(inside, z, 0.5), *shapes)
+        return where(inside, below, where(z > 0, 1.0, 0.0))
 
     def sf(self, x: Any, *given: Any, **moved: Any) -> Any:
         return 1.0 - self.cdf(x, *given, **moved)
@@ -106,7 +108,7 @@ class _T(_Distribution):
 
     def _cumulative(self, z, df):
         tail = 0.5 * special.betainc(df / 2.0, 0.5, df / (df + z * z))
-        return wnp.where(z > 0, 1.0 - tail, tail)
+        return where(z > 0, 1.0 - tail, tail)
 
 
 class _Positive(_Distribution):
@@ -170,7 +172,7 @@ class _Poisson(_Plain):
             return self._plain.cdf(k, mu, loc)
         k = wnp.floor(wnp.stop_gradient(recorded(k) - loc))
         below = special.PRIMITIVES["gammaincc"](wnp.maximum(k, 0.0) + 1.0, recorded(mu))
-        return wnp.where(k < 0, 0.0, below)
+        return where(k < 0, 0.0, below)
 
 
 class _MultivariateNormal(_Plain):
@@ -181,9 +183,9 @@ class _MultivariateNormal(_Plain):
         cov = recorded(cov)
         cov = cov * np.eye(n) if cov.ndim < 2 else cov
         factor = wnp.linalg.cholesky(cov)
-        z = wnp.linalg.solve(factor, wnp.reshape(wnp.transpose(wnp.reshape(x - mean, (-1, n))), (n, -1)))
+        z = wnp.linalg.solve(factor, reshape(wnp.transpose(reshape(x - mean, (-1, n))), (n, -1)))
         total = wnp.sum(z * z, 0) + 2.0 * wnp.sum(wnp.log(wnp.diagonal(factor))) + n * LOG_2PI
-        return wnp.reshape(-0.5 * total, x.shape[:-1])
+        return reshape(-0.5 * total, x.shape[:-1])
 
     def entropy(self, mean: Any = None, cov: Any = 1) -> Any:
         """As SciPy's: of a number for `cov` in as many dimensions as the mean has."""
@@ -196,7 +198,7 @@ class _MultivariateNormal(_Plain):
 class _Dirichlet(_Plain):
     def logpdf(self, x: Any, alpha: Any) -> Any:
         x, alpha = recorded(x), recorded(alpha)
-        weights = wnp.reshape(alpha - 1.0, (-1,) + (1,) * (x.ndim - 1))
+        weights = reshape(alpha - 1.0, (-1,) + (1,) * (x.ndim - 1))
         constant = special.gammaln(wnp.sum(alpha)) - wnp.sum(special.gammaln(alpha))
         return constant + wnp.sum(special.xlogy(weights, x), 0)
 
