@@ -30,8 +30,8 @@ typedef struct { /* reference-counted memory that views share */
     int64_t refs;
     void *data;
     void (*release)(void *); /* NULL: data lies right behind this header */
-    void *owner;
-    size_t size; /* bytes behind this header */
+    void *owner;             /* of the data; of a spare buffer: the next one */
+    size_t size;             /* bytes behind this header */
 } wg_buffer;
 
 typedef struct {       /* a strided window into a buffer */
@@ -94,7 +94,7 @@ typedef struct { /* a transformed copy of a child tape, kept for the next call: 
 } wg_derived;
 
 #define WG_CONST_SLOTS 256
-enum { WG_SPARES = 8 }; /* large buffers that a tape keeps for its next values */
+enum { WG_SPARES = 16 }; /* lists of buffers that a tape keeps for its next values */
 
 struct wg_tape {
     wg_node_rec *nodes;
@@ -124,7 +124,7 @@ struct wg_tape {
     uint32_t derived_len, derived_cap;
     void *scratch; /* grows to what the largest kernel call needed */
     size_t scratch_size;
-    wg_buffer *spares[WG_SPARES]; /* see value.c; NULL: an empty place */
+    wg_buffer *spares[WG_SPARES]; /* by size, see value.c; each the first of a list */
     size_t spare_bytes;
     int64_t refs;
     uintptr_t thread;

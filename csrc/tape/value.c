@@ -23,38 +23,44 @@ void wg_buffer_release(wg_buffer *b) {
     free(b);
 }
 
-/* Large buffers are kept for the next value of about their size: memory fresh from the system costs a page fault for
- * every 4 KB, several times what an op does with it. */
-enum { SPARE_LEAST = 1 << 15 };
+/* Buffers are kept for the next values of about their size, in a list for each power of two: memory fresh from the
+ * system costs a page fault for every 4 KB, several times what an op does with it, and the allocator's own bookkeeping
+ * about as much as an op on a kilobyte. */
+enum { SPARE_LEAST = 1 << 10, LOOKED_AT = 4 };
 static const size_t spare_most = (size_t)32 << 20; /* bytes a tape keeps in all */
 
+static wg_buffer **spares_of(wg_tape *t, size_t size) {
+    int power = 0;
+    while (power < WG_SPARES - 1 && size >> power > SPARE_LEAST) power++;
+    return &t->spares[power];
+}
+
 static void let_go(wg_tape *t, wg_buffer *b) {
-    if (b->refs == 1 && !b->release && b->size >= SPARE_LEAST && t->spare_bytes + b->size <= spare_most)
-        for (int i = 0; i < WG_SPARES; i++)
-            if (!t->spares[i]) {
-                t->spares[i] = b;
-                t->spare_bytes += b->size;
-                return;
-            }
-    wg_buffer_release(b);
+    if (b->refs > 1 || b->release || b->size < SPARE_LEAST || b->size > spare_most - t->spare_bytes) {
+        wg_buffer_release(b);
+        return;
+    }
+    wg_buffer **list = spares_of(t, b->size);
+    b->owner = *list; /* the next one */
+    *list = b;
+    t->spare_bytes += b->size;
 }
 
 static wg_buffer *new_buffer(wg_tape *t, size_t size) {
-    int best = -1;
-    for (int i = 0; size >= SPARE_LEAST && i < WG_SPARES; i++) {
-        const wg_buffer *b = t->spares[i];
-        if (b && b->size >= size && b->size / 2 <= size && (best < 0 || b->size < t->spares[best]->size)) best = i;
+    wg_buffer *b, **at = spares_of(t, size);
+    for (int i = 0; size >= SPARE_LEAST && i < LOOKED_AT && (b = *at); i++, at = (wg_buffer **)&b->owner) {
+        if (b->size < size || b->size / 2 > size) continue;
+        *at = b->owner;
+        b->owner = NULL;
+        t->spare_bytes -= b->size;
+        return b;
     }
-    if (best < 0) return wg_buffer_new(size);
-    wg_buffer *b = t->spares[best];
-    t->spares[best] = NULL;
-    t->spare_bytes -= b->size;
-    return b;
+    return wg_buffer_new(size);
 }
 
 void wg_free_spares(wg_tape *t) {
     for (int i = 0; i < WG_SPARES; i++)
-        if (t->spares[i]) wg_buffer_release(t->spares[i]);
+        for (wg_buffer *b; (b = t->spares[i]); wg_buffer_release(b)) t->spares[i] = b->owner;
 }
 
 wg_status wg_set_view(wg_tape *t, wg_id id, wg_buffer *buffer, int64_t offset, uint32_t strides) {

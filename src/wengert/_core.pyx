@@ -171,7 +171,8 @@ def supported(x):
             f"pass a plain array (np.asarray(x), or x.filled(...) where it is masked)")
     dtype = array.dtype
     if dtype in CODES:
-        fits = code_of(array) >= 0 and not any([stride % dtype.itemsize for stride in array.strides])
+        fits = code_of(array) >= 0 and (cnp.PyArray_IS_C_CONTIGUOUS(array) or not any(
+            [stride % dtype.itemsize for stride in array.strides]))
         return array if fits else array.copy()
     dtype = dtype.newbyteorder("=")
     dtype = WIDENED.get(dtype, dtype)

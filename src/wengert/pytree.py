@@ -66,13 +66,6 @@ _FLAT_TUPLES = [Structure(tuple, (LEAF,) * n) for n in range(16)]
 _LEAVES = frozenset((np.ndarray, Var, float, int, np.float64, np.float32))
 
 
-def is_branch(x: Any) -> bool:
-    """Whether `x` is a node of a pytree rather than a leaf."""
-    if type(x) in _LEAVES:
-        return False
-    return x is None or isinstance(x, (tuple, list, dict)) or _is_registered(x)
-
-
 def _is_registered(x: Any) -> bool:
     """Whether the class of `x` is registered; that of a dataclass becomes so when it is first met."""
     kind = type(x)
@@ -130,12 +123,10 @@ def tree_flatten(tree: Any) -> tuple[list, Structure]:
     >>> tree_flatten({"w": 1.0, "b": [2.0, 3.0]})
     ([2.0, 3.0, 1.0], {'b': [*, *], 'w': *})
     """
-    if type(tree) is tuple and len(tree) < len(_FLAT_TUPLES):
-        for child in tree:
-            if is_branch(child):
-                break
-        else:
-            return list(tree), _FLAT_TUPLES[len(tree)]
+    if type(tree) in _LEAVES:
+        return [tree], LEAF
+    if type(tree) is tuple and len(tree) < len(_FLAT_TUPLES) and _LEAVES.issuperset(map(type, tree)):
+        return list(tree), _FLAT_TUPLES[len(tree)]
     leaves: list = []
     return leaves, _take_apart(tree, leaves)
 

@@ -44,6 +44,8 @@ def getitem(v: Var, key: Any) -> Any:
         its values.
     """
     shape = v.shape
+    if type(key) is slice and len(shape) == 1:
+        return append("slice", v, attrs=_window(key, shape[0]))
     key = key if type(key) is tuple else (key,)
     if len(key) <= len(shape):
         for entry in key:
@@ -85,8 +87,8 @@ def _plain(v: Var, shape: tuple[int, ...], key: tuple) -> Any:
 def _window(entry: slice, extent: int) -> tuple[int, int, int]:
     """Start, step and length of a slice of an axis."""
     start, stop, step = entry.indices(extent)
-    length = len(range(start, stop, step))
-    return (start, step, length) if length else (0, 1, 0)
+    length = stop - start if step == 1 else len(range(start, stop, step))
+    return (start, step, length) if length > 0 else (0, 1, 0)
 
 
 def _in_range(index: int, axis: int, extent: int) -> int:

@@ -25,8 +25,9 @@ from .registry import (
 
 
 def _reduce(name: str, a: Any, axis: Any, keepdims: Any) -> Var:
-    axes = normalize_axes(axis, operand(a).ndim)
-    return append(name, a, attrs=(sum(1 << k for k in axes), int(keepdims is True or keepdims == 1)))
+    ndim = operand(a).ndim
+    mask = (1 << ndim) - 1 if axis is None else sum(1 << k for k in normalize_axes(axis, ndim))
+    return append(name, a, attrs=(mask, int(keepdims is True or keepdims == 1)))
 
 
 def _masked(name: str, a: Any, where: Any, neutral: Any) -> Any:

@@ -8,14 +8,16 @@ from typing import Any, ParamSpec, Protocol, overload
 
 import numpy as np
 
+from .. import _core
 from .. import numpy as wnp
 from .._core import Var, frozen, innermost, set_current
 from ..protocols.registry import append
-from ..pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_unflatten
+from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
 from ..tape import Tape
 
 P = ParamSpec("P")
 Argnums = int | tuple[int, ...]
+ARRAYS = (np.ndarray, Var, np.generic)
 DIFFERENTIABLE = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
 
 
@@ -61,7 +63,7 @@ class Recording:
     def __exit__(self, *error: object) -> None:
         set_current(self.before)
         if self.outermost:
-            self.tape.pop(0)
+            _core.Tape.pop(self.tape, 0)  # nobody has named a node of it
 
     def result(self, v: Any) -> Any:
         """What the caller gets for a Var: from the outermost transform its value, else itself."""
@@ -83,7 +85,25 @@ class Recording:
 
 
 def operands(args: tuple, kwargs: dict) -> list[Any]:
-    return tree_leaves(args) + tree_leaves(kwargs) if kwargs else tree_leaves(args)
+    return tree_flatten((args, kwargs) if kwargs else args)[0]
+
+
+def places(name: str, argnums: Argnums, n_args: int) -> Sequence[int]:
+    """The arguments that `argnums` names."""
+    if type(argnums) is int and -n_args <= argnums < n_args:
+        return (argnums,)
+    numbers = argnums if isinstance(argnums, (tuple, list)) else [argnums]
+    if not all(isinstance(number, (int, np.integer)) for number in numbers):
+        raise TypeError(f"{name}: argnums is {argnums!r}, expected an int or a tuple of ints")
+    if len({number % max(n_args, 1) for number in numbers}) != len(numbers):
+        raise ValueError(f"{name}: argnums={argnums} names an argument twice")
+    for number in numbers:
+        if not -n_args <= number < n_args:
+            raise TypeError(
+                f"{name}: argnums={argnums} names argument {number}, but the function was called with "
+                f"{n_args} positional arguments; pass what is differentiated by position"
+            )
+    return numbers
 
 
 class Bound:
@@ -91,20 +111,10 @@ class Bound:
 
     def __init__(self, name: str, tape: Any, args: tuple, argnums: Argnums):
         self.single = not isinstance(argnums, (tuple, list))
-        numbers = list(argnums) if isinstance(argnums, (tuple, list)) else [argnums]
         self.args = list(args)
         self.inputs: list[Var] = []
         self.structures: list[Structure] = []
-        if not all(isinstance(number, (int, np.integer)) for number in numbers):
-            raise TypeError(f"{name}: argnums is {argnums!r}, expected an int or a tuple of ints")
-        if len({number % max(len(args), 1) for number in numbers}) != len(numbers):
-            raise ValueError(f"{name}: argnums={argnums} names an argument twice")
-        for number in numbers:
-            if not -len(args) <= number < len(args):
-                raise TypeError(
-                    f"{name}: argnums={argnums} names argument {number}, but the function was called with "
-                    f"{len(args)} positional arguments; pass what is differentiated by position"
-                )
+        for number in places(name, argnums, len(args)):
             leaves, structure = tree_flatten(args[number])
             for k, leaf in enumerate(leaves):
                 if not is_differentiable(leaf):
@@ -126,13 +136,13 @@ class Bound:
 
 def is_differentiable(x: Any) -> bool:
     """Whether there is a derivative by `x`: floating-point or complex numbers, or a Python integer."""
-    if isinstance(x, (np.ndarray, np.generic, Var)):
+    if isinstance(x, ARRAYS):
         return x.dtype in DIFFERENTIABLE or x.dtype.newbyteorder("=") in DIFFERENTIABLE
     return type(x) in (float, int, complex)
 
 
 def _why_not(x: Any) -> str:
-    if not isinstance(x, (np.ndarray, np.generic, Var)):
+    if not isinstance(x, ARRAYS):
         return f"is a {type(x).__name__}; a derivative needs a float or an array of floats"
     hint = ".astype(float)" if x.dtype.kind in "biu" else ".astype(np.float64)"
     advice = f"pass x{hint}, or leave it out of argnums"
@@ -141,12 +151,14 @@ def _why_not(x: Any) -> str:
 
 def bind(tape: Any, x: Any) -> Var:
     """A fresh copy of an input on the tape."""
+    if type(x) is np.ndarray and not tape.abstract:
+        return tape.as_var(x)  # such a leaf is one
     return append("copy", tape.as_var(float(x) if type(x) is int else x))
 
 
 def seed(name: str, tape: Any, x: Any, like: Var, label: str) -> Var:
     """A tangent or cotangent on the tape, of the shape and dtype of what it belongs to."""
-    if not isinstance(x, (int, float, complex, np.ndarray, np.generic, Var)):
+    if not isinstance(x, (*ARRAYS, int, float, complex)):
         raise TypeError(f"{name}: {label} is a {type(x).__name__}; expected an array of shape {like.shape}")
     if np.shape(x) != like.shape:
         raise ValueError(f"{name}: {label} has shape {np.shape(x)}, expected {like.shape}")
@@ -170,9 +182,9 @@ def split_aux(name: str, y: Any, has_aux: bool) -> tuple[Any, Any]:
 
 def scalar_output(name: str, tape: Any, y: Any) -> Var:
     """The one number that a function returned, on the tape."""
-    if not isinstance(y, (Var, int, float, complex, np.ndarray, np.generic)):
+    if not isinstance(y, (*ARRAYS, int, float, complex)):
         raise TypeError(f"{name}: the function returned a {type(y).__name__}; it must return one number")
-    if (y.size if isinstance(y, Var) else np.size(y)) != 1:  # NumPy would ask the Var for longer
+    if np.size(y) != 1 if not isinstance(y, Var) else y.ndim and y.size != 1:
         raise ValueError(
             f"{name}: the output has shape {np.shape(y)}; the gradient is that of one number: use "
             f"wg.jacobian for all outputs, wg.elementwise_grad for elementwise functions, "

@@ -56,10 +56,10 @@ def value_and_grad(f, argnums=0, has_aux=False):
     >>> wg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    return _value_and_grad("value_and_grad", f, argnums, has_aux)
+    return _value_and_grad("value_and_grad", f, argnums, has_aux, True)
 
 
-def _value_and_grad(name: str, f: Callable, argnums: Argnums, has_aux: bool) -> Callable:
+def _value_and_grad(name: str, f: Callable, argnums: Argnums, has_aux: bool, has_value: bool) -> Callable:
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
         with Recording(operands(args, kwargs)) as recording:
@@ -70,8 +70,11 @@ def _value_and_grad(name: str, f: Callable, argnums: Argnums, has_aux: bool) -> 
             one = tape.full(1, output.dtype, output.shape)
             swept = tape.vjp([output], [one], bound.inputs, recording.outermost)
             gradient = bound.rebuild(recording.derivatives(swept, bound.inputs))
+            aux = tree_map(recording.result, aux) if has_aux else None
+            if not has_value:
+                return (gradient, aux) if has_aux else gradient
             value = recording.result(output if recording.outermost or isinstance(y, Var) else y)
-            return ((value, tree_map(recording.result, aux)) if has_aux else value), gradient
+            return (value, aux) if has_aux else value, gradient
 
     return wrapped
 
@@ -90,14 +93,7 @@ def grad(f, argnums=0, has_aux=False):
     >>> wg.grad(wg.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
     """
-    both = _value_and_grad("grad", f, argnums, has_aux)
-
-    @functools.wraps(f)
-    def wrapped(*args, **kwargs):
-        value, gradient = both(*args, **kwargs)
-        return (gradient, value[1]) if has_aux else gradient
-
-    return wrapped
+    return _value_and_grad("grad", f, argnums, has_aux, False)
 
 
 def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> Any:
