@@ -107,3 +107,37 @@ def test_the_picture_of_a_program_is_xml():
     root = ElementTree.fromstring(g.program(*args)._repr_svg_())
     assert root.tag.endswith("svg")
     assert sum(child.tag.endswith("rect") for child in root) == g.program(*args).info["steps"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        lambda np, c: [np.exp(c)],
+        lambda np, c: [np.cumsum(np.exp(c))],
+        lambda np, c: [np.cumsum(np.exp(c)), np.sort(np.exp(c))],
+        lambda np, c: [np.exp(np.concatenate([c, c])), c],
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_a_result_that_is_a_part_of_what_is_written_over(rest, last):
+    def f(np, x, y):
+        part = np.sin(x)
+        others = rest(np, np.concatenate([part, np.cos(y)]))
+        return (*others, part) if last else (part, *others)
+
+    x, y = np.linspace(0, 1, 5), np.linspace(1, 2, 7)
+    found = wg.compile(lambda x, y: f(wg.numpy, x, y))(x, y)
+    for value, want in zip(found, f(np, x, y), strict=True):
+        np.testing.assert_allclose(value, want, rtol=1e-14)
+
+
+def test_a_result_that_another_one_is_made_of():
+    def f(x):
+        kept = np.sin(x)
+        changed = kept * 1.0
+        changed[1] = x[2]
+        return kept, changed, np.cumsum(changed)
+
+    x = np.linspace(0, 1, 5)
+    for value, want in zip(wg.compile(f)(x), f(x), strict=True):
+        np.testing.assert_allclose(value, want, rtol=1e-14)

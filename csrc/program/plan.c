@@ -223,27 +223,39 @@ static bool claim(wg_planner *w, uint32_t k, int32_t alias) {
     }
     own->arena = false;
     own->place = (wg_place){root_of_output(w, k), 0};
-    if (alias < 0) /* nobody reads what the buffer holds before: what the output is written over is made there, too */
-        for (wg_id x = dying_operand(w, root); x != WG_NONE; x = dying_operand(w, x)) {
-            storage_of(w, x)->arena = false;
-            storage_of(w, x)->place = own->place;
-        }
     return true;
+}
+
+/* What is written over to make an output is made in its buffer, too: nobody reads what that holds before. */
+static void claim_operands(wg_planner *w, wg_id output) {
+    const wg_place place = storage_of(w, output)->place;
+    for (wg_id x = w->windows[output].root; (x = dying_operand(w, x)) != WG_NONE;) {
+        storage_of(w, x)->arena = false;
+        storage_of(w, x)->place = place;
+    }
+}
+
+/* The node is copied at the end, from its own storage or from one that it is a part of. */
+static void keep(wg_planner *w, wg_id id) {
+    wg_storage *own = storage_of(w, id);
+    for (; own->host != WG_NONE; own = &w->items[own->host]) own->last = FOREVER;
+    own->last = FOREVER;
 }
 
 static wg_status place_results(wg_planner *w, const int32_t *alias) {
     wg_tape *t = w->t;
     for (uint32_t k = 0; k < t->n_outputs; k++) { /* outputs that are inputs or constants are copied at the end */
         if (wg_contiguous(t, t->outputs[k]) == WG_NONE) return wg_no_memory(t);
-        wg_storage *own = storage_of(w, t->outputs[k]);
-        if (!own->arena) own->last = FOREVER;
+        if (!storage_of(w, t->outputs[k])->arena) keep(w, t->outputs[k]);
     }
     for (uint32_t k = 0; k < t->n_outputs; k++) {
         w->staged[k] = WG_NONE;
         if (claim(w, k, alias ? alias[k] : -1)) continue;
-        storage_of(w, t->outputs[k])->last = FOREVER;
+        keep(w, t->outputs[k]);
         w->staged[k] = t->outputs[k];
     }
+    for (uint32_t k = 0; k < t->n_outputs; k++) /* now that none of them is an output itself */
+        if (w->staged[k] == WG_NONE && (!alias || alias[k] < 0)) claim_operands(w, t->outputs[k]);
     return WG_OK;
 }
 
