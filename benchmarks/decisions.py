@@ -1,6 +1,7 @@
 """The measurements that the pages in docs/adr quote.
 
-    python -m benchmarks.decisions [chain] [derivative] [program] [isa] [running] [products]
+    python -m benchmarks.decisions [chain] [derivative] [program] [isa] [running] [products] [padding]
+                                   [passes]
 
 Medians of rounds in which the alternatives take turns.  Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 to
 compare programs on one thread, as the page does.
@@ -208,6 +209,61 @@ def products(rounds: int = 15) -> None:
     limit.close()
 
 
+def padded(x: np.ndarray) -> np.ndarray:
+    """The same numbers in rows of whole vectors, an odd number of cache lines each."""
+    line = 64 // x.itemsize
+    lines = -(-x.shape[1] // line)
+    wide = np.empty((x.shape[0], line * (lines + (lines % 2 == 0))), x.dtype)
+    wide[:, : x.shape[1]] = x
+    return wide[:, : x.shape[1]]
+
+
+def padding(rounds: int = 25) -> None:
+    """ADR 26: products of padded operands beside dense ones, and nets beside those of whole vectors."""
+    rng = np.random.default_rng(0)
+    for rows, width in ((512, 2048), (512, 1024), (512, 513)):
+        x, g, w = (rng.normal(size=(n, width)).astype("f4") for n in (rows, rows, width))
+        for what, product, *operands in (
+            ("forward", lambda x, w: x @ w, x, w),
+            ("gradient by weights", lambda x, g: x.T @ g, x, g),
+            ("gradient by rows", lambda g, w: g @ w.T, g, w),
+        ):
+            compiled = wg.compile(product)
+            run = partial(compiled, out=compiled(*operands))
+            ways = {"plain": partial(run, *operands), "padded": partial(run, *map(padded, operands))}
+            times = medians(ways, rounds)
+            gain = times["plain"] / times["padded"]
+            print(f"{rows} rows of {width}, {what}: padded operands are {gain:.3f} times as fast", flush=True)
+    for rows, width in ((200, 10), (200, 100), (512, 513), (512, 1024), (512, 2048)):
+        wider = width // 16 * 16 + 16
+        runs = {}
+        for n in (width, wider):
+            net = wg.MLP([n, n, n, n], "tanh", seed=0)
+            batch = (rng.normal(size=(rows, n)).astype("f4"), np.zeros((rows, n), "f4"))
+            gradient = wg.compile(wg.value_and_grad(net.objective("squared_error")))
+            out = (np.empty((), "f4"), np.empty_like(net.theta))
+            runs[f"{n}"] = partial(gradient, net.theta, *batch, out=out)
+        times = medians(runs, rounds)
+        ratio = times[f"{width}"] / times[f"{wider}"]
+        print(f"a net's gradient, {rows} rows: width {width} takes {ratio:.3f} of {wider}", flush=True)
+
+
+def passes(rounds: int = 31) -> None:
+    """ADR 26: the share of the passes that apply activations' derivatives before products read the result."""
+    for net in SUITES["train"]:
+        if max(net.widths) < 256:
+            continue
+        model = wg.MLP(net.widths, net.activation, net.dtype)
+        program = wg.compile(wg.value_and_grad(model.objective(net.loss))).program(*net.batch())
+        times = [statistics.median(of) for of in zip(*program.clock(program._numbers(), rounds), strict=True)]
+        alone = [
+            time
+            for step, time in zip(program.steps(), times, strict=True)
+            if "matmul" not in step.ops and any(op.startswith("d_") for op in step.ops)
+        ]
+        print(f"{net.name}: {len(alone)} passes, {sum(alone) / sum(times):.1%} of the gradient", flush=True)
+
+
 MEASUREMENTS = {
     "chain": chain,
     "derivative": derivative,
@@ -215,6 +271,8 @@ MEASUREMENTS = {
     "isa": isa,
     "running": running,
     "products": products,
+    "padding": padding,
+    "passes": passes,
 }
 
 
