@@ -125,6 +125,10 @@ wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step) {
 static void add_to(wg_map_fn add, const wg_array *dst, const wg_array *b) {
     _Alignas(64) char now[WG_TILE * 16], more[WG_TILE * 16];
     int64_t size = wg_array_size(dst), n;
+    if (wg_array_contiguous(dst) && wg_array_contiguous(b)) {
+        add(dst->data, (const void *[]){dst->data, b->data}, size, NULL);
+        return;
+    }
     int64_t row = dst->ndim && dst->shape[dst->ndim - 1] >= 64 ? dst->shape[dst->ndim - 1] : INT64_MAX;
     for (int64_t start = 0; start < size; start += n) {
         n = size - start < WG_TILE ? size - start : WG_TILE;
