@@ -14,6 +14,9 @@
  *   blend(m, a, b)   a where m, else b
  *   larger(a, b)     a > b ? a : b in every lane, hence b if either is NaN; smaller alike
  *   any(m)           is any lane of m set
+ *   rounded(a)       the nearest whole number, ties to even, and the sign kept; floored(a) the next one below
+ *   scalef(x, n)     x 2^n for a whole n, rounded once; AVX-512 alone, vmath.inc does without
+ *   lookup(table, i) the elements of an array of 16 that stand at the places i
  *   transpose(r)     the LANES x LANES matrix whose rows are r[0], ..., r[LANES-1] */
 #undef T
 #undef DTYPE
@@ -40,6 +43,10 @@
 #undef larger
 #undef smaller
 #undef any
+#undef rounded
+#undef floored
+#undef scalef
+#undef lookup
 #undef transpose
 #undef tail_mask
 #undef load_masked

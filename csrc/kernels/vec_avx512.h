@@ -32,6 +32,10 @@ typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
 #define vabs(a) _mm512_abs_ps(a)
 #define larger(a, b) _mm512_max_ps(a, b)
 #define smaller(a, b) _mm512_min_ps(a, b)
+#define rounded(a) _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define floored(a) _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
+#define scalef(x, n) _mm512_scalef_ps(x, n)
+#define lookup(table, i) _mm512_permutexvar_ps((__m512i)(i), load(table))
 #define any(m) (_mm512_movepi32_mask((__m512i)(m)) != 0)
 
 #else
@@ -58,6 +62,10 @@ typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
 #define vabs(a) _mm512_abs_pd(a)
 #define larger(a, b) _mm512_max_pd(a, b)
 #define smaller(a, b) _mm512_min_pd(a, b)
+#define rounded(a) _mm512_roundscale_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define floored(a) _mm512_roundscale_pd(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
+#define scalef(x, n) _mm512_scalef_pd(x, n)
+#define lookup(table, i) _mm512_permutex2var_pd(load(table), (__m512i)(i), load((table) + 8))
 #define any(m) (_mm512_movepi64_mask((__m512i)(m)) != 0)
 
 #endif

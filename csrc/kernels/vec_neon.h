@@ -18,6 +18,8 @@
 #define madd(a, b, c) vfmaq_f32(c, a, b)
 #define vsqrt(a) vsqrtq_f32(a)
 #define vabs(a) vabsq_f32(a)
+#define rounded(a) vrndnq_f32(a)
+#define floored(a) vrndmq_f32(a)
 #define blend(m, a, b) vbslq_f32((U)(m), a, b)
 #define any(m) (vmaxvq_u32((U)(m)) != 0)
 #define load_bools(p) load_bools_f32(p)
@@ -59,6 +61,8 @@ static inline void transpose_f32(float32x4_t *r) {
 #define madd(a, b, c) vfmaq_f64(c, a, b)
 #define vsqrt(a) vsqrtq_f64(a)
 #define vabs(a) vabsq_f64(a)
+#define rounded(a) vrndnq_f64(a)
+#define floored(a) vrndmq_f64(a)
 #define blend(m, a, b) vbslq_f64((U)(m), a, b)
 #define any(m) (vmaxvq_u32((uint32x4_t)(m)) != 0)
 #define load_bools(p) ((M){(p)[0], (p)[1]} != 0)
@@ -74,8 +78,15 @@ static inline void transpose_f64(float64x2_t *r) {
 #endif
 
 #include "vec_lanes.h"
+#define lookup(table, i) FN(look_up)(table, i)
 #define load_tail(p, n) FN(load_lanes)(p, n, set1(0))
 #define load_tail_or(p, n, fill) FN(load_lanes)(p, n, fill)
 #define store_tail(p, v, n) FN(store_lanes)(p, v, n)
 #define load_bools_tail(p, n) FN(load_bool_lanes)(p, n)
 #define store_bools_tail(p, m, n) FN(store_bool_lanes)(p, m, n)
+
+static inline V FN(look_up)(const T *table, U i) {
+    T lanes[LANES];
+    for (int lane = 0; lane < LANES; lane++) lanes[lane] = table[i[lane]];
+    return load(lanes);
+}
