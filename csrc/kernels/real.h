@@ -8,6 +8,8 @@
  *   M                a mask, all bits of a lane set or clear; comparisons give it
  *   load, store      LANES contiguous elements, no alignment asked
  *   ..._tail(p, n)   the first n < LANES elements only; the others are neither read nor written and count as 0
+ *   stream        a store past the caches where the set has one, to an address that LANES elements divide; stream_end()
+ *                    behind the last, before another thread may read
  *   ..._bools        a mask from, or to, LANES bytes of 0 or 1
  *   set1(c)          c in every lane
  *   madd(a, b, c)    a * b + c, rounded once
@@ -28,6 +30,8 @@
 #undef M
 #undef load
 #undef store
+#undef stream
+#undef stream_end
 #undef load_tail
 #undef load_tail_or
 #undef store_tail

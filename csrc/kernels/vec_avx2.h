@@ -13,6 +13,7 @@ typedef uint32_t avx2_u32 __attribute__((vector_size(32)));
 
 #define load(p) _mm256_loadu_ps(p)
 #define store(p, v) _mm256_storeu_ps(p, v)
+#define stream(p, v) _mm256_stream_ps(p, v)
 #define tail_mask(n) ((M)_mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)))
 #define load_masked(p, m) _mm256_maskload_ps(p, (__m256i)(m))
 #define set1(c) _mm256_set1_ps((float)(c))
@@ -82,6 +83,7 @@ typedef uint64_t avx2_u64 __attribute__((vector_size(32)));
 
 #define load(p) _mm256_loadu_pd(p)
 #define store(p, v) _mm256_storeu_pd(p, v)
+#define stream(p, v) _mm256_stream_pd(p, v)
 #define tail_mask(n) ((M)_mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)))
 #define load_masked(p, m) _mm256_maskload_pd(p, (__m256i)(m))
 #define set1(c) _mm256_set1_pd((double)(c))
@@ -136,6 +138,7 @@ static inline void transpose_f64(__m256d *r) {
 #endif
 
 #include "vec_lanes.h"
+#define stream_end() _mm_sfence()
 #define load_tail(p, n) load_masked(p, tail_mask(n))
 #define load_tail_or(p, n, fill) blend(tail_mask(n), load_tail(p, n), fill)
 #define load_bools_tail(p, n) FN(load_bool_lanes)(p, n)

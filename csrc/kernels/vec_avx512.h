@@ -5,6 +5,7 @@
  * move.  Tails use mask registers openly: low_bits(n) has its lowest n bits set. */
 #include "real.h"
 
+#define stream_end() _mm_sfence()
 #define low_bits(n) ((1u << (n)) - 1)
 #define blend(m, a, b) FN(select)(m, a, b)
 
@@ -20,6 +21,7 @@ typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
 
 #define load(p) _mm512_loadu_ps(p)
 #define store(p, v) _mm512_storeu_ps(p, v)
+#define stream(p, v) _mm512_stream_ps(p, v)
 #define load_tail(p, n) _mm512_maskz_loadu_ps((__mmask16)low_bits(n), p)
 #define store_tail(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)low_bits(n), v)
 #define to_bytes(m) _mm512_cvtepi32_epi8((__m512i)((m)&1))
@@ -50,6 +52,7 @@ typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
 
 #define load(p) _mm512_loadu_pd(p)
 #define store(p, v) _mm512_storeu_pd(p, v)
+#define stream(p, v) _mm512_stream_pd(p, v)
 #define load_tail(p, n) _mm512_maskz_loadu_pd((__mmask8)low_bits(n), p)
 #define store_tail(p, v, n) _mm512_mask_storeu_pd(p, (__mmask8)low_bits(n), v)
 #define to_bytes(m) _mm512_cvtepi64_epi8((__m512i)((m)&1))

@@ -2,6 +2,9 @@
  * C.  real.h says what the words mean. */
 #include "real.h"
 
+#define stream(p, v) store(p, v)
+#define stream_end() (void)0
+
 #define LANES 1
 #define V T
 #define M bool

@@ -1,6 +1,9 @@
 /* The vector vocabulary of AArch64's Advanced SIMD; real.h says what the words mean. */
 #include "real.h"
 
+#define stream(p, v) store(p, v)
+#define stream_end() (void)0
+
 #define larger(a, b) blend((a) > (b), a, b)
 #define smaller(a, b) blend((a) < (b), a, b)
 

@@ -127,7 +127,7 @@ static void choose_blocks(wg_loop *l, bool turned) {
     for (int i = 0; i < l->n_axes; i++) size *= l->axes[i].shape;
     l->parts = wg_parts((double)size * 0.5, l->step->max_parts);
     /* Direct blocks are as long as the watch allows; tiles that are filled again and again stay in the first cache. */
-    most = direct ? (size < LOOK ? size : LOOK) / l->parts + LONG_ROW : (turned ? TILE : TILE / 2) / widest;
+    most = direct ? (size / l->parts < LOOK ? size / l->parts : LOOK) + LONG_ROW : (turned ? TILE : TILE / 2) / widest;
     l->columns = turned && most / HIGH < columns->shape ? most / HIGH : columns->shape;
     if (l->columns > most) l->columns = most;
     l->rows = most / l->columns < rows->shape ? most / l->columns : rows->shape;

@@ -69,6 +69,37 @@ static void test_maps_against_generic(const wg_kernels *k, const wg_kernels *gen
     }
 }
 
+/* A long row from any address gives what short ones give (a kernel takes the first elements by themselves, so that
+ * whole vectors lie in whole lines, and one of 8 MB goes past the caches), also in place, and touches nothing around
+ * it. */
+static void test_long_rows(const wg_kernels *k, wg_dtype dtype, const row *r, int64_t n) {
+    enum { SHORT = 64, AROUND = 3 };
+    const size_t size = item_size[dtype], bytes = (size_t)n * size;
+    char *in[4], *want = allocate(bytes), *got = allocate(bytes + 2 * AROUND * size);
+    for (int j = 0; j < 4; j++) {
+        in[j] = allocate(bytes);
+        for (int64_t i = 0; i < n; i++) set(dtype, in[j], i, uniform(r->lo, r->hi));
+    }
+    for (int64_t i = 0; i < n; i += SHORT) {
+        const void *part[4];
+        for (int j = 0; j < 4; j++) part[j] = in[j] + (size_t)i * size;
+        k->map[r->op][dtype](want + (size_t)i * size, part, n - i < SHORT ? n - i : SHORT, params);
+    }
+    const void *const *operands = (const void *const *)in;
+    for (int before = 0; before < AROUND; before++) {
+        memset(got, 'x', bytes + 2 * AROUND * size);
+        k->map[r->op][dtype](got + (size_t)before * size, operands, n, params);
+        CHECK(memcmp(got + (size_t)before * size, want, bytes) == 0, "%s %s: %d elements, %d before them", k->isa,
+              r->name, (int)n, before);
+        CHECK((before == 0 || got[(size_t)before * size - 1] == 'x') && got[bytes + (size_t)before * size] == 'x',
+              "%s %s: around %d elements", k->isa, r->name, (int)n);
+    }
+    k->map[r->op][dtype](in[0], operands, n, params);
+    CHECK(memcmp(in[0], want, bytes) == 0, "%s %s: %d elements in place", k->isa, r->name, (int)n);
+    for (int j = 0; j < 4; j++) free(in[j]);
+    free(want), free(got);
+}
+
 /* Where the cotangent is 0 the product is 0, whatever the derivative is. */
 static void test_zero_cotangent(const wg_kernels *k, wg_dtype dtype, const row *r) {
     const size_t size = item_size[dtype];
@@ -350,6 +381,8 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
     for (wg_dtype dtype = WG_F32; dtype <= WG_F64; dtype++) {
         for (int r = 0; r < N_ROWS; r++) {
             test_maps_against_generic(k, generic, dtype, &rows[r]);
+            test_long_rows(k, dtype, &rows[r], 16 * 16 + 7);
+            if (rows[r].op == WG_add) test_long_rows(k, dtype, &rows[r], (1 << 23) / (int64_t)item_size[dtype] + 9);
             if (rows[r].arity == 4) test_zero_cotangent(k, dtype, &rows[r]);
             if (fused) test_same_bits(k, &avx2, dtype, &rows[r]);
         }
