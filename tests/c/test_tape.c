@@ -191,6 +191,49 @@ static void test_donation(void) { /* (x, y) -> (x + y, x): both buffers given ba
     wg_tape_release(t);
 }
 
+/* Inputs (37, 41) with any strides, one read by steps of their own, one by a region as well: as in C order. */
+static void test_strided_inputs(void) {
+    enum { ROWS = 37, COLUMNS = 41, N = ROWS * COLUMNS, N_OUT = 5 };
+    static const int64_t cases[][3] = {/* strides, elements before the first one */
+                                       {1, ROWS, 0},
+                                       {-COLUMNS, -1, N - 1},
+                                       {2 * COLUMNS, 2, 0},
+                                       {COLUMNS, 1, 0},
+                                       {1, -ROWS, (COLUMNS - 1) * ROWS},
+                                       {0, 1, 0},
+                                       {1, 0, 0},
+                                       {3, 2, 0}};
+    wg_tape *t = wg_tape_new(true);
+    wg_id a, b, turned, flat, both;
+    OK(wg_input(t, WG_F64, 2, (int64_t[]){ROWS, COLUMNS}, false, &a));
+    OK(wg_input(t, WG_F64, 2, (int64_t[]){ROWS, COLUMNS}, false, &b));
+    OK(wg_append(t, WG_transpose, 1, &a, 2, (int64_t[]){1, 0}, &turned));
+    OK(wg_append(t, WG_reshape, 1, &a, 1, (int64_t[]){N}, &flat));
+    OK(wg_append(t, WG_concatenate, 2, (wg_id[]){b, a}, 1, (int64_t[]){0}, &both));
+    const wg_id region = op2(t, WG_mul, op1(t, WG_exp, b), b);
+    OK(wg_tape_set_outputs(t, N_OUT, (wg_id[]){op1(t, WG_neg, a), turned, flat, both, region}));
+    for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
+        const int64_t *s = cases[i], reach = llabs(s[0]) * (ROWS - 1) + llabs(s[1]) * (COLUMNS - 1);
+        double *x = malloc((size_t)(reach + 1) * sizeof *x), ordered[N], *found[2][N_OUT];
+        for (int64_t k = 0; k <= reach; k++) x[k] = (double)(k % 1009) / 500 - 1;
+        for (int k = 0; k < N; k++) ordered[k] = x[s[2] + k / COLUMNS * s[0] + k % COLUMNS * s[1]];
+        for (int order = 0; order < 2; order++) {
+            double *in = order ? x + s[2] : ordered;
+            wg_program *p = NULL;
+            for (int k = 0; k < N_OUT; k++) found[order][k] = malloc((k == 3 ? 2 : 1) * N * sizeof(double));
+            OK(wg_program_new(t, NULL, order ? (const int64_t *[]){s, s} : NULL, &p));
+            OK(wg_program_run(p, (void *[]){in, in}, (void **)found[order], NULL, 0));
+            wg_program_release(p);
+        }
+        for (int k = 0; k < N_OUT; k++) {
+            CHECK(memcmp(found[0][k], found[1][k], (k == 3 ? 2 : 1) * N * sizeof(double)) == 0);
+            free(found[0][k]), free(found[1][k]);
+        }
+        free(x);
+    }
+    wg_tape_release(t);
+}
+
 static void test_errors(void) {
     wg_tape *t = wg_tape_new(false);
     double v[6] = {0};
@@ -279,6 +322,7 @@ int main(void) {
     test_slices_accumulate();
     test_program_and_call();
     test_donation();
+    test_strided_inputs();
     test_errors();
     test_views_and_weak();
     test_borrowed_memory();
