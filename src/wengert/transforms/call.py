@@ -172,6 +172,21 @@ def outputs_on(tape: Any, y: Any) -> tuple[list[Var], Structure]:
     return [frozen(tape.as_var(leaf)) for leaf in leaves], structure
 
 
+def derived(name: str, f: Callable, argnums: Argnums, rule: Callable) -> Callable[..., Any]:
+    """What `rule` makes of a recording of `f`, its inputs (a `Bound`), its outputs and their structure: a
+    function of f's arguments."""
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        with Recording(operands(args, kwargs)) as recording:
+            bound = Bound(name, recording.tape, args, argnums)
+            outputs, structure = outputs_on(recording.tape, f(*bound.args, **kwargs))
+            refuse_integers(name, outputs)
+            return rule(recording, bound, outputs, structure)
+
+    return wrapped
+
+
 def split_aux(name: str, y: Any, has_aux: bool) -> tuple[Any, Any]:
     if not has_aux:
         return y, None

@@ -15,9 +15,9 @@ from .call import (
     Bound,
     Recording,
     decorates,
+    derived,
     operands,
     outputs_on,
-    refuse_integers,
     scalar_output,
     seed,
     split_aux,
@@ -219,18 +219,12 @@ def elementwise_grad(f, argnums=0):
     array([2., 4.])
     """
 
-    @functools.wraps(f)
-    def wrapped(*args, **kwargs):
-        with Recording(operands(args, kwargs)) as recording:
-            tape = recording.tape
-            bound = Bound("elementwise_grad", tape, args, argnums)
-            outputs, _ = outputs_on(tape, f(*bound.args, **kwargs))
-            refuse_integers("elementwise_grad", outputs)
-            ones = [tape.full(1, y.dtype, y.shape) for y in outputs]
-            swept = tape.vjp(outputs, ones, bound.inputs, recording.outermost)
-            return bound.rebuild(recording.derivatives(swept, bound.inputs))
+    def rule(recording, bound, outputs, structure):
+        ones = [recording.tape.full(1, y.dtype, y.shape) for y in outputs]
+        swept = recording.tape.vjp(outputs, ones, bound.inputs, recording.outermost)
+        return bound.rebuild(recording.derivatives(swept, bound.inputs))
 
-    return wrapped
+    return derived("elementwise_grad", f, argnums, rule)
 
 
 def stop_gradient(tree: Any) -> Any:

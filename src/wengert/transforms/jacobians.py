@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from .. import numpy as wnp
 from .._core import Var
 from ..pytree import tree_unflatten
 from .batching import batch
-from .call import Argnums, Bound, Recording, decorates, operands, outputs_on, refuse_integers
+from .call import Argnums, Recording, decorates, derived
 from .first import grad, jvp
 
 
@@ -50,17 +50,12 @@ def jacobian(f, argnums=0):
 
 
 def _jacobian(name: str, f: Callable, argnums: Argnums, mode: Callable[[int, int], Callable]) -> Callable:
-    @wraps(f)
-    def wrapped(*args, **kwargs):
-        with Recording(operands(args, kwargs)) as recording:
-            bound = Bound(name, recording.tape, args, argnums)
-            outputs, structure = outputs_on(recording.tape, f(*bound.args, **kwargs))
-            refuse_integers(name, outputs)
-            sizes = sum(x.size for x in bound.inputs), sum(y.size for y in outputs)
-            blocks = mode(*sizes)(recording, bound.inputs, outputs)
-            return tree_unflatten(structure, [bound.rebuild(row) for row in blocks])
+    def rule(recording, bound, outputs, structure):
+        sizes = sum(x.size for x in bound.inputs), sum(y.size for y in outputs)
+        blocks = mode(*sizes)(recording, bound.inputs, outputs)
+        return tree_unflatten(structure, [bound.rebuild(row) for row in blocks])
 
-    return wrapped
+    return derived(name, f, argnums, rule)
 
 
 # Elements of the largest node in a batched sweep: unit vectors are taken that many at a time, so that a block

@@ -17,7 +17,7 @@ from ..protocols.registry import append
 from ..pytree import tree_map, tree_unflatten
 from ..tape import OPS
 from .batching import batch, vmap
-from .call import Bound, Recording, decorates, operands, outputs_on, refuse_integers
+from .call import Recording, decorates, derived, operands
 from .first import jvp, vjp
 from .jacobians import hvp, units
 from .jets import plus
@@ -50,19 +50,13 @@ def laplacian(f, argnums=0):
     array([0., 0., 0.])
     """
 
-    @functools.wraps(f)
-    def wrapped(*args, **kwargs):
-        with Recording(operands(args, kwargs)) as recording:
-            tape = recording.tape
-            bound = Bound("laplacian", tape, args, argnums)
-            outputs, structure = outputs_on(tape, f(*bound.args, **kwargs))
-            refuse_integers("laplacian", outputs)
-            total: list[Any] = [None] * len(outputs)
-            for x in bound.inputs:
-                total = list(map(plus, total, _laplacians(tape, bound.inputs, x, outputs)))
-            return tree_unflatten(structure, recording.derivatives(total, outputs))
+    def rule(recording, bound, outputs, structure):
+        total: list[Any] = [None] * len(outputs)
+        for x in bound.inputs:
+            total = list(map(plus, total, _laplacians(recording.tape, bound.inputs, x, outputs)))
+        return tree_unflatten(structure, recording.derivatives(total, outputs))
 
-    return wrapped
+    return derived("laplacian", f, argnums, rule)
 
 
 def _laplacians(tape: Any, inputs: list[Var], x: Var, outputs: list[Var]) -> list[Var | None]:
