@@ -210,7 +210,8 @@ def test_arrays_of_vars_are_stacked(tape):
         (lambda v: np.polynomial.polynomial.polyval2d(v, v, np.eye(2)), "polyval2d"),
         (lambda v: wnp.sin(v, signature="d->d"), "signature="),
         (lambda v: scipy.special.fresnel(v), "fresnel"),
-        (lambda v: np.where(v > 0), "one argument"),
+        (lambda v: wg.compile(lambda x: x[np.where(x > 0)])(v), "np.where"),
+        (lambda v: np.shares_memory(v, v), "shares_memory is not supported"),
     ],
 )
 def test_what_is_not_supported_is_named(tape, call, name):

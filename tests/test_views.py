@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, overrides
 from test_in_place import PROGRAMS, VIEWS, M, X
 from test_numpy import FUNCTIONS
@@ -9,6 +11,7 @@ from test_numpy_coverage import CASES
 from test_ufunc_methods import UFUNCS
 
 import wengert as wg
+import wengert.numpy as wnp
 
 # ---- every function that gives a view, or a copy that looks like one ------------------------------------
 
@@ -159,7 +162,7 @@ THEN = {
     "squeeze": lambda v: v.squeeze(),
     "copy": lambda v: v.copy(),
 }
-STEPS, EAGER = {"round"}, {"trim_zeros"}  # without a derivative; looking at values
+FLAT, EAGER = {"round"}, {"trim_zeros"}  # without a derivative; looking at values
 S = (np.arange(1.0, 10.0) ** 1.1).reshape(3, 3)
 
 
@@ -229,7 +232,7 @@ def test_writes_are_seen_as_numpys_are(name):
                     assert_allclose(wg.vjp(program, S)[0], expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", [name for name in (*SHARING, *COPYING) if name not in STEPS])
+@pytest.mark.parametrize("name", [name for name in (*SHARING, *COPYING) if name not in FLAT])
 def test_derivatives_go_through_what_is_shared(name):
     """The programs are linear: their Jacobians are differences of values."""
     view = {**SHARING, **COPYING}[name]
@@ -374,3 +377,64 @@ def test_overlapping_views():
     for g in (program, wg.compile(program)):
         assert_allclose(wg.vjp(g, X)[0], f(np, X.copy()), rtol=1e-12, atol=1e-14)
         wg.testing.check_grads(g, (X,))
+
+
+# ---- random programs ------------------------------------------------------------------------------------
+
+UNARY = ["sin", "tanh", "square", "arctan"]
+KEYS = [0, -1, slice(1, 4), slice(None, None, 2), [0, 2], [3, 3], slice(None), slice(4, 0, -1)]
+STEPS = st.one_of(
+    st.tuples(st.just("unary"), st.sampled_from(UNARY), st.integers(0, 9)),
+    st.tuples(st.just("binary"), st.sampled_from("+*-"), st.integers(0, 9), st.integers(0, 9)),
+    st.tuples(st.just("set"), st.sampled_from(range(len(KEYS))), st.integers(0, 9), st.integers(0, 9)),
+    st.tuples(st.just("update"), st.sampled_from("+*-"), st.integers(0, 9), st.integers(0, 9)),
+    st.tuples(st.just("part"), st.sampled_from(range(len(KEYS))), st.integers(0, 9)),
+    st.tuples(st.just("reduce"), st.sampled_from(["sum", "mean", "max"]), st.integers(0, 9)),
+    st.tuples(st.just("turn"), st.integers(0, 9)),
+)
+
+
+def random_program(steps, np, x):
+    """Each step takes arrays made so far and makes or changes one; all have at least 5 elements or one."""
+    arrays = [x * 1.0]
+    pick = lambda k: arrays[k % len(arrays)]
+    for kind, *rest in steps:
+        if kind == "unary":
+            arrays.append(getattr(np, rest[0])(pick(rest[1])))
+        elif kind == "binary":
+            a, b = pick(rest[1]), pick(rest[2])[:1]
+            arrays.append(a + b if rest[0] == "+" else a * b * 0.5 if rest[0] == "*" else a - b)
+        elif kind == "set":
+            pick(rest[1])[KEYS[rest[0]] if len(pick(rest[1])) > 4 else 0] = np.tanh(pick(rest[2])[0])
+        elif kind == "update":
+            a, b = pick(rest[1]), np.tanh(pick(rest[2])[:1])
+            if rest[0] == "+":
+                a += b
+            elif rest[0] == "*":
+                a *= b
+            else:
+                a -= b
+        elif kind == "part" and len(pick(rest[1])) > 4:
+            part = pick(rest[1])[KEYS[rest[0]]]
+            arrays.append(part if part.ndim else part.reshape(1))
+        elif kind == "reduce":
+            arrays.append(getattr(np, rest[0])(pick(rest[1])).reshape(1))
+        elif kind == "turn":
+            arrays.append(pick(rest[0])[::-1])
+    return np.concatenate(arrays)
+
+
+@given(st.lists(STEPS, min_size=5, max_size=40))
+def test_random_programs(steps):
+    expected = random_program(steps, np, X[:5].copy())
+    assert_allclose(wg.vjp(lambda x: random_program(steps, np, x), X[:5])[0], expected, rtol=1e-12)
+    jacobian = wg.jacobian(lambda x: random_program(steps, wnp, x))(X[:5])
+    forward = wg.jacfwd(lambda x: random_program(steps, np, x))(X[:5])
+    compiled = wg.compile(wg.jacobian(lambda x: random_program(steps, np, x)))(X[:5])
+    size = 1e-10 * (1 + np.max(np.abs(jacobian)))
+    assert_allclose(forward, jacobian, rtol=1e-10, atol=size)
+    assert_allclose(compiled, jacobian, rtol=1e-10, atol=size)
+    if not any(step[0] == "reduce" and step[1] == "max" for step in steps):  # the others take complex numbers
+        h = 1e-30j
+        columns = [random_program(steps, np, X[:5] + h * e).imag / h.imag for e in np.eye(5)]
+        assert_allclose(jacobian, np.stack(columns, 1), rtol=1e-9, atol=size)

@@ -44,8 +44,8 @@ def _constant(function: Any, name: str) -> Any:
 
 _NAMES = """
     allclose argwhere array2string array_equal array_equiv array_repr array_str bitwise_count
-    digitize flatnonzero gcd histogram_bin_edges isin isnat ix_ lcm lexsort may_share_memory
-    nanargmax nanargmin nonzero packbits ravel_multi_index searchsorted shares_memory unpackbits
+    digitize flatnonzero gcd histogram_bin_edges isin isnat ix_ lcm lexsort
+    nanargmax nanargmin nonzero packbits ravel_multi_index searchsorted unpackbits
     unravel_index
 """.split()
 for _name in _NAMES:

@@ -163,12 +163,12 @@ def angle(z: Any, deg: bool = False) -> Var:
 
 
 @implements(np.where)
-def where(condition: Any, x: Any = None, y: Any = None) -> Var:
-    """x where the condition holds, else y."""
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """x where the condition holds, else y; of a condition alone the indices of what is not zero."""
+    if x is None and y is None:
+        return np.nonzero(known("where", condition))
     if x is None or y is None:
-        raise TypeError(
-            "np.where(condition) with one argument has a shape that depends on values; use where(c, x, y)"
-        )
+        raise ValueError("where: either both or neither of x and y must be given")
     return append("where", as_bool(condition), x, y)
 
 
