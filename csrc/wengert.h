@@ -82,8 +82,7 @@ typedef struct {
 } wg_op_info;
 
 /* ---- ops and machine --------------------------------------------------------------------------------------- */
-const wg_op_info *wg_op(int op);  /* NULL if there is no such op */
-int wg_op_find(const char *name); /* -1 if there is no such op */
+const wg_op_info *wg_op(int op); /* NULL if there is no such op */
 size_t wg_itemsize(wg_dtype dtype);
 const char *wg_dtype_name(wg_dtype dtype);
 wg_dtype wg_promote(wg_dtype a, wg_dtype b); /* NumPy's promotion of two strong dtypes */
@@ -141,10 +140,14 @@ wg_tape *wg_tape_child(const wg_tape *t, wg_id call);
  *
  * With a guard, the number of a carry or constant of bools (else -1), the loop ends before the first step that meets
  * none that is true; what would have been stacked by the steps not taken is 0.  Where a carry is the guard, the length
- * is WG_UNTIL: there are no entries, and last carries are the only results. */
+ * is WG_UNTIL: there are no entries, and last carries are the only results.
+ *
+ * block: 0, or the number of steps of which a program holds all values of carries at once, and beside them snapshots of
+ * logarithmic number: a derivative that reads all values then runs the loop again, block by block.  That derivative is
+ * a loop whose block is the same number, but negative: it keeps what is its own. */
 enum { WG_UNTIL = -1 };
-wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int guard, int n_in,
-                  const wg_id *in, wg_id *first);
+wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int guard,
+                  int64_t block, int n_in, const wg_id *in, wg_id *first);
 
 /* Reverse mode: from cotangents of outputs to those of inputs.  Only nodes that depend on inputs are followed; inputs
  * should be copy nodes made for this purpose.  Every node appended is an ordinary one.  result[i] is WG_NONE where the
@@ -220,7 +223,6 @@ uint32_t wg_tape_n_inputs(const wg_tape *t);
 uint32_t wg_tape_n_outputs(const wg_tape *t);
 const wg_id *wg_tape_inputs(const wg_tape *t);
 const wg_id *wg_tape_outputs(const wg_tape *t);
-bool wg_tape_is_abstract(const wg_tape *t);
 /* Checks every invariant of every node; VALUE_ERROR with a message naming the first that fails. */
 wg_status wg_verify(wg_tape *t);
 

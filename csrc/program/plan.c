@@ -94,7 +94,11 @@ static wg_status assign_storages(wg_planner *w) {
         if (!computes(w, id)) continue;
         const wg_id *in;
         int n = wg_operands(w->t, id, &in);
-        for (int k = 0; k < n; k++) storage_of(w, in[k])->last = end_of(w, id);
+        for (int k = 0; k < n; k++) { /* what is had by running a loop again is read from that loop's operands */
+            const wg_id source = wg_source_of(w->t, w->windows, in[k]), *read = &in[k];
+            const int n_read = source == WG_NONE ? 1 : wg_operands(w->t, source, &read);
+            for (int j = 0; j < n_read; j++) storage_of(w, read[j])->last = end_of(w, id);
+        }
     }
     return WG_OK;
 }
@@ -106,6 +110,7 @@ static void find_escapes(wg_planner *w) {
         int n = wg_operands(w->t, id, &in);
         for (int k = 0; k < n; k++) {
             const wg_id root = w->windows[in[k]].root;
+            if (w->t->nodes[id].op == WG_call && wg_source_of(w->t, w->windows, in[k]) != WG_NONE) continue;
             if (w->range[root] != w->range[id] || w->range[id] == WG_NONE) w->escapes[root] = true;
         }
     }
@@ -476,7 +481,7 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
     find_escapes(w);
     WG_TRY(assign_storages(w));
     for (uint32_t k = 0; k < w->p->n_ranges; k++)
-        WG_TRY(wg_region_new(t, w->windows, w->escapes, w->p->ranges[k], &w->p->regions[k], &w->faces[k]));
+        WG_TRY(wg_region_new(w->p, w->windows, w->escapes, w->p->ranges[k], &w->p->regions[k], &w->faces[k]));
     for (wg_id id = 0; id < t->len; id++)
         if (t->nodes[id].op == WG_concatenate) host_parts(w, id);
     WG_TRY(place_results(w, alias));

@@ -226,7 +226,7 @@ typedef struct {
     uint32_t n_operands, n_results, cap_operands, cap_results;
 } wg_interface;
 /* escapes[id]: somebody outside reads the node. */
-wg_status wg_region_new(wg_tape *t, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
+wg_status wg_region_new(wg_program *p, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
                         wg_interface *face);
 /* blocks.c.  row_bytes: of tiles for each row; flat: every element is a row; multiplies: there are products. */
 void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies);
@@ -236,8 +236,10 @@ wg_status wg_execute_region(const wg_kernels *k, wg_step *step);
 void wg_make_fill(const wg_region *r, const wg_reading *fill, wg_array x, char *fills);
 
 /* ---- scan.c: a call that is a loop, by replays of its body's program --------------------------------------- */
-wg_status wg_loop_plan_new(wg_tape *t, const wg_window *windows, wg_range range, wg_loop_plan **out,
-                           wg_interface *face);
+/* The loop that is run again where operand x is read, for x is values of a carry that it does not keep; or WG_NONE. */
+wg_id wg_source_of(const wg_tape *t, const wg_window *windows, wg_id x);
+wg_status wg_loop_plan_new(const wg_program *p, const wg_window *windows, const bool *escapes, wg_range range,
+                           wg_loop_plan **out, wg_interface *face);
 void wg_loop_plan_free(wg_loop_plan *l);
 size_t wg_loop_scratch(const wg_loop_plan *l);
 double wg_loop_nanoseconds(const wg_loop_plan *l);

@@ -293,15 +293,15 @@ static wg_status make_region(wg_maker *m) {
     return make_fixed(m);
 }
 
-wg_status wg_region_new(wg_tape *t, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
+wg_status wg_region_new(wg_program *p, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
                         wg_interface *face) {
-    wg_maker m = {.t = t, .windows = windows, .escapes = escapes, .range = range, .face = face};
+    wg_maker m = {.t = p->flat, .windows = windows, .escapes = escapes, .range = range, .face = face};
     m.r = *out = calloc(1, sizeof *m.r);
     if (m.r && range.rows == WG_LOOPS) {
-        WG_TRY(wg_loop_plan_new(t, windows, range, &m.r->loop, face));
+        WG_TRY(wg_loop_plan_new(p, windows, escapes, range, &m.r->loop, face));
         return m.r->cost = wg_loop_nanoseconds(m.r->loop), WG_OK;
     }
-    wg_status status = m.r ? make_region(&m) : wg_no_memory(t);
+    wg_status status = m.r ? make_region(&m) : wg_no_memory(m.t);
     free(m.slot);
     free(m.last);
     free(m.tiles.gaps);

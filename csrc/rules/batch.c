@@ -331,7 +331,8 @@ static wg_status batch_loop(wg_batching *w, wg_id id, const wg_loop_info *l, wg_
     for (int k = 0; k < x && status == WG_OK; k++)
         if (flags[k]) status = spread(w, from[k], &in[k]);
     if (status == WG_OK)
-        status = wg_scan(w->t, body, l->n_carry, l->n_x, l->length, l->reverse, l->guard, l->n_in, in, &first);
+        status =
+            wg_scan(w->t, body, l->n_carry, l->n_x, l->length, l->reverse, l->guard, l->block, l->n_in, in, &first);
     wg_tape_release(body);
     for (int k = 0; k < n && status == WG_OK; k++) {
         wg_id result = first + (wg_id)k;

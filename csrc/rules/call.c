@@ -12,18 +12,7 @@ static wg_status check_operands(wg_tape *t, const wg_tape *child, int n_in, cons
     if (n_in < 0 || (uint32_t)n_in != child->n_inputs)
         return wg_fail(t, WG_VALUE_ERROR, "call: the child has %u inputs, got %d operands", child->n_inputs, n_in);
     for (int k = 0; k < n_in; k++) {
-        WG_TRY(wg_check_id(t, in[k], "call"));
-        wg_id input = child->inputs[k];
-        int ndim = wg_ndim(child, input);
-        bool same = t->nodes[in[k]].dtype == child->nodes[input].dtype && wg_ndim(t, in[k]) == ndim &&
-                    (ndim == 0 || memcmp(wg_shape(t, in[k]), wg_shape(child, input), (size_t)ndim * 8) == 0);
-        if (same) continue;
-        char got[256], wanted[256];
-        return wg_fail(t, WG_VALUE_ERROR, "call: operand %d is %s of shape %s, the child's input is %s of shape %s", k,
-                       wg_dtype_name((wg_dtype)t->nodes[in[k]].dtype),
-                       wg_shape_text(wg_ndim(t, in[k]), wg_shape(t, in[k]), got, sizeof got),
-                       wg_dtype_name((wg_dtype)child->nodes[input].dtype),
-                       wg_shape_text(ndim, wg_shape(child, input), wanted, sizeof wanted));
+        WG_TRY(wg_check_like(t, "call: operand", k, t, in[k], child, child->inputs[k], -1));
     }
     return WG_OK;
 }

@@ -3,6 +3,21 @@
 
 #include "rules.h"
 
+wg_status wg_check_like(wg_tape *t, const char *what, int k, wg_tape *from, wg_id x, const wg_tape *like, wg_id y,
+                        int64_t rows) {
+    char got[256], wanted[256];
+    WG_TRY(wg_check_id(from, x, what));
+    const wg_dtype dtype = (wg_dtype)from->nodes[x].dtype, asked = (wg_dtype)like->nodes[y].dtype;
+    const int ndim = wg_ndim(from, x), n = wg_ndim(like, y), skip = rows >= 0;
+    const int64_t *shape = wg_shape(from, x), *expected = wg_shape(like, y);
+    if (dtype == asked && ndim == n + skip && (!skip || shape[0] == rows) &&
+        (n == 0 || memcmp(shape + skip, expected, (size_t)n * sizeof *shape) == 0))
+        return WG_OK;
+    return wg_fail(t, WG_VALUE_ERROR, "%s %d is %s of shape %s; expected %s of shape %s%s", what, k,
+                   wg_dtype_name(dtype), wg_shape_text(ndim, shape, got, sizeof got), wg_dtype_name(asked),
+                   wg_shape_text(n, expected, wanted, sizeof wanted), skip ? ", one for each step" : "");
+}
+
 wg_status wg_emit1(wg_tape *t, int op, wg_id a, wg_id *out) { return wg_append_flagged(t, op, 1, &a, 0, NULL, 0, out); }
 
 wg_status wg_emit2(wg_tape *t, int op, wg_id a, wg_id b, wg_id *out) {

@@ -8,21 +8,6 @@
 #include "rules.h"
 
 /* ---- recording --------------------------------------------------------------------------------------------- */
-static bool alike(const wg_tape *a, wg_id x, const wg_tape *b, wg_id y, int skip) {
-    int ndim = wg_ndim(b, y);
-    return a->nodes[x].dtype == b->nodes[y].dtype && wg_ndim(a, x) == ndim + skip &&
-           (ndim == 0 || memcmp(wg_shape(a, x) + skip, wg_shape(b, y), (size_t)ndim * sizeof(int64_t)) == 0);
-}
-
-static wg_status mismatch(wg_tape *t, const char *what, int k, const wg_tape *a, wg_id x, const wg_tape *b, wg_id y) {
-    char got[256], wanted[256];
-    return wg_fail(t, WG_VALUE_ERROR, "scan: %s %d is %s of shape %s, the body takes %s of shape %s", what, k,
-                   wg_dtype_name((wg_dtype)a->nodes[x].dtype),
-                   wg_shape_text(wg_ndim(a, x), wg_shape(a, x), got, sizeof got),
-                   wg_dtype_name((wg_dtype)b->nodes[y].dtype),
-                   wg_shape_text(wg_ndim(b, y), wg_shape(b, y), wanted, sizeof wanted));
-}
-
 static bool fits_guard(const wg_tape *body, int n_carry, int n_x, int64_t length, int guard) {
     if (length == WG_UNTIL ? n_x || n_carry != (int)body->n_outputs || guard < 0 || guard >= n_carry
                            : length < 0 || (guard >= 0 && guard < n_carry + n_x))
@@ -30,8 +15,8 @@ static bool fits_guard(const wg_tape *body, int n_carry, int n_x, int64_t length
     return guard < (int)body->n_inputs && (guard < 0 || body->nodes[body->inputs[guard]].dtype == WG_BOOL);
 }
 
-wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int guard, int n_in,
-                  const wg_id *in, wg_id *first) {
+wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int guard,
+                  int64_t block, int n_in, const wg_id *in, wg_id *first) {
     WG_TRY(wg_check_thread(t));
     if (t->run || body->run) return wg_fail(t, WG_VALUE_ERROR, "scan: the tape and the body must be abstract");
     if (n_carry < 0 || n_x < 0 || !fits_guard(body, n_carry, n_x, length, guard) || n_in != (int)body->n_inputs ||
@@ -39,15 +24,12 @@ wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t lengt
         return wg_fail(t, WG_VALUE_ERROR, "scan: %d operands, %u inputs and %u outputs of the body do not fit", n_in,
                        body->n_inputs, body->n_outputs);
     for (int k = 0; k < n_in; k++) {
-        WG_TRY(wg_check_id(t, in[k], "scan"));
         const bool entry = k >= n_carry && k < n_carry + n_x;
-        if (!alike(t, in[k], body, body->inputs[k], entry) || (entry && wg_shape(t, in[k])[0] != length))
-            return mismatch(t, "operand", k, t, in[k], body, body->inputs[k]);
+        WG_TRY(wg_check_like(t, "scan: operand", k, t, in[k], body, body->inputs[k], entry ? length : -1));
     }
     for (int k = 0; k < n_carry; k++)
-        if (!alike(body, body->outputs[k], body, body->inputs[k], 0))
-            return mismatch(t, "the next carry", k, body, body->outputs[k], body, body->inputs[k]);
-    return wg_push_call(t, body, 6, (int64_t[]){0, n_carry, n_x, length, reverse, guard}, n_in, in, first);
+        WG_TRY(wg_check_like(t, "scan: the next carry", k, body, body->outputs[k], body, body->inputs[k], -1));
+    return wg_push_call(t, body, 7, (int64_t[]){0, n_carry, n_x, length, reverse, guard, block}, n_in, in, first);
 }
 
 /* ---- a body from a body ------------------------------------------------------------------------------------ */
@@ -55,21 +37,26 @@ typedef struct { /* a loop being made: its body b, and its operands on t */
     wg_tape *t, *b;
     const wg_loop_info *l; /* the loop it is derived from */
     wg_id *map;            /* the old body's ids -> those of b */
+    wg_id *in;             /* the old operands, a copy */
     wg_id *operands, *outputs;
     int n_operands, n_outputs, n_carry, n_x, guard;
     wg_id *first, *second, *third; /* room for a sweep */
 } wg_maker;
 
-static wg_status open_maker(wg_maker *m, wg_tape *t, const wg_loop_info *l) {
+static wg_status open_maker(wg_maker *m, wg_tape *t, wg_id call, const wg_loop_info *l) {
+    const wg_id *in;
     *m = (wg_maker){.t = t, .l = l, .b = wg_tape_create(NULL), .guard = -1};
     size_t n = 4 * ((size_t)l->body->n_inputs + l->body->n_outputs + 1);
     m->map = malloc(((size_t)l->body->len + 1) * sizeof *m->map);
-    m->operands = malloc(5 * n * sizeof *m->operands);
+    m->operands = malloc(7 * n * sizeof *m->operands);
     if (!m->b || !m->map || !m->operands) return wg_no_memory(t);
     m->outputs = m->operands + n;
     m->first = m->outputs + n;
     m->second = m->first + n;
     m->third = m->second + n;
+    m->in = m->third + n;
+    const int n_in = wg_operands(t, call, &in);
+    if (n_in) memcpy(m->in, in, (size_t)n_in * sizeof *in);
     return WG_OK;
 }
 
@@ -105,11 +92,13 @@ static wg_status give(wg_maker *m, wg_id answer, wg_id like) { /* an output; zer
     return WG_OK;
 }
 
-static wg_status finish(wg_maker *m, bool reverse, wg_id *first) {
+static wg_status finish(wg_maker *m, bool reverse, bool reads, wg_id *first) {
     wg_status status = wg_tape_set_outputs(m->b, m->n_outputs, m->outputs);
+    /* what reads another's values keeps its own: else to run it again would be to run that one again and again */
+    const int64_t block = reads && m->l->block > 0 ? -m->l->block : m->l->block;
     if (status == WG_OK) /* a loop's failure is in t already */
-        return wg_scan(m->t, m->b, m->n_carry, m->n_x, m->l->length, reverse, m->guard, m->n_operands, m->operands,
-                       first);
+        return wg_scan(m->t, m->b, m->n_carry, m->n_x, m->l->length, reverse, m->guard, block, m->n_operands,
+                       m->operands, first);
     return wg_fail(m->t, status, "%s", m->b->error);
 }
 
@@ -132,7 +121,6 @@ static wg_status rows_of(wg_tape *t, wg_id x, int64_t start, int64_t length, boo
 typedef struct {
     wg_sweep *s;
     wg_id call;
-    wg_id *in;   /* the old operands, a copy */
     wg_id *next; /* by carry: the input that is its next value; WG_NONE: none is */
     wg_maker m;
 } wg_reversal;
@@ -168,8 +156,8 @@ static wg_status reverse_inputs(wg_reversal *r) {
         WG_TRY(take(m, body->inputs[k], operand, given++));
     }
     for (int k = c; k < l->n_in; k++) {
-        if (!wg_wants(r->s, r->in[k])) continue;
-        WG_TRY(wg_emit_zeros(m->t, (wg_dtype)m->t->nodes[r->in[k]].dtype, m->t->nodes[r->in[k]].shape, &operand));
+        if (!wg_wants(r->s, r->m.in[k])) continue;
+        WG_TRY(wg_emit_zeros(m->t, (wg_dtype)m->t->nodes[r->m.in[k]].dtype, m->t->nodes[r->m.in[k]].shape, &operand));
         WG_TRY(take(m, body->inputs[k], operand, given++));
     }
     m->n_carry = (int)(given - m->third);
@@ -177,7 +165,7 @@ static wg_status reverse_inputs(wg_reversal *r) {
         WG_TRY(rows_of(m->t, result_of(r, states + k), l->reverse, l->length, false, &operand));
         WG_TRY(take_old(m, k, operand));
     }
-    for (int k = x; k < c; k++) WG_TRY(take_old(m, k, r->in[k]));
+    for (int k = x; k < c; k++) WG_TRY(take_old(m, k, r->m.in[k]));
     for (int k = l->n_carry; k < states; k++)
         if (cotangent_of(r, k) != WG_NONE) WG_TRY(take(m, body->outputs[k], cotangent_of(r, k), given++));
     for (int k = 0; k < x; k++) {
@@ -193,7 +181,7 @@ static wg_status reverse_inputs(wg_reversal *r) {
         WG_TRY(take(m, body->outputs[k], operand, &r->next[k]));
     }
     m->n_x = m->n_operands - m->n_carry;
-    for (int k = c; k < l->n_in; k++) WG_TRY(take_old(m, k, r->in[k]));
+    for (int k = c; k < l->n_in; k++) WG_TRY(take_old(m, k, r->m.in[k]));
     return WG_OK;
 }
 
@@ -219,6 +207,7 @@ static wg_status reverse_body(wg_reversal *r) {
     const int x = l->n_carry, c = x + l->n_x, states = l->n_carry + l->n_y;
     wg_id *outputs = m->first, *inputs = m->second, *given = m->third, *answer = inputs + l->n_in, part;
     int n_out = 0, n_in = 0;
+    WG_TRY(copy_old_nodes(m));
     for (int k = 0; k < l->n_carry; k++)
         if (is_real(body, body->inputs[k])) outputs[n_out++] = m->map[body->outputs[k]];
     const int n_real = n_out;
@@ -228,9 +217,9 @@ static wg_status reverse_body(wg_reversal *r) {
     for (int k = 0; k < l->n_carry; k++)
         if (is_real(body, body->inputs[k])) inputs[n_in++] = m->map[body->inputs[k]];
     for (int k = c; k < l->n_in; k++)
-        if (wg_wants(r->s, r->in[k])) inputs[n_in++] = m->map[body->inputs[k]];
+        if (wg_wants(r->s, r->m.in[k])) inputs[n_in++] = m->map[body->inputs[k]];
     for (int k = x; k < c; k++)
-        if (wg_wants(r->s, r->in[k])) inputs[n_in++] = m->map[body->inputs[k]];
+        if (wg_wants(r->s, r->m.in[k])) inputs[n_in++] = m->map[body->inputs[k]];
     wg_id *seeds = answer + l->n_in;
     memcpy(seeds, given, (size_t)n_real * sizeof *seeds);
     memcpy(seeds + n_real, given + m->n_carry, (size_t)(n_out - n_real) * sizeof *seeds);
@@ -261,17 +250,17 @@ static wg_status reverse_loop(wg_reversal *r) {
     const wg_loop_info *l = m->l;
     const int x = l->n_carry, c = x + l->n_x;
     wg_id result;
+    r->next = m->in + l->n_in;
     WG_TRY(reverse_inputs(r));
-    wg_status status = copy_old_nodes(m);
-    if (status == WG_OK) status = reverse_body(r);
+    wg_status status = reverse_body(r);
     if (status != WG_OK) return wg_fail(m->t, status, "%s", m->b->error);
-    WG_TRY(finish(m, !l->reverse, &result));
+    WG_TRY(finish(m, !l->reverse, true, &result));
     for (int k = 0; k < x; k++)
-        if (is_real(l->body, l->body->inputs[k])) WG_TRY(wg_contribute(r->s, r->in[k], result++));
+        if (is_real(l->body, l->body->inputs[k])) WG_TRY(wg_contribute(r->s, r->m.in[k], result++));
     for (int k = c; k < l->n_in; k++)
-        if (wg_wants(r->s, r->in[k])) WG_TRY(wg_contribute(r->s, r->in[k], result++));
+        if (wg_wants(r->s, r->m.in[k])) WG_TRY(wg_contribute(r->s, r->m.in[k], result++));
     for (int k = x; k < c; k++)
-        if (wg_wants(r->s, r->in[k])) WG_TRY(wg_contribute(r->s, r->in[k], result++));
+        if (wg_wants(r->s, r->m.in[k])) WG_TRY(wg_contribute(r->s, r->m.in[k], result++));
     wg_let_results_go(r->s, r->call);
     return WG_OK;
 }
@@ -285,39 +274,32 @@ wg_status wg_vjp_loop(wg_sweep *s, wg_id call, const wg_loop_info *l) {
     for (int k = 0; k < wg_n_results(s->t, call); k++) given |= cotangent_of(&r, k) != WG_NONE;
     if (!asked || !given) return WG_OK;
     if (l->length == WG_UNTIL)
-        return wg_fail(
-            s->t, WG_VALUE_ERROR,
-            "while_loop: reverse mode needs the values of all steps, whose number is not known in a recording; "
-            "use wg.jvp or wg.jacfwd, or wg.scan over as many steps as may be needed, with np.where to "
-            "leave a value as it is");
-    wg_status status = open_maker(&r.m, s->t, l);
-    r.in = malloc(2 * ((size_t)n + 1) * sizeof *r.in);
-    r.next = r.in ? r.in + n + 1 : NULL;
-    if (!r.in) status = wg_no_memory(s->t);
-    if (status == WG_OK) {
-        memcpy(r.in, in, (size_t)n * sizeof *in);
-        status = reverse_loop(&r);
-    }
-    free(r.in);
+        return wg_fail(s->t, WG_VALUE_ERROR,
+                       "while_loop: reverse mode needs the values of all steps, whose number is "
+                       "not known in a recording; use wg.jvp or wg.jacfwd, or wg.scan over as many steps as may be "
+                       "needed, with np.where to leave a value as it is");
+    wg_status status = open_maker(&r.m, s->t, call, l);
+    if (status == WG_OK) status = reverse_loop(&r);
     close_maker(&r.m);
     return status;
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------------- */
 /* Each kind of input is followed by its tangents: all of real carries, the given ones of the others. */
-static wg_status forward_inputs(wg_maker *m, const wg_id *in, const wg_id *tangents, int *n) {
+static wg_status forward_inputs(wg_maker *m, const wg_id *tangents, int *n) {
     const wg_loop_info *l = m->l;
     const wg_tape *body = l->body;
     const int ends[] = {0, l->n_carry, l->n_carry + l->n_x, l->n_in};
     *n = 0;
     for (int kind = 0; kind < 3; kind++) {
-        for (int k = ends[kind]; k < ends[kind + 1]; k++) WG_TRY(take_old(m, k, in[k]));
+        for (int k = ends[kind]; k < ends[kind + 1]; k++) WG_TRY(take_old(m, k, m->in[k]));
         for (int k = ends[kind]; k < ends[kind + 1]; k++) {
             const wg_id input = body->inputs[k];
             wg_id tangent = tangents[k];
             if (kind == 0 ? !is_real(body, input) : tangent == WG_NONE) continue;
             if (tangent == WG_NONE)
-                WG_TRY(wg_emit_zeros(m->t, (wg_dtype)m->t->nodes[in[k]].dtype, m->t->nodes[in[k]].shape, &tangent));
+                WG_TRY(
+                    wg_emit_zeros(m->t, (wg_dtype)m->t->nodes[m->in[k]].dtype, m->t->nodes[m->in[k]].shape, &tangent));
             m->first[*n] = m->map[input];
             WG_TRY(take(m, input, tangent, &m->second[(*n)++]));
         }
@@ -331,6 +313,7 @@ static wg_status forward_body(wg_maker *m, int n) {
     const wg_loop_info *l = m->l;
     const wg_tape *body = l->body;
     wg_id *answer = m->third;
+    WG_TRY(copy_old_nodes(m));
     for (uint32_t k = 0; k < body->n_outputs; k++) m->outputs[k] = m->map[body->outputs[k]];
     WG_TRY(wg_jvp(m->b, n, m->first, m->second, (int)body->n_outputs, m->outputs, answer));
     m->n_outputs = l->n_carry;
@@ -339,16 +322,15 @@ static wg_status forward_body(wg_maker *m, int n) {
     return WG_OK;
 }
 
-static wg_status forward_loop(wg_sweep *s, wg_id call, const wg_id *in, const wg_id *tangents, wg_maker *m) {
+static wg_status forward_loop(wg_sweep *s, wg_id call, const wg_id *tangents, wg_maker *m) {
     const wg_loop_info *l = m->l;
     const wg_tape *body = l->body;
     int n;
     wg_id result;
-    WG_TRY(forward_inputs(m, in, tangents, &n));
-    wg_status status = copy_old_nodes(m);
-    if (status == WG_OK) status = forward_body(m, n);
+    WG_TRY(forward_inputs(m, tangents, &n));
+    wg_status status = forward_body(m, n);
     if (status != WG_OK) return wg_fail(m->t, status, "%s", m->b->error);
-    WG_TRY(finish(m, l->reverse, &result));
+    WG_TRY(finish(m, l->reverse, false, &result));
     /* results: carries, their tangents; tangents of entries; values of carries, their tangents */
     result += (wg_id)l->n_carry;
     for (int k = 0; k < wg_n_results(s->t, call); k++) {
@@ -364,16 +346,8 @@ static wg_status forward_loop(wg_sweep *s, wg_id call, const wg_id *in, const wg
 
 wg_status wg_jvp_loop(wg_sweep *s, wg_id call, const wg_id *tangents, const wg_loop_info *l) {
     wg_maker m;
-    const wg_id *in;
-    int n = wg_operands(s->t, call, &in);
-    wg_id *copy = malloc(((size_t)n + 1) * sizeof *copy);
-    wg_status status = open_maker(&m, s->t, l);
-    if (!copy) status = wg_no_memory(s->t);
-    if (status == WG_OK) {
-        memcpy(copy, in, (size_t)n * sizeof *in);
-        status = forward_loop(s, call, copy, tangents, &m);
-    }
-    free(copy);
+    wg_status status = open_maker(&m, s->t, call, l);
+    if (status == WG_OK) status = forward_loop(s, call, tangents, &m);
     close_maker(&m);
     return status;
 }

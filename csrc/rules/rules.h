@@ -75,6 +75,9 @@ wg_status wg_vjp_derivative(wg_sweep *s, wg_id node, wg_id g);
 wg_status wg_jvp_derivative(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out);
 
 /* ---- emit.c: what rules are written with ------------------------------------------------------------------- */
+/* x, the k-th of what a message names, must be as y in dtype and shape, or as `rows` of it unless that is -1. */
+wg_status wg_check_like(wg_tape *t, const char *what, int k, wg_tape *from, wg_id x, const wg_tape *like, wg_id y,
+                        int64_t rows);
 wg_status wg_emit1(wg_tape *t, int op, wg_id a, wg_id *out);
 wg_status wg_emit2(wg_tape *t, int op, wg_id a, wg_id b, wg_id *out);
 wg_status wg_emit3(wg_tape *t, int op, wg_id a, wg_id b, wg_id c, wg_id *out);

@@ -200,17 +200,6 @@ static void sweep_free(wg_sweep *s) {
     free(s->refs);
 }
 
-static wg_status check_like(wg_tape *t, const char *what, int k, wg_id given, wg_id primal) {
-    WG_TRY(wg_check_id(t, given, what));
-    const wg_node_rec *g = &t->nodes[given], *p = &t->nodes[primal];
-    if (g->shape == p->shape && g->dtype == p->dtype) return WG_OK;
-    char ts[256], ps[256];
-    return wg_fail(
-        t, WG_VALUE_ERROR, "%s %d is %s of shape %s, its primal is %s of shape %s", what, k,
-        wg_dtype_name((wg_dtype)g->dtype), wg_shape_text(wg_ndim(t, given), wg_shape(t, given), ts, sizeof ts),
-        wg_dtype_name((wg_dtype)p->dtype), wg_shape_text(wg_ndim(t, primal), wg_shape(t, primal), ps, sizeof ps));
-}
-
 /* ---- reverse ----------------------------------------------------------------------------------------------- */
 wg_status wg_vjp_node(wg_sweep *s, wg_id id, wg_id g) {
     wg_vjp_rule rule = vjp_rules[s->t->nodes[id].op];
@@ -248,7 +237,7 @@ static wg_status reverse(wg_sweep *s) {
 
 static wg_status vjp(wg_sweep *s, int n_out, const wg_id *outputs, const wg_id *cotangents) {
     for (int k = 0; k < n_out; k++) {
-        WG_TRY(check_like(s->t, "cotangent", k, cotangents[k], outputs[k]));
+        WG_TRY(wg_check_like(s->t, "cotangent", k, s->t, cotangents[k], s->t, outputs[k], -1));
         if (outputs[k] >= s->lo) WG_TRY(wg_contribute(s, outputs[k], cotangents[k]));
     }
     return reverse(s);
@@ -350,7 +339,7 @@ wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangent
     wg_status status = sweep_init(&s, t, n_in, inputs, n_out, outputs);
     for (int i = 0; i < n_in && status == WG_OK; i++) {
         if (tangents[i] == WG_NONE) continue;
-        status = check_like(t, "tangent", i, tangents[i], inputs[i]);
+        status = wg_check_like(t, "tangent", i, t, tangents[i], t, inputs[i], -1);
         if (status == WG_OK) wg_set_slot(&s, inputs[i], tangents[i]);
     }
     if (status == WG_OK) mark_needed(&s, n_out, outputs);

@@ -21,6 +21,7 @@ bool wg_loop_of(const wg_tape *t, wg_id call, wg_loop_info *l) {
     l->length = attrs[3];
     l->reverse = attrs[4] != 0;
     l->guard = (int)attrs[5];
+    l->block = attrs[6];
     return true;
 }
 

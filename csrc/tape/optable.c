@@ -1,6 +1,4 @@
 /* wg_op_table[]: the rows of ops.def as data. */
-#include <string.h>
-
 #include "tape.h"
 
 /* A column as text, valid Python: O(mul, K(2), a) -> "mul(2, a)". */
@@ -76,12 +74,6 @@ const wg_op_info wg_op_table[WG_OP_COUNT] = {
 };
 
 const wg_op_info *wg_op(int op) { return op >= 0 && op < WG_OP_COUNT ? &wg_op_table[op] : NULL; }
-
-int wg_op_find(const char *name) {
-    for (int op = 0; op < WG_OP_COUNT; op++)
-        if (strcmp(wg_op_table[op].name, name) == 0) return op;
-    return -1;
-}
 
 size_t wg_itemsize(wg_dtype dtype) {
     static const uint8_t size[WG_DTYPE_COUNT] = {1, 4, 8, 4, 8, 8, 16};

@@ -90,7 +90,6 @@ void wg_tape_set_rule(wg_tape *t, wg_derive_fn derive, void (*release)(void *), 
 
 const char *wg_tape_error(const wg_tape *t) { return t->error; }
 uint32_t wg_tape_len(const wg_tape *t) { return t->len; }
-bool wg_tape_is_abstract(const wg_tape *t) { return t->run == NULL; }
 uint32_t wg_tape_n_inputs(const wg_tape *t) { return t->n_inputs; }
 uint32_t wg_tape_n_outputs(const wg_tape *t) { return t->n_outputs; }
 const wg_id *wg_tape_inputs(const wg_tape *t) { return t->inputs; }

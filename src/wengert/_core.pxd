@@ -65,7 +65,7 @@ cdef extern from "wengert.h" nogil:
     wg_status wg_tape_set_outputs(wg_tape *t, int n, const wg_id *outputs)
     wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *inputs, wg_id *first)
     wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bint reverse,
-                      int guard, int n_in, const wg_id *inputs, wg_id *first)
+                      int guard, int64_t block, int n_in, const wg_id *inputs, wg_id *first)
     wg_status wg_vjp(wg_tape *t, int n_out, const wg_id *outputs, const wg_id *cotangents, int n_in,
                      const wg_id *inputs, bint transient, wg_id *result)
     wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out,

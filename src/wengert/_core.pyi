@@ -77,6 +77,7 @@ class Tape:
         length: int,
         reverse: bool = False,
         guard: int = -1,
+        block: int = 0,
     ) -> list[Var]: ...
     def vjp(
         self,

@@ -177,7 +177,7 @@ cdef class Tape:
         return [new_var(self, first + k) for k in range(wg_tape_n_outputs(child.handle))]
 
     def scan(self, Tape body, operands, int n_carry, int n_x, int64_t length, bint reverse=False,
-             int guard=-1):
+             int guard=-1, int64_t block=0):
         """Applies a recorded body `length` times, see `wg_scan`.
 
         Returns the last carries, the stacked entries, and all values of the carries if their number is known.
@@ -185,8 +185,8 @@ cdef class Tape:
         cdef _Ids ids = node_ids(self, operands)
         cdef wg_id first = 0
         cdef int k, n = <int>wg_tape_n_outputs(body.handle) + (n_carry if length >= 0 else 0)
-        check(self, wg_scan(self.handle, body.handle, n_carry, n_x, length, reverse, guard, ids.n, ids.data,
-                            &first))
+        check(self, wg_scan(self.handle, body.handle, n_carry, n_x, length, reverse, guard, block, ids.n,
+                            ids.data, &first))
         return [new_var(self, first + k) for k in range(n)]
 
     def vjp(self, outputs, cotangents, inputs, bint transient=False):

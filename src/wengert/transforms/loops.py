@@ -18,6 +18,8 @@ from .call import Recording, decorates
 from .child import Child, of_leaves
 
 UNTIL = -1  # the number of steps of a loop that its condition ends
+_FEW = 2  # "sqrt": smaller blocks are not worth a loop
+_BLOCK = 16  # "log": of so many steps all carries are held at once
 LITTLE = 1024  # elements computed by quick ops: a branch of `cond` that takes no more is no loop of its own
 QUICK = frozenset(
     name for name, op in OPS.items() if op.kind in (0, 1, 2, 3, 4, 5, 9)
@@ -51,8 +53,10 @@ def scan(
     reverse : bool
         Go from the last entry to the first; what is stacked stands where its entry stood.
     checkpoint : "sqrt" or "log", optional
-        How a reverse sweep over N steps saves memory: it keeps about 2 sqrt(N) carries and takes the steps
-        once more, or about 8 log8(N) carries and takes them log8(N) times more.  By default it keeps all.
+        How a reverse sweep over N steps saves memory.  "sqrt" keeps about 2 sqrt(N) carries and takes the
+        steps once more.  "log" keeps snapshots at 0, 1/2, 3/4, 7/8 ... of the steps that are left, at most
+        log2(N) + 1, and the carries of a block of 16 steps, and takes the steps about log2(N) / 2 times
+        more; a reverse sweep over that sweep keeps all of its own.  By default all carries are kept.
 
     Returns
     -------
@@ -75,47 +79,38 @@ def scan(
     carries, carry_tree = tree_flatten(init)
     entries, entry_tree = tree_flatten(xs)
     steps = _length(entries, leaf_names(entry_tree, "xs"), length)
-    if checkpoint not in _INNER:
+    if checkpoint not in (None, "sqrt", "log"):
         raise ValueError(f"scan: checkpoint={checkpoint!r}; expected None, 'sqrt' or 'log'")
-    inner = _INNER[checkpoint](steps)
-    if inner > 1:
-        return _in_blocks(f, init, xs, steps, reverse, checkpoint, inner)
-    return _looped("scan", f, (carries, carry_tree), (entries, entry_tree), steps, reverse)
+    inner = math.isqrt(steps) if checkpoint == "sqrt" else 1
+    if inner > _FEW:
+        return _in_blocks(f, init, xs, steps, reverse, inner)
+    block = _BLOCK if checkpoint == "log" and steps > _BLOCK else 0
+    return _looped("scan", f, (carries, carry_tree), (entries, entry_tree), steps, reverse, block)
 
 
-def _looped(name: str, f: Callable, carry: tuple, xs: tuple, steps: int, reverse: bool = False) -> tuple:
+def _looped(
+    name: str, f: Callable, carry: tuple, xs: tuple, steps: int, reverse: bool = False, block: int = 0
+) -> tuple:
     """The loop, from the leaves and the structure of the first carry and of the entries."""
     (carries, carry_tree), (entries, entry_tree) = carry, xs
     with Recording(carries + entries) as recording:
         tape = recording.tape
         moving = [tape.as_var(x) for x in entries]
         body, carried = _record_body(name, f, tape, carries, carry_tree, moving, entry_tree)
-        layout = len(carried), len(moving), steps, reverse, 0 if steps == UNTIL else -1
+        layout = len(carried), len(moving), steps, reverse, 0 if steps == UNTIL else -1, block
         results = _loop(tape, body, [*carried, *moving], layout)
         last = tree_unflatten(carry_tree, [recording.result(v) for v in results[: len(carried)]])
         ys = tree_unflatten(body.structure, [recording.result(v) for v in results[len(carried) :]])
         return last, ys
 
 
-# The steps that an iteration of the outer loop takes as a loop of its own, of whose carries nothing is kept.
-_BASE = 8
-_INNER: dict[str | None, Callable[[int], int]] = {
-    None: lambda steps: 1,
-    "sqrt": lambda steps: math.isqrt(steps) if steps > _BASE else 1,
-    "log": lambda steps: _BASE ** int(math.log(steps, _BASE) - 1e-9) if steps > _BASE else 1,
-}
-
-
-def _in_blocks(
-    f: Callable, init: Any, xs: Any, steps: int, reverse: bool, checkpoint: str | None, inner: int
-) -> tuple:
+def _in_blocks(f: Callable, init: Any, xs: Any, steps: int, reverse: bool, inner: int) -> tuple:
     """A loop over blocks of `inner` steps, each a loop, then the steps that are left over."""
     whole = steps // inner * inner
     start = steps - whole if reverse else 0  # of the blocks; the steps that come last are left over
-    within = checkpoint if checkpoint == "log" else None
 
     def block(carry: Any, entries: Any) -> tuple:
-        return scan(f, carry, entries, inner, reverse, within)
+        return scan(f, carry, entries, inner, reverse)
 
     def stacked(x: Any) -> Any:
         return wnp.reshape(x[start : start + whole], (whole // inner, inner, *np.shape(x)[1:]))
@@ -125,7 +120,7 @@ def _in_blocks(
     if whole == steps:
         return carry, ys
     rest = tree_map(lambda x: x[:start] if reverse else x[whole:], xs)
-    carry, more = scan(f, carry, rest, steps - whole, reverse, checkpoint)
+    carry, more = scan(f, carry, rest, steps - whole, reverse, "sqrt")
     return carry, tree_map(lambda a, b: wnp.concatenate([b, a] if reverse else [a, b]), ys, more)
 
 

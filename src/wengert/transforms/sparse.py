@@ -282,7 +282,7 @@ class _Sets:
         """The sets of a call's results; each step of a loop is a product with the pattern of its body."""
         if len(node.attrs) == 1:
             return self.through(body, given, [None] * len(given))
-        _, n_carry, n_x, length, reverse, guard = node.attrs
+        _, n_carry, n_x, length, reverse, guard, _ = node.attrs
         sizes, heights = ([math.prod(body.node(k).shape) for k in ids] for ids in (body.inputs, body.outputs))
         moving, pattern = self.turn(body, given, n_carry, heights)
         ends = np.cumsum([0, *heights])
