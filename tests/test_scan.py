@@ -559,3 +559,61 @@ def test_a_replay_runs_one_branch():
 def test_a_negative_length_is_named():
     with pytest.raises(ValueError, match="scan: length is -1; expected at least 0"):
         wg.scan(lambda c, _: (c, c), 1.0, length=-1)
+
+
+BRANCHES = {  # finite where they are taken, not where they are not
+    "log": lambda x: wg.cond(x > 0, np.log, lambda x: x, x),
+    "sqrt": lambda x: wg.cond(x > 0, np.sqrt, lambda x: -x, x),
+    "reciprocal": lambda x: wg.cond(x != 0, lambda x: 1 / x, lambda x: 3 * x, x),
+    "power": lambda x: wg.cond(x > 0, lambda x: x**0.5 * np.log(x), np.exp, x),
+    "a guarded branch": lambda x: wg.cond(
+        x > 0,
+        lambda x: np.sum(np.log(x * np.ones((40, 40))) @ np.eye(40)),
+        lambda x: np.sum((x * np.ones((40, 40))) @ np.eye(40)),
+        x,
+    ),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_not_taken_sends_no_nan(name, compiled):
+    f, xs = BRANCHES[name], np.array([2.0, -1.0, 0.0, -0.5, 1.0])
+    run = wg.compile if compiled else lambda f: f
+    total = lambda x: np.sum(wg.vmap(f)(x))
+    derivatives = {
+        "value": wg.vmap(f),
+        "grad of vmap": wg.grad(total),
+        "vmap of grad": wg.vmap(wg.grad(f)),
+        "jvp": lambda x: wg.jvp(wg.vmap(f), (x,), (np.ones(5),))[1],
+        "hessian": wg.hessian(total),
+        "fwd-fwd": wg.vmap(wg.jacfwd(wg.jacfwd(f))),
+        "rev-fwd": wg.vmap(wg.jacrev(wg.jacfwd(f))),
+        "third": wg.vmap(wg.grad(wg.grad(wg.grad(f)))),
+        "laplacian": wg.laplacian(total),
+        "vmap of vmap": lambda x: wg.vmap(wg.vmap(wg.grad(f)))(np.stack([x, x])),
+        "in a scan": wg.vmap(
+            wg.grad(lambda x: wg.scan(lambda c, _: (f(c) * 0.5, c), x, length=20, checkpoint="log")[0])
+        ),
+    }
+    for derivative in derivatives.values():
+        assert np.isfinite(run(derivative)(xs)).all()
+    for x, slope in zip(xs, run(wg.vmap(wg.grad(f)))(xs), strict=True):
+        assert_allclose(slope, wg.grad(f)(x), rtol=1e-12)
+
+
+def test_the_reverse_body_does_not_compute_the_nonlinearity_again():
+    """It reads the next carry, of which tanh's derivative is made."""
+    xs = np.zeros((6, 3, 4))
+
+    def loss(W, h, X):
+        return np.sum(wg.scan(lambda h, x: (np.tanh(h @ W + x), None), h, X)[0])
+
+    tape = wg.Tape(abstract=True)
+    inputs = [tape.input("float64", a.shape) for a in (W, H, xs)]
+    result = loss(*inputs)
+    tape.vjp([result], [tape.full(1.0, "float64", ())], inputs)
+    bodies = [tape.child(k) for k in range(len(tape)) if tape.node(k).op == "call"]
+    forward, backward = ([op for step in _core.Program(b).steps() for op in step.ops] for b in bodies)
+    assert sorted(forward) == ["add", "matmul", "tanh"]
+    assert sorted(backward) == ["add", "d_tanh_0", "matmul", "matmul"]  # the sum for W; none goes forward
