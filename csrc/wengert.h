@@ -284,9 +284,10 @@ void wg_program_describe(const wg_program *p, wg_program_info *info);
 typedef struct {
     const uint16_t *ops; /* that the step runs, in order */
     uint32_t n_ops;
-    int64_t rows, block; /* of a region: its rows, and how many run together; 0: the step is one op */
+    int64_t rows, block; /* of a region: its rows, and how many run together (0: its ops are on single numbers); both
+                            0: the step is one op */
     int groups;          /* of rows, each with sums of its own */
-    size_t tile_bytes;   /* of a block's values */
+    size_t tile_bytes;   /* of a block's values, or the single numbers */
     double flops, bytes; /* arithmetic operations; arrays read and written, each counted once */
     const char *reason;  /* why it is no region; NULL for one */
 } wg_step_info;

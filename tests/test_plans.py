@@ -33,11 +33,12 @@ def test_the_program_explains_itself():
         "  nodes run           14 in 2 steps",
         "  arithmetic          97,601 operations",
         "  arrays              17,960 bytes read and written",
-        "  arena               0 bytes; lower bound 0, in use at once",
-        "  intermediates       1,920 bytes, 100% of them saved by reuse",
+        "  arena               64 bytes; lower bound 64, in use at once",
+        "  intermediates       1,920 bytes, 97% of them saved by reuse",
         "  0  region of 13 ops: 200 rows in 2 groups, 100 at a time, 25,600 bytes of tiles",
         "       matmul add tanh matmul sub square sum d_square_0 matmul x2 d_tanh_0 sum matmul",
-        "  1  div: nothing else walks its rows at that time",
+        "  1  region of 1 op: single numbers, 32 bytes of tiles",
+        "       div",
     ]
 
 

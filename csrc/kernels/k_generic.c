@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MAPS_ONLY 0
+
 #define REAL_BITS 32
 #include "vec_generic.h"
 #include "vsimple.inc"

@@ -17,6 +17,22 @@
  * params: the real parameters P(i). */
 typedef void (*wg_map_fn)(void *out, const void *const *in, int64_t n, const double *params);
 
+/* One elementwise op on single numbers, which lie in slots of 8 bytes: run computes slots + out from slots + in[k],
+ * with operands as those of a map, and then runs the instruction behind it.  That is a tail call where the compiler
+ * makes one and a call within a call where it does not: a run of instructions should be short, and ends in one that
+ * returns. in[0] = 0 stands for the result of the last instruction of the operand's dtype, float32 or float64, which is
+ * passed on in a register: through memory it would come several cycles later. */
+typedef struct wg_instruction wg_instruction;
+typedef void (*wg_instruction_fn)(const wg_instruction *i, char *slots, float last_f32, double last_f64);
+struct wg_instruction {
+    wg_instruction_fn run;
+    uint32_t in[4], out; /* bytes */
+    union {
+        double param;  /* P(0): no row has more */
+        wg_map_fn map; /* for an instruction that runs the map on one element */
+    };
+};
+
 /* How operands move on with the result, which is rows of `parts` parts of n elements. */
 typedef struct {
     int64_t n, parts, rows;
@@ -84,6 +100,7 @@ typedef struct {
     const char *isa;
     wg_map_fn map[WG_OP_COUNT][WG_DTYPE_COUNT]; /* by the dtype of a (of the branches for where, of g for d_...);
                                                    NULL where the row's class excludes it */
+    wg_instruction_fn scalar[WG_OP_COUNT][WG_DTYPE_COUNT]; /* as map; only of float32 and float64 */
     wg_pair_fn pair[WG_FIRST_COUNT][WG_THEN_COUNT][WG_DTYPE_COUNT];
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */

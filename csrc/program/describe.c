@@ -67,7 +67,7 @@ void wg_program_step(const wg_program *p, uint32_t i, wg_step_info *info) {
     if (r)
         *info = (wg_step_info){.ops = r->ops,
                                .n_ops = r->n_ops,
-                               .rows = r->rows,
+                               .rows = r->scalars ? 1 : r->rows,
                                .block = r->block,
                                .groups = r->groups,
                                .tile_bytes = r->tile_bytes};

@@ -165,6 +165,7 @@ static wg_status place_node(wg_fuser *f, wg_id id) {
         return WG_OK;
     }
     f->roles[id] = (uint8_t)wg_role_of(t, f->windows, id, &rows);
+    if (f->roles[id] == WG_ROLE_MAP && wg_ndim(t, id) == 0) rows = WG_SCALARS;
     if (t->nodes[id].op == WG_result) { /* a loop and its results are a region of their own */
         add_member(f, id, f->group[t->nodes[id].in[0]]);
         return WG_OK;
@@ -227,7 +228,7 @@ static wg_status write_unit(wg_writer *w, wg_id first) {
     for (wg_id id = first; id != WG_NONE; id = group == WG_NONE ? WG_NONE : w->f->next[id])
         if (w->f->live[id]) WG_TRY(wg_copy_node(w->out, w->f->t, id, w->map, &w->map[id]));
     range.hi = w->out->len;
-    if (group == WG_NONE || (w->f->groups[group].n_steps < 2 && range.rows != WG_LOOPS)) return WG_OK;
+    if (group == WG_NONE || (w->f->groups[group].n_steps < 2 && range.rows >= 0)) return WG_OK;
     if (!wg_grow(&w->ranges, &w->cap_ranges, (uint64_t)w->n_ranges + 1, sizeof *w->ranges)) return wg_no_memory(w->out);
     w->ranges[w->n_ranges++] = range;
     return WG_OK;

@@ -35,6 +35,11 @@ static inline bool is_inside(const wg_maker *m, wg_id root) { return root >= m->
 static inline int64_t itemsize_of(const wg_maker *m, wg_id id) { return (int64_t)wg_itemsize(m->t->nodes[id].dtype); }
 static inline int64_t width_of(const wg_maker *m, wg_id id) { return m->flat ? 1 : wg_size(m->t, id) / m->r->rows; }
 
+/* The number of `id` among the step's operands, or results; new ones are added. */
+wg_status wg_operand_number(wg_maker *m, wg_id id, uint32_t *out);
+wg_status wg_result_number(wg_maker *m, wg_id id, uint32_t *out);
+/* For explain(): the region runs this node. */
+wg_status wg_note_op(wg_maker *m, wg_id id);
 /* The memory of `id` as it stands, moving on by per_row bytes; inside the region it is the root's. */
 wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out);
 /* A tile that only the micro-op in the making needs; and one that nobody needs any more. */
@@ -62,5 +67,7 @@ wg_status wg_row_operand(wg_maker *m, wg_id x, uint32_t *out);
 /* Where the node's rows go: to the step's array if anybody outside reads them, else to a tile. */
 wg_status wg_result_slot(wg_maker *m, wg_id id, uint32_t *out);
 wg_status wg_sum_slot(wg_maker *m, wg_id id, uint32_t *out);
+
+wg_status wg_make_scalars(wg_maker *m); /* scalars.c */
 
 #endif

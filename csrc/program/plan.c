@@ -30,6 +30,7 @@ typedef struct {
     uint32_t n_items, cap_items;
     wg_arena arena;
     wg_interface *faces;           /* by region */
+    uint32_t *numbers;             /* theirs */
     const int64_t *const *strides; /* by input, as given */
     const int64_t **in_place;      /* the same without those that are copied */
     bool *skipped;                 /* by node: no step is needed, for all operands are computed in place */
@@ -151,6 +152,7 @@ static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *stora
     if (w->range[id] == WG_NONE) return reads_alike(w, id, id, storage);
     const wg_range *range = &w->p->ranges[w->range[id]];
     int64_t rows;
+    if (range->rows == WG_SCALARS) return true; /* all are read at the start, and written at the end */
     if (wg_role_of(w->t, w->windows, id, &rows) != WG_ROLE_MAP) return false;
     for (wg_id reader = range->lo; reader < range->hi; reader++) {
         if (!computes(w, reader)) continue;
@@ -461,9 +463,10 @@ static wg_status prepare(wg_planner *w) {
     w->live = calloc(n, sizeof *w->live);
     w->staged = malloc(((size_t)w->t->n_outputs + 1) * sizeof *w->staged);
     w->faces = calloc(n_ranges, sizeof *w->faces);
+    w->numbers = calloc(n, sizeof *w->numbers);
     p->regions = calloc(n_ranges, sizeof *p->regions);
     if (!w->windows || !w->range || !w->escapes || !w->storage || !w->skipped || !w->live || !w->staged || !w->faces ||
-        !p->regions)
+        !w->numbers || !p->regions)
         return wg_no_memory(w->t);
     memset(w->range, 0xff, n * sizeof *w->range);
     for (uint32_t k = 0; k < p->n_ranges; k++)
@@ -480,8 +483,10 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
     WG_TRY(prepare(w));
     find_escapes(w);
     WG_TRY(assign_storages(w));
-    for (uint32_t k = 0; k < w->p->n_ranges; k++)
+    for (uint32_t k = 0; k < w->p->n_ranges; k++) {
+        w->faces[k].numbers = w->numbers;
         WG_TRY(wg_region_new(w->p, w->windows, w->escapes, w->p->ranges[k], &w->p->regions[k], &w->faces[k]));
+    }
     for (wg_id id = 0; id < t->len; id++)
         if (t->nodes[id].op == WG_concatenate) host_parts(w, id);
     WG_TRY(place_results(w, alias));
@@ -513,6 +518,7 @@ wg_status wg_plan(wg_program *p, const int32_t *alias, const int64_t *const *str
     free(w.items);
     free(w.arena.gaps);
     free(w.faces);
+    free(w.numbers);
     free(w.skipped);
     free(w.live);
     free(w.staged);

@@ -139,9 +139,10 @@ wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id);
 
 typedef struct { /* nodes lo..hi-1 of a flat tape run together, in blocks of rows */
     wg_id lo, hi;
-    int64_t rows; /* WG_LOOPS: they are a loop and its results */
+    int64_t rows; /* WG_LOOPS: they are a loop and its results; WG_SCALARS: elementwise on single numbers */
 } wg_range;
 #define WG_LOOPS (-1)
+#define WG_SCALARS (-2)
 
 /* ---- region.c, run_region.c -------------------------------------------------------------------------------- */
 typedef struct { /* where a block of rows finds an array */
@@ -197,10 +198,12 @@ typedef struct { /* a sum over the rows */
 } wg_sum;
 
 typedef struct wg_loop_plan wg_loop_plan; /* scan.c */
+typedef struct wg_scalars wg_scalars;     /* scalars.c */
 
 struct wg_region {
-    wg_loop_plan *loop; /* of a loop, which is a region of its own; NULL: the rest says what runs */
-    const wg_tape *t;   /* owns shapes and strides */
+    wg_loop_plan *loop;  /* of a loop, which is a region of its own, */
+    wg_scalars *scalars; /* or of single numbers; both NULL: the rest says what runs */
+    const wg_tape *t;    /* owns shapes and strides */
     wg_micro *code;
     wg_detail *details;
     wg_slot *slots;
@@ -223,6 +226,7 @@ typedef struct wg_region wg_region;
 /* Which nodes a region's step reads (as they are read, maybe views) and which it makes. */
 typedef struct {
     wg_id *operands, *results; /* freed by the caller */
+    uint32_t *numbers;         /* by node, shared by all: its number, if that operand is the node */
     uint32_t n_operands, n_results, cap_operands, cap_results;
 } wg_interface;
 /* escapes[id]: somebody outside reads the node. */
@@ -244,6 +248,10 @@ void wg_loop_plan_free(wg_loop_plan *l);
 size_t wg_loop_scratch(const wg_loop_plan *l);
 double wg_loop_nanoseconds(const wg_loop_plan *l);
 wg_status wg_execute_loop(wg_step *step);
+
+/* ---- scalars.c: a region of 0-d nodes ---------------------------------------------------------------------- */
+void wg_scalars_free(wg_scalars *s);
+wg_status wg_execute_scalars(wg_step *step);
 
 /* ---- programs ---------------------------------------------------------------------------------------------- */
 typedef struct { /* an array whose memory is known only at replay: base[root] + offset */

@@ -199,13 +199,18 @@ static wg_status make_product(wg_maker *m, wg_id id, wg_role role) {
     return wg_add_micro(m, micro, &detail);
 }
 
-static wg_status make_node(wg_maker *m, wg_id id) {
-    int64_t rows;
-    const wg_role role = wg_role_of(m->t, m->windows, id, &rows);
+wg_status wg_note_op(wg_maker *m, wg_id id) {
     wg_region *r = m->r;
     if (!wg_grow(&r->ops, &r->cap_ops, (uint64_t)r->n_ops + 1, sizeof *r->ops)) return wg_no_memory(m->t);
     r->ops[r->n_ops++] = m->t->nodes[id].op;
     r->flops += wg_flops(m->t, id);
+    return WG_OK;
+}
+
+static wg_status make_node(wg_maker *m, wg_id id) {
+    int64_t rows;
+    const wg_role role = wg_role_of(m->t, m->windows, id, &rows);
+    WG_TRY(wg_note_op(m, id));
     m->n_spare = 0;
     if (role != WG_ROLE_MAP) m->latest = WG_NONE;
     switch (role) {
@@ -271,7 +276,8 @@ static wg_status make_region(wg_maker *m) {
     m->last = malloc(n * sizeof *m->last);
     if (!m->slot || !m->last) return wg_no_memory(m->t);
     memset(m->last, 0xff, n * sizeof *m->last);
-    m->flat = is_flat(m);
+    const bool scalars = m->range.rows == WG_SCALARS;
+    m->flat = !scalars && is_flat(m);
     m->latest = WG_NONE;
     m->r->t = m->t;
     m->r->rows = m->range.rows;
@@ -285,6 +291,7 @@ static wg_status make_region(wg_maker *m) {
             if (is_inside(m, root)) m->last[root - m->range.lo] = id;
         }
     }
+    if (scalars) return wg_make_scalars(m);
     for (wg_id id = m->range.lo; id < m->range.hi; id++)
         if (wg_computes(m->t, m->windows, id)) WG_TRY(make_node(m, id));
     wg_choose_blocks(m->r, m->tiles.size, m->flat, m->multiplies);
@@ -311,6 +318,7 @@ wg_status wg_region_new(wg_program *p, const wg_window *windows, const bool *esc
 void wg_region_free(wg_region *r) {
     if (!r) return;
     wg_loop_plan_free(r->loop);
+    wg_scalars_free(r->scalars);
     free(r->code);
     free(r->details);
     free(r->slots);

@@ -101,7 +101,8 @@ bool wg_streams(const wg_tape *t, const wg_window *windows, wg_id id, wg_role ro
     const wg_id x = t->nodes[id].in[operand];
     switch (role) {
     case WG_ROLE_MAP:
-        return rows == 1 || (wg_ndim(t, x) == wg_ndim(t, id) && wg_row_aligned(t, &windows[x], x, rows, 0));
+        return rows == 1 || rows == WG_SCALARS ||
+               (wg_ndim(t, x) == wg_ndim(t, id) && wg_row_aligned(t, &windows[x], x, rows, 0));
     case WG_ROLE_PRODUCT: return operand == 0 && wg_row_aligned(t, &windows[x], x, rows, 0);
     case WG_ROLE_OUTER: return wg_row_aligned(t, &windows[x], x, rows, operand == 0);
     default: return wg_row_aligned(t, &windows[x], x, rows, 0);

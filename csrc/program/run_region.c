@@ -51,7 +51,7 @@ static void run_map(const wg_block_run *b, const wg_micro *micro) {
             micro->pair(out, in, &pace);
         else
             micro->map(out, in, size, params);
-        if ((left -= size) == 0) return; /* mostly at once; a program of numbers has nothing else to do */
+        if ((left -= size) == 0) return; /* mostly at once */
         out += size * micro->out_size;
         for (int k = 0; k < 4; k++) in[k] = (const char *)in[k] + size * micro->moves[k];
     }
@@ -267,12 +267,14 @@ static size_t area_bytes(const wg_region *r) {
 
 size_t wg_region_scratch(const wg_region *r) {
     if (r->loop) return wg_loop_scratch(r->loop);
+    if (r->scalars) return r->tile_bytes;
     const size_t groups = (size_t)r->groups;
     return wg_plus(r->fill_bytes, wg_plus(wg_times(groups, area_bytes(r)), wg_times(groups - 1, r->sum_bytes)));
 }
 
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step) {
     if (step->region->loop) return wg_execute_loop(step);
+    if (step->region->scalars) return wg_execute_scalars(step);
     wg_run run = {
         .k = k, .r = step->region, .step = step, .fills = step->scratch, .area_bytes = area_bytes(step->region)};
     run.areas = run.fills + run.r->fill_bytes;

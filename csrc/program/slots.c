@@ -34,17 +34,17 @@ wg_status wg_drop_tile(wg_maker *m, uint32_t slot) {
     return wg_arena_give(&m->tiles, (size_t)s->base, (size_t)s->per_row) ? WG_OK : wg_no_memory(m->t);
 }
 
-static wg_status operand_number(wg_maker *m, wg_id id, uint32_t *out) {
+wg_status wg_operand_number(wg_maker *m, wg_id id, uint32_t *out) {
     wg_interface *face = m->face;
-    for (uint32_t k = face->n_operands; k-- > 0 && face->n_operands - k <= 64;) /* most are near */
-        if (face->operands[k] == id) return *out = k, WG_OK;
+    *out = face->numbers[id];
+    if (*out < face->n_operands && face->operands[*out] == id) return WG_OK;
     if (!wg_grow(&face->operands, &face->cap_operands, (uint64_t)face->n_operands + 1, sizeof *face->operands))
         return wg_no_memory(m->t);
     face->operands[face->n_operands] = id;
-    return *out = face->n_operands++, WG_OK;
+    return *out = face->numbers[id] = face->n_operands++, WG_OK;
 }
 
-static wg_status result_number(wg_maker *m, wg_id id, uint32_t *out) {
+wg_status wg_result_number(wg_maker *m, wg_id id, uint32_t *out) {
     wg_interface *face = m->face;
     if (!wg_grow(&face->results, &face->cap_results, (uint64_t)face->n_results + 1, sizeof *face->results))
         return wg_no_memory(m->t);
@@ -70,7 +70,7 @@ static wg_status reading_as(wg_maker *m, wg_id id, int ndim, const int64_t *shap
 /* Made once, before the first block. */
 wg_status wg_new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *out) {
     wg_region *r = m->r;
-    WG_TRY(operand_number(m, id, &reading.array));
+    WG_TRY(wg_operand_number(m, id, &reading.array));
     for (uint32_t k = 0; k < r->n_fills; k++) {
         const wg_reading *old = &r->fills[k];
         if (old->array == reading.array && old->shape == reading.shape && old->strides == reading.strides)
@@ -103,7 +103,7 @@ wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out
     const wg_id root = m->windows[id].root;
     if (is_inside(m, root)) return *out = m->slot[root - m->range.lo], WG_OK;
     wg_slot slot = {.kind = WG_SLOT_ARRAY, .per_row = per_row};
-    WG_TRY(operand_number(m, id, &slot.array));
+    WG_TRY(wg_operand_number(m, id, &slot.array));
     return new_slot(m, slot, out);
 }
 
@@ -219,7 +219,7 @@ wg_status wg_result_slot(wg_maker *m, wg_id id, uint32_t *out) {
     uint32_t *own = &m->slot[id - m->range.lo];
     if (m->escapes[id]) {
         wg_slot slot = {.kind = WG_SLOT_ARRAY, .result = true, .per_row = bytes};
-        WG_TRY(result_number(m, id, &slot.array));
+        WG_TRY(wg_result_number(m, id, &slot.array));
         WG_TRY(new_slot(m, slot, own));
     } else if (heir != WG_NONE) {
         WG_TRY(new_slot(m, m->r->slots[m->slot[heir - m->range.lo]], own));
@@ -233,7 +233,7 @@ wg_status wg_result_slot(wg_maker *m, wg_id id, uint32_t *out) {
 wg_status wg_sum_slot(wg_maker *m, wg_id id, uint32_t *out) {
     wg_region *r = m->r;
     wg_slot slot = {.kind = WG_SLOT_SUM, .result = true, .base = (int64_t)r->sum_bytes};
-    WG_TRY(result_number(m, id, &slot.array));
+    WG_TRY(wg_result_number(m, id, &slot.array));
     WG_TRY(new_slot(m, slot, out));
     m->slot[id - m->range.lo] = *out;
     r->sum_bytes = wg_plus(r->sum_bytes, wg_round_up((size_t)(wg_size(m->t, id) * itemsize_of(m, id))));

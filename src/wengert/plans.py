@@ -42,7 +42,7 @@ class Program(_core.Program):
         """The plan in words: memory, then each step with what it fuses, or why it fuses nothing.
 
         A step is a *region*, which takes blocks of rows through all of its ops while they are in the cache,
-        or a single op.
+        or through ops on single numbers, or it is a single op.
 
         Examples
         --------
@@ -141,10 +141,9 @@ def words(step: Step) -> list[str]:
     if not step.rows:
         return [f"{step.ops[0]}: {step.reason}"]
     groups = f" in {count(step.groups, 'group')}" if step.groups > 1 else ""
-    blocks = (
-        f"{count(step.rows, 'row')}{groups}, {step.block:,} at a time, {step.tile_bytes:,} bytes of tiles"
-    )
-    return [f"region of {count(len(step.ops), 'op')}: {blocks}", f"       {names(step.ops, WIDTH)}"]
+    rows = f"{count(step.rows, 'row')}{groups}, {step.block:,} at a time" if step.block else "single numbers"
+    head = f"region of {count(len(step.ops), 'op')}: {rows}, {step.tile_bytes:,} bytes of tiles"
+    return [head, f"       {names(step.ops, WIDTH)}"]
 
 
 def names(ops: Sequence[str], width: int) -> str:

@@ -191,6 +191,50 @@ static void test_compare_and_where(const wg_kernels *k, wg_dtype dtype) {
     free(a), free(b), free(y), free(less);
 }
 
+/* ---- single numbers ------------------------------------------------------------------------------------------ */
+
+static double handed_on;
+static void hand_on(const wg_instruction *i, char *slots, float last_f32, double last_f64) {
+    (void)slots;
+    handed_on = i->in[0] == WG_F32 ? (double)last_f32 : last_f64;
+}
+
+/* An instruction gives the bits of the map of one element, whether its first operand lies in a slot or is handed to it,
+ * and hands on its result; a comparison hands on what it got.  A NaN's own bits may differ. */
+static void test_scalar(const wg_kernels *k, wg_dtype dtype, int op, double lo, double hi) {
+    enum { N = N_SPECIAL * N_SPECIAL + 1000, OUT = 6 };
+    const size_t size = item_size[dtype];
+    const bool compares = op == WG_equal || op == WG_not_equal || op == WG_less || op == WG_less_equal ||
+                          op == WG_greater || op == WG_greater_equal;
+    int apart = 0, lost = 0;
+    for (int i = 0; i < N; i++) {
+        uint64_t slots[OUT + 1] = {0}, want = 0;
+        const void *in[4];
+        for (int j = 0; j < 4; j++) {
+            const int pair = i - 1000;
+            in[j] = &slots[j + 1];
+            set(dtype, &slots[j + 1], 0,
+                pair < 0 ? sample(dtype, N_SPECIAL + i, lo, hi)
+                         : special[j == 1 ? pair / N_SPECIAL : pair % N_SPECIAL]);
+        }
+        if (op == WG_where) *(uint8_t *)&slots[1] = i % 2;
+        k->map[op][dtype](&want, in, 1, params);
+        const double first = get(dtype, &slots[1], 0), wanted = get(dtype, &want, 0);
+        for (int handed = 0; handed < (op == WG_where ? 1 : 2); handed++) {
+            const wg_instruction code[2] = {
+                {.run = k->scalar[op][dtype], .in = {handed ? 0 : 8, 16, 24, 32}, .out = 8 * OUT, .param = params[0]},
+                {.run = hand_on, .in = {(uint32_t)dtype}}};
+            slots[OUT] = 0;
+            code->run(code, (char *)slots, (float)first, first);
+            const double got = get(dtype, &slots[OUT], 0), hands = compares ? first : got;
+            apart += memcmp(&slots[OUT], &want, compares ? 1 : size) != 0 && !(isnan(got) && isnan(wanted));
+            lost += memcmp(&handed_on, &hands, sizeof hands) != 0 && !(isnan(handed_on) && isnan(hands));
+        }
+    }
+    CHECK(apart == 0 && lost == 0, "%s %s op %d: %d of %d are not the map's, %d not handed on", k->isa,
+          dtype_name(dtype), op, apart, N, lost);
+}
+
 /* ---- folds --------------------------------------------------------------------------------------------------- */
 
 /* A pair is what its two steps are one after the other, bit for bit, whichever operands are a single number, or the
@@ -385,7 +429,10 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
             if (rows[r].op == WG_add) test_long_rows(k, dtype, &rows[r], (1 << 23) / (int64_t)item_size[dtype] + 9);
             if (rows[r].arity == 4) test_zero_cotangent(k, dtype, &rows[r]);
             if (fused) test_same_bits(k, &avx2, dtype, &rows[r]);
+            test_scalar(k, dtype, rows[r].op, rows[r].lo, rows[r].hi);
         }
+        for (int c = 0; c < N_COMPARISONS; c++) test_scalar(k, dtype, comparisons[c], -3, 3);
+        test_scalar(k, dtype, WG_where, -3, 3);
         test_compare_and_where(k, dtype);
         test_pairs(k, generic, dtype);
         test_folds(k, dtype);
