@@ -92,6 +92,34 @@ def test_rows_are_the_same_bits(name, dtype, rows):
     assert steps == 1, "everything here is one region"
 
 
+# Of t (rows, d, n), y (rows, 1, n), c (d, n) and r (rows, 1, 1): y and slices are read where they lie.
+WITHIN_ROWS = {
+    "repeated": lambda t, y, c, r: np.exp(y) * t + y,
+    "repeated, then not": lambda t, y, c, r: (np.exp(y) * np.sin(t)) / np.cos(t),
+    "repeated last": lambda t, y, c, r: (np.sin(t) - np.cos(t)) * np.exp(y),
+    "two, and a row for all": lambda t, y, c, r: (c * np.exp(y)) - np.sin(y),
+    "a number": lambda t, y, c, r: (np.exp(y) * 3.0) / np.sin(t),
+    "a number of each row": lambda t, y, c, r: (np.exp(y) * t) - np.exp(r),
+    "a slice": lambda t, y, c, r: np.sin(t)[:, 1:] - np.cos(t)[:, :-1],
+    "a slice, and repeated": lambda t, y, c, r: np.sin(t)[:, 1:] * np.exp(y),
+    "repeated, and a slice": lambda t, y, c, r: np.exp(y) * t[:, :-1] + c[1:],
+    "a slice of what is repeated": lambda t, y, c, r: np.sin(t)[:, :1] * np.cos(t),
+    "less a negative": lambda t, y, c, r: np.sin(t) - (-np.exp(y)) + (-t),
+    "times a negative": lambda t, y, c, r: (-np.sin(t)) * np.exp(y) * (-y),
+}
+
+
+@pytest.mark.parametrize(("rows", "d", "n"), [(1, 3, 16), (2, 2, 40), (70, 6, 32), (70, 5, 17), (300, 2, 3)])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", WITHIN_ROWS)
+def test_parts_of_rows_are_the_same_bits(name, dtype, rows, d, n):
+    shapes = (rows, d, n), (rows, 1, n), (d, n), (rows, 1, 1)
+    arrays = [numbers(dtype, *shape, seed=k) for k, shape in enumerate(shapes)]
+    eager, compiled, steps = both(lambda *args: [WITHIN_ROWS[name](*args)], *arrays)
+    assert_array_equal(compiled[0], eager[0])
+    assert steps == 1
+
+
 @pytest.mark.parametrize("rows", ROWS[1:])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_of_a_product_may_be_parts_of_rows(dtype, rows):

@@ -123,6 +123,56 @@ def test_gauss_newton():
     assert_allclose(wg.compile(wg.gauss_newton(f, loss))(x, v), wg.gauss_newton(f, loss)(x, v))
 
 
+# ---- many directions at once -------------------------------------------------------------------------------
+
+ACTIVATIONS = {
+    "tanh": np.tanh,
+    "gelu": wg.numpy.gelu,
+    "sqrt": lambda a: np.sqrt(1 + a * a),
+    "sin": np.sin,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_directions_are_carried_together_as_they_are_alone(name):
+    """A batch of directions shares what does not depend on them; a product with units has but one term."""
+
+    def f(x):
+        return np.sum(ACTIVATIONS[name](ACTIVATIONS[name](A @ x) @ A))
+
+    h = wg.compile(wg.vmap(wg.hessian(f)))(X)
+    for x, together in zip(X, h, strict=True):
+        alone = [wg.hvp(f, x, unit) for unit in np.eye(5)]
+        assert_allclose(together, alone, rtol=1e-12, atol=1e-12)
+        assert_allclose(together, together.T, rtol=1e-12, atol=1e-12)
+
+
+def test_blocks_of_a_hessian_by_two_arguments():
+    def f(x, y):
+        return x**2 @ A[:, :3] @ np.sin(y) * np.stack([x[0], y[0]])  # two outputs
+
+    x, y = X[0], X[1, :3]
+    found, slopes = wg.hessian(f, (0, 1))(x, y), wg.jacrev(f, (0, 1))
+    for i in range(2):
+        for j in range(2):
+            expected = wg.jacfwd(lambda x, y, i=i: slopes(x, y)[i], j)(x, y)
+            assert found[i][j].shape == (2, (x, y)[i].size, (x, y)[j].size)
+            assert_allclose(found[i][j], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_an_infinite_derivative_along_no_direction():
+    """0 wins: of sqrt at 0, whose derivatives are infinite, where nothing moves."""
+    x = np.array([0.0, 4.0])
+
+    def f(x):
+        return np.sum(np.sqrt(x * np.array([0.0, 1.0])))
+
+    for g in (wg.hessian(f), wg.compile(wg.hessian(f))):
+        assert_allclose(g(x), [[0, 0], [0, -1 / 32]])
+    for g in (wg.laplacian(f), wg.compile(wg.laplacian(f))):
+        assert_allclose(g(x), -1 / 32)
+
+
 # ---- parts of a tape whose values a later write has taken over ---------------------------------------------
 
 

@@ -53,9 +53,12 @@ bool wg_lies_in_order(const wg_maker *m, wg_id id);
 
 typedef struct { /* an operand of an elementwise micro-op */
     uint32_t slot;
-    uint8_t moves; /* bytes with each element; 0: a fill */
-    bool single;   /* a fill of one vector, all its elements the same: for pairs */
-    bool again;    /* `part` elements of each row, from the first of them again until the row is full */
+    uint8_t moves;  /* bytes with each element; 0: a fill */
+    bool single;    /* a fill of one vector, all its elements the same: for pairs */
+    bool apart;     /* its rows do not lie in order: */
+    bool again;     /* `part` elements of each row, from the first of them again until the row is full */
+    int64_t pitch;  /* elements from one row to the next */
+    int64_t offset; /* bytes from where the slot begins */
 } wg_argument;
 
 /* Operand x of the elementwise node `id`; fills hold `chunk` elements; pairs: of a single number one vector will do;

@@ -179,7 +179,6 @@ typedef struct { /* one node, for a block of rows */
     bool gathers;     /* instead of computing: brings an operand into the order in which the next micro-op wants it */
     uint8_t moves[4]; /* MAP: bytes by which the operands move on with each element, 0 for fills */
     uint8_t out_size; /* MAP: bytes of an element of the result */
-    bool again[4];    /* pair: operand k has only `part` elements for each row, and repeats them */
     bool biased;      /* PRODUCT: in[2] is added to its rows */
     bool strides[4];  /* pair: operand k is an array, else one vector of the same number */
     wg_map_fn map;
@@ -188,7 +187,10 @@ typedef struct { /* one node, for a block of rows */
     uint32_t detail;
     int64_t width; /* elements of the result for each row */
     int64_t chunk; /* MAP: how many elements its fills hold; 0: it reads none */
-    int64_t part;  /* pair: elements of a row that operands repeat; 0: none does */
+    /* Of a pair that reads rows which do not lie in order: elements of them that lie side by side, else 0; whether
+     * operand k repeats them in each row, the elements from row to row, and the bytes from where its slot begins. */
+    int64_t part, pitch[3], offset[3];
+    bool again[3];
 } wg_micro;
 
 typedef struct { /* a sum over the rows */

@@ -53,7 +53,10 @@ static void set_operand(wg_micro *micro, int k, const wg_argument *argument) {
     micro->in[k] = argument->slot;
     micro->moves[k] = argument->moves;
     micro->strides[k] = !argument->single;
+    if (k == 3) return; /* a pair has three */
     micro->again[k] = argument->again;
+    micro->pitch[k] = argument->pitch;
+    micro->offset[k] = argument->offset;
 }
 
 /* Makes a pair of the last micro-op: `id` is what it does with its result, the operand numbered k, and with the other.
@@ -113,7 +116,7 @@ static wg_status make_map(wg_maker *m, wg_id id) {
     for (int k = 0; k < 4; k++) wanted[k] = &arguments[0];
     wg_map_operands(op, n, given, wanted);
     for (int k = 0; k < 4; k++) set_operand(&micro, k, wanted[k]);
-    if (!arguments[0].again && !arguments[1].again) micro.part = 0; /* that of a pair which did not come about */
+    if (!arguments[0].apart && !arguments[1].apart) micro.part = 0; /* that of a pair which did not come about */
     micro.map = wg_map_of(wg_kernels_table(), t, id);
     if (pairs) micro.pair = wg_kernels_table()->pair[first][WG_THEN_NONE][t->nodes[id].dtype];
     if (pairs) m->latest = id;

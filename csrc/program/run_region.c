@@ -24,15 +24,15 @@ typedef struct { /* one group on its way */
 } wg_block_run;
 
 /* ---- micro-ops --------------------------------------------------------------------------------------------- */
-/* Operands of which each row has a part alone, which it repeats. */
+/* A pair whose operands' rows do not all lie in order. */
 static void run_parts(const wg_block_run *b, const wg_micro *micro) {
     const void *in[3];
     wg_pace pace = {.n = micro->part, .parts = micro->width / micro->part, .rows = b->rows};
     for (int k = 0; k < 3; k++) {
-        in[k] = b->at[micro->in[k]];
+        in[k] = b->at[micro->in[k]] + micro->offset[k];
         pace.moves[k] = micro->strides[k];
         pace.part[k] = micro->strides[k] && !micro->again[k] ? micro->part : 0;
-        pace.row[k] = micro->again[k] ? micro->part : micro->strides[k] && !micro->moves[k] ? -micro->width : 0;
+        pace.row[k] = micro->pitch[k] - pace.parts * pace.part[k];
     }
     micro->pair(b->at[micro->out], in, &pace);
 }

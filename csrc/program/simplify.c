@@ -4,6 +4,7 @@
  *   constants       elementwise ops on constants alone, also repeated ones, computed by the kernels that would run them
  *   broadcasts      an elementwise op reads its operand as it was before it was broadcast
  *   derivatives     g D is two nodes where D is the same for several elements of a row
+ *   signs           a + (-b) is a - b, and (-a) b is a (-b) where b is the smaller one
  *   common nodes    the same op on the same operands is computed once
  *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
  *
@@ -139,6 +140,26 @@ static wg_status split_derivative(wg_simplifier *s, wg_id *id) {
     return wg_emit2(t, WG_zmul, g, in[0], id);
 }
 
+/* ---- signs ------------------------------------------------------------------------------------------------- */
+/* a + (-b) is a - b; a factor's sign goes to the smaller one. */
+static wg_status move_signs(wg_simplifier *s, wg_id *id) {
+    wg_tape *t = s->out;
+    const int op = t->nodes[*id].op;
+    const bool adds = op == WG_add, multiplies = op == WG_mul || op == WG_zmul;
+    if ((!adds && !multiplies && op != WG_sub) || !wg_is_float(t->nodes[*id].dtype)) return WG_OK;
+    for (int k = 2; k-- > (op == WG_sub);) {
+        wg_id x = t->nodes[*id].in[k], other = t->nodes[*id].in[1 - k];
+        if (t->nodes[x].op != WG_neg) continue;
+        x = t->nodes[x].in[0];
+        if (!multiplies) return wg_emit2(t, adds ? WG_sub : WG_add, other, x, id);
+        if (wg_size(t, other) >= wg_size(t, x)) continue;
+        WG_TRY(wg_emit1(t, WG_neg, other, &other));
+        WG_TRY(fold_constant(t, &other));
+        return wg_emit2(t, op, x, wg_common_node(&s->common, other), id);
+    }
+    return WG_OK;
+}
+
 /* ---- assembly ---------------------------------------------------------------------------------------------- */
 typedef struct {
     int64_t start, length;
@@ -202,6 +223,7 @@ static wg_status simplify_node(wg_simplifier *s, wg_id id) {
     if (s->src->nodes[id].op == WG_slice_add) WG_TRY(assemble(s, id, now));
     WG_TRY(strip_broadcasts(s->out, *now));
     WG_TRY(split_derivative(s, now));
+    WG_TRY(move_signs(s, now));
     WG_TRY(fold_constant(s->out, now));
     *now = same_as(s->out, *now);
     *now = wg_common_node(&s->common, *now);

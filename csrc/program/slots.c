@@ -144,35 +144,39 @@ static bool goes_by_rows(const wg_maker *m, wg_id id, int ndim) {
     return wg_ndim(m->t, id) == ndim && wg_shape(m->t, id)[0] == m->r->rows;
 }
 
-/* How many elements of each row x has, if `id` repeats them as a whole along axes before theirs; else 0. */
-static int64_t repeats(const wg_maker *m, wg_id id, wg_id x) {
-    const int64_t *of = wg_shape(m->t, id), *shape = wg_shape(m->t, x), part = width_of(m, x);
-    if (wg_ndim(m->t, x) != wg_ndim(m->t, id) || part < LEAST_PART || !wg_lies_in_order(m, x)) return 0;
-    int i = 1;
-    while (i < wg_ndim(m->t, x) && shape[i] == 1) i++;
-    for (; i < wg_ndim(m->t, x); i++)
-        if (shape[i] != of[i]) return 0;
-    return part;
+/* How many elements of x stand side by side in each row, if `id` reads them so, once or again and again; else 0. */
+static int64_t side_by_side(const wg_maker *m, wg_id id, wg_id x) {
+    const int ndim = wg_ndim(m->t, x);
+    const int64_t *of = wg_shape(m->t, id), *shape = wg_shape(m->t, x), *strides = wg_vec(m->t, m->windows[x].strides);
+    int64_t part = 1;
+    int i = ndim;
+    if (ndim != wg_ndim(m->t, id)) return 0;
+    for (; i > 1 && shape[i - 1] == of[i - 1] && strides[i - 1] == part; i--) part *= shape[i - 1];
+    while (i > 1 && shape[i - 1] == 1) i--;
+    return i <= 1 && part >= LEAST_PART ? part : 0;
 }
 
 wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, int64_t *part, wg_argument *out) {
     wg_tape *t = m->t;
     const int ndim = wg_ndim(t, id);
     const int64_t width = width_of(m, id);
-    out->moves = (uint8_t)itemsize_of(m, x);
+    out->moves = (uint8_t)itemsize_of(m, x), out->pitch = width;
     if (wg_size(t, x) == wg_size(t, id) && wg_lies_in_order(m, x))
         return wg_slot_in_place(m, x, width * itemsize_of(m, x), &out->slot);
     int64_t shape[WG_MAX_NDIM];
     if (ndim) memcpy(shape, wg_shape(t, id), (size_t)ndim * sizeof *shape);
     if (goes_by_rows(m, x, ndim)) {
-        const int64_t repeated = repeats(m, id, x);
-        out->again = pairs && repeated && (*part == 0 || *part == repeated);
-        if (!out->again) return gather_rows(m, x, ndim, shape, &out->slot);
-        *part = repeated;
-        return wg_slot_in_place(m, x, repeated * itemsize_of(m, x), &out->slot);
+        const int64_t own = pairs ? side_by_side(m, id, x) : 0;
+        const bool free = *part == 0 || *part == width; /* what is no part of another operand's row is not cut yet */
+        if (!own || !(free || own == *part || own == width)) return gather_rows(m, x, ndim, shape, &out->slot);
+        if (free) *part = own;
+        out->apart = true, out->again = own < width;
+        out->pitch = wg_vec(t, m->windows[x].strides)[0];
+        if (is_inside(m, m->windows[x].root)) out->offset = m->windows[x].offset * itemsize_of(m, x);
+        return wg_slot_in_place(m, x, out->pitch * itemsize_of(m, x), &out->slot);
     }
     wg_reading reading = {0};
-    out->moves = 0;
+    out->moves = 0, out->pitch = 0;
     if (wg_size(t, x) == 1) {
         out->single = pairs;
         if (pairs) chunk = VECTOR / itemsize_of(m, x);
