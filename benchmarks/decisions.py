@@ -1,7 +1,7 @@
 """The measurements that the pages in docs/adr quote.
 
     python -m benchmarks.decisions [chain] [derivative] [program] [isa] [running] [products] [padding]
-                                   [passes]
+                                   [passes] [stacked]
 
 Medians of rounds in which the alternatives take turns.  Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 to
 compare programs on one thread, as the page does.
@@ -264,6 +264,30 @@ def passes(rounds: int = 31) -> None:
         print(f"{net.name}: {len(alone)} passes, {sum(alone) / sum(times):.1%} of the gradient", flush=True)
 
 
+def stacked(rounds: int = 300) -> None:
+    """ADR 25: a value and its tangents times one matrix, as two products and, side by side, as one."""
+    rng = np.random.default_rng(0)
+
+    def total(weight: np.ndarray, *streams: np.ndarray) -> np.ndarray:
+        """Products as between the layers of a net: in one region, of what it has computed, read once more."""
+        return sum(np.sum((x * x).reshape(-1, x.shape[-1]) @ weight) for x in streams)
+
+    for name, points, directions, width in (
+        ("residual of 2-32x4-1", 1000, 2, 32),
+        ("Hessian of 6-32-32-1", 256, 6, 32),
+        ("Laplacian of 10-64-64-1", 1024, 10, 64),
+    ):
+        for dtype in ("float32", "float64"):
+            together = rng.normal(size=(points, 1 + directions, width)).astype(dtype)
+            value, tangents = np.ascontiguousarray(together[:, 0]), np.ascontiguousarray(together[:, 1:])
+            weight = rng.normal(size=(width, width)).astype(dtype)
+            ways = {"two products": (value, tangents), "one": (together,), "tangents alone": (tangents,)}
+            runs = {way: partial(wg.compile(total), weight, *streams) for way, streams in ways.items()}
+            times = medians(runs, rounds)
+            taken = ", ".join(f"{way} {microseconds:.1f} us" for way, microseconds in times.items())
+            print(f"{name}, {dtype}, {points} points: {taken}", flush=True)
+
+
 MEASUREMENTS = {
     "chain": chain,
     "derivative": derivative,
@@ -273,6 +297,7 @@ MEASUREMENTS = {
     "products": products,
     "padding": padding,
     "passes": passes,
+    "stacked": stacked,
 }
 
 
