@@ -67,6 +67,23 @@ static wg_status lower_body(wg_loop_plan *l, wg_tape *t) {
     return WG_OK;
 }
 
+/* What a run needs beside its operands and results: pointers, the body's memory, copies, and the carries that it keeps.
+ */
+static void size_scratch(wg_loop_plan *l) {
+    const int n_in = l->info.n_in;
+    l->scratch = wg_plus(round_up(3 * (int64_t)sizeof(void *) * n_slots(l)),
+                         wg_plus(wg_round_up(l->body->arena_size), wg_round_up(l->body->scratch_size)));
+    for (int k = 0; k < n_in; k++) {
+        const int64_t rows = is_entry(&l->info, k) ? l->info.length : 1;
+        if (l->sources[k].copied) l->scratch = wg_plus(l->scratch, round_up(l->bytes[k] * rows));
+        if (l->sources[k].first) l->scratch = wg_plus(l->scratch, l->sources[k].loop->scratch);
+    }
+    for (int k = 0; k < l->info.n_carry + l->info.n_y; k++) {
+        const int64_t rows = l->most && k < l->info.n_carry ? l->most + l->span + 1 : l->most || l->result[k] == DEAD;
+        l->scratch = wg_plus(l->scratch, round_up(l->bytes[n_in + k] * rows));
+    }
+}
+
 wg_status wg_loop_plan_new(const wg_program *p, const wg_window *windows, const bool *escapes, wg_range range,
                            wg_loop_plan **out, wg_interface *face) {
     wg_loop_plan *l = *out = calloc(1, sizeof *l);
@@ -116,17 +133,7 @@ wg_status wg_loop_plan_new(const wg_program *p, const wg_window *windows, const 
         l->span = from->span;
     }
     WG_TRY(lower_body(l, t));
-    l->scratch = wg_plus(round_up(3 * (int64_t)sizeof(void *) * n_slots(l)),
-                         wg_plus(wg_round_up(l->body->arena_size), wg_round_up(l->body->scratch_size)));
-    for (int k = 0; k < n_in; k++) {
-        const int64_t rows = is_entry(&l->info, k) ? l->info.length : 1;
-        if (l->sources[k].copied) l->scratch = wg_plus(l->scratch, round_up(l->bytes[k] * rows));
-        if (l->sources[k].first) l->scratch = wg_plus(l->scratch, l->sources[k].loop->scratch);
-    }
-    for (int k = 0; k < l->info.n_carry + l->info.n_y; k++) {
-        const int64_t rows = l->most && k < l->info.n_carry ? l->most + l->span + 1 : l->most || l->result[k] == DEAD;
-        l->scratch = wg_plus(l->scratch, round_up(l->bytes[n_in + k] * rows));
-    }
+    size_scratch(l);
     return WG_OK;
 }
 
