@@ -67,8 +67,7 @@ static wg_status lower_body(wg_loop_plan *l, wg_tape *t) {
     return WG_OK;
 }
 
-/* What a run needs beside its operands and results: pointers, the body's memory, copies, and the carries that it keeps.
- */
+/* What a run needs beside operands and results: pointers, memory for its body, copies, the carries that it keeps. */
 static void size_scratch(wg_loop_plan *l) {
     const int n_in = l->info.n_in;
     l->scratch = wg_plus(round_up(3 * (int64_t)sizeof(void *) * n_slots(l)),
