@@ -160,6 +160,32 @@ size_t wg_prepare(const wg_kernels *k, wg_step *step) {
     return wg_times(wg_round_up(one), (size_t)step->max_parts);
 }
 
+/* Each step finds its arrays, in the order in which they were added. */
+void wg_prepare_steps(wg_program *p, const int32_t *alias) {
+    const double often = 2e6; /* nanoseconds of work after which a look at the watch costs nothing */
+    const wg_kernels *k = wg_kernels_table();
+    double since = 0;
+    uint32_t at = 0;
+    p->first_write = p->n_steps;
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        wg_step *step = &p->steps[i];
+        step->in = p->arrays + at;
+        step->out = p->arrays[at + (uint32_t)step->n_in];
+        step->need = wg_prepare(k, step);
+        if (step->need > p->scratch_size) p->scratch_size = step->need;
+        for (int result = 0; result < step->n_out; result++) {
+            uint32_t root = p->places[at + (uint32_t)(step->n_in + result)].root,
+                     first = WG_ROOT_INPUTS + p->flat->n_inputs;
+            if (alias && root >= first && alias[root - first] >= 0 && p->first_write > i) p->first_write = i;
+        }
+        at += (uint32_t)(step->n_in + step->n_out);
+        const double own = wg_nanoseconds(step);
+        step->slow = own > often;
+        step->looks = since > often;
+        since = (step->looks ? 0 : since) + own;
+    }
+}
+
 /* ---- how many parts ---------------------------------------------------------------------------------------- */
 int wg_parts(double nanoseconds, int most) {
     const double grain = 30e3; /* waking a worker takes up to 10 us: a part should be worth several */

@@ -426,32 +426,6 @@ static wg_status add_final_copies(wg_planner *w, const int32_t *alias) {
     return WG_OK;
 }
 
-/* Arrays do not move any more: each step finds its own, in the order in which they were added. */
-static void finish(wg_program *p, const int32_t *alias) {
-    const double often = 2e6; /* nanoseconds of work after which a look at the watch costs nothing */
-    const wg_kernels *k = wg_kernels_table();
-    double since = 0;
-    uint32_t at = 0;
-    p->first_write = p->n_steps;
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        wg_step *step = &p->steps[i];
-        step->in = p->arrays + at;
-        step->out = p->arrays[at + (uint32_t)step->n_in];
-        step->need = wg_prepare(k, step);
-        if (step->need > p->scratch_size) p->scratch_size = step->need;
-        for (int result = 0; result < step->n_out; result++) {
-            uint32_t root = p->places[at + (uint32_t)(step->n_in + result)].root,
-                     first = WG_ROOT_INPUTS + p->flat->n_inputs;
-            if (alias && root >= first && alias[root - first] >= 0 && p->first_write > i) p->first_write = i;
-        }
-        at += (uint32_t)(step->n_in + step->n_out);
-        const double own = wg_nanoseconds(step);
-        step->slow = own > often;
-        step->looks = since > often;
-        since = (step->looks ? 0 : since) + own;
-    }
-}
-
 static wg_status prepare(wg_planner *w) {
     wg_program *p = w->p;
     const size_t n = (size_t)w->t->len + 1, n_ranges = (size_t)p->n_ranges + 1;
@@ -498,7 +472,7 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
         if (range != WG_NONE && id == w->p->ranges[range].lo) WG_TRY(add_region(w, range));
     }
     WG_TRY(add_final_copies(w, alias));
-    finish(w->p, alias);
+    wg_prepare_steps(w->p, alias);
     w->p->held_size = wg_held(t, alias);
     return WG_OK;
 }

@@ -297,6 +297,8 @@ wg_status wg_fuse(wg_program *p);
 double wg_flops(const wg_tape *t, wg_id id); /* describe.c: arithmetic operations of a node */
 /* describe.c: bytes of inputs, and of outputs that do not take the place of one. */
 size_t wg_held(const wg_tape *t, const int32_t *alias);
+/* execute.c: prepares the steps, once the program's arrays do not move any more. */
+void wg_prepare_steps(wg_program *p, const int32_t *alias);
 /* plan.c: steps, places and sizes of p->flat. */
 wg_status wg_plan(wg_program *p, const int32_t *alias, const int64_t *const *strides);
 

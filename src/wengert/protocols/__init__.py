@@ -1,6 +1,7 @@
 """NumPy's protocols: what `np.tanh(v)`, `np.sum(v)` and `v[i]` do with a Var.
 
-A function that is not implemented raises a TypeError that names it: a derivative is never dropped silently.
+What is not filed here raises a TypeError that names it: a derivative is never dropped silently.
+tests/test_numpy_coverage.py holds that for all that NumPy lets others override.
 """
 
 from __future__ import annotations

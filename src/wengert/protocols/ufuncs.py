@@ -205,12 +205,12 @@ def _at(ufunc: Any, a: Any, indices: Any, b: Any = None) -> None:
     places = np.arange(math.prod(a.shape)).reshape(a.shape)[known(f"{ufunc.__name__}.at", indices)]
     operands = [] if b is None else [ravel(broadcast_to(recorded(b), places.shape))]
     places = np.ravel(places)
-    for now in _rounds(places):
-        key = np.unravel_index(places[now], a.shape)
-        a[key] = ufunc(a[key], *(x[now] for x in operands))
+    for turn in _turns(places):
+        key = np.unravel_index(places[turn], a.shape)
+        a[key] = ufunc(a[key], *(x[turn] for x in operands))
 
 
-def _rounds(places: np.ndarray) -> list[np.ndarray]:
+def _turns(places: np.ndarray) -> list[np.ndarray]:
     """Where each place occurs for the first time, where for the second, and so on."""
     order = np.argsort(places, kind="stable")
     position = np.arange(len(places))
