@@ -137,6 +137,21 @@ def test_arguments_that_are_not_differentiated():
     scaled.defjvp(lambda k, primals, tangents: (scaled(primals[0], k), 7 * k * tangents[0]))
     assert wg.grad(lambda x: scaled(x, 2))(1.0) == 14.0
 
+    last = wg.custom_vjp(lambda x, k: x * k, nondiff_argnums=-1)
+    last.defvjp(lambda x, k: (last(x, k), None), lambda k, _, g: (5 * k * g,))
+    assert wg.grad(last)(1.0, 3) == 15.0
+    assert wg.grad(lambda x: last(k=3, x=x))(1.0) == 15.0  # by name
+    with pytest.raises(ValueError, match="as one of nondiff_argnums"):
+        wg.grad(last, 1)(1.0, 3.0)
+    with pytest.raises(TypeError, match=r"nondiff_argnums: .* names argument 5"):
+        _fixed_at(5)(1.0)
+
+
+def _fixed_at(number):
+    f = wg.custom_vjp(lambda x: x, nondiff_argnums=number)
+    f.defvjp(lambda x: (x, None), lambda *_: ())
+    return f
+
 
 def test_a_rule_may_capture_what_the_function_captures():
     table = np.array([1.0, 3.0, 2.0])

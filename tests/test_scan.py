@@ -103,6 +103,21 @@ def test_trees_of_carries_and_entries():
     assert wg.scan(lambda c, x: (c + x, None), np.float32(1), np.ones(3, "float32"))[0].dtype == np.float32
 
 
+def test_integers_of_pythons_are_what_the_body_makes_of_them():
+    xs = np.array([0.5, 1.5, 2.5, 3.5])
+    for checkpoint in (None, "log", "sqrt"):
+        scan = partial(wg.scan, checkpoint=checkpoint)
+        count, read = scan(lambda i, _: (i + 1, wg.numpy.take(xs, i) * 2), 0, length=4)
+        assert (count, count.dtype) == (4, np.int64)
+        assert_array_equal(read, 2 * xs)
+        total, before = scan(lambda c, x: (c + x, c), 0, xs)
+        assert (total, before.dtype) == (8.0, np.float64)
+        f = lambda x: np.sum(scan(lambda i, _: (i + 1, x[i] ** 3), 0, length=4)[1])  # noqa: B023 - called at once
+        assert_array_equal(wg.grad(f)(xs), 3 * xs**2)
+        assert scan(lambda c, _: ((c[1], c[0]), None), (1, 2), length=9)[0] == (2, 1)
+        assert scan(lambda c, _: ((c[1], 0.5 * c[0]), None), (1, 2), length=4)[0] == (0.25, 0.5)
+
+
 def test_what_the_body_captures():
     table = np.arange(3.0)
     f = wg.compile(lambda a: wg.scan(lambda c, x: (c * a + np.sum(x * table), None), 1.0, np.ones(2))[0])
@@ -222,6 +237,8 @@ def test_cond():
     for g in (wg.grad(f), wg.compile(wg.grad(f)), wg.compile(wg.grad(wg.grad(lambda x: f(x) * x)))):
         assert np.isfinite([g(4.0), g(-3.0)]).all()
     assert wg.compile(wg.grad(f))(-3.0) == 6.0
+    with pytest.raises(TypeError, match=r"cond: the operand\[1\] is a str; expected a number or an array"):
+        wg.compile(lambda x: wg.cond(x > 0, lambda x, s: x, lambda x, s: -x, x, "s"))(1.0)
     with pytest.raises(ValueError, match="the functions return"):
         wg.compile(lambda x: wg.cond(x > 0, lambda x: x, lambda x: (x, x), x))(1.0)
     with pytest.raises(ValueError, match=r"expected \(\)"):

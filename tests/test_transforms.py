@@ -249,8 +249,17 @@ def test_hessians(rng):
     assert_allclose(wg.hvp(lambda x: x @ A @ x, x, v), expected @ v, rtol=1e-14)
     product = wg.hvp(lambda x, s: s * (x @ A @ x))
     assert_allclose(product(x, v, 2.0), 2 * expected @ v, rtol=1e-14)
-    second = wg.hvp(lambda s, x: s * (x @ A @ x), argnums=1)
-    assert_allclose(second(x, v, 2.0), 2 * expected @ v, rtol=1e-14)
+    for last in (1, -1):
+        second = wg.hvp(lambda s, x: s * (x @ A @ x), argnums=last)
+        assert_allclose(second(x, v, 2.0), 2 * expected @ v, rtol=1e-14)
+    f = lambda a, b, c: np.sum(a * b**2 * c**3)
+    found = wg.hvp(f, argnums=(-1, 0))((x, v), (v, x), 2.0)
+    assert_allclose(found[0], 4 * (6 * v * x * v + 3 * x**2 * x), rtol=1e-13)
+    assert_allclose(found[1], 4 * 3 * x**2 * v, rtol=1e-13)
+    with pytest.raises(ValueError, match=r"hvp: v\['a'\] has shape \(2,\), expected \(3,\)"):
+        wg.hvp(lambda p: np.sum(p["a"]))({"a": x}, {"a": x[:2]})
+    with pytest.raises(ValueError, match=r"hvp: x must be a tuple .* argnums=\(0, 1\)"):
+        wg.hvp(f, argnums=(0, 1))(x, v, 2.0)
 
 
 def test_the_hessian_of_a_vector_function():

@@ -1,5 +1,6 @@
 """vmap against a Python loop: every row of the op table, then transforms, nests, axes and refusals."""
 
+import dataclasses
 import itertools
 import warnings
 
@@ -157,6 +158,21 @@ def test_axes_of_arguments_and_results():
     assert_array_equal(wg.vmap(lambda x, *, y: x - y)(X, y=X), X * 0)
 
 
+@dataclasses.dataclass
+class Line:
+    slope: np.ndarray
+    start: float
+
+
+def test_axes_of_classes():
+    double = wg.vmap(
+        lambda p: Line(p.slope * 2, np.sum(p.slope) * p.start), (Line(np.int64(0), None),), Line(1, 0)
+    )
+    found = double(Line(X, 3.0))
+    assert_array_equal(found.slope, 2 * X.T)
+    assert_allclose(found.start, 3 * X.sum(1))
+
+
 def test_results_that_do_not_depend_on_the_batch_are_repeated():
     assert_array_equal(wg.vmap(lambda x: np.arange(3.0))(X), np.tile(np.arange(3.0), (5, 1)))
     assert wg.vmap(lambda x: None)(X) is None
@@ -191,7 +207,13 @@ def test_nested_batches_of_different_arguments():
             ValueError,
             r"argument 0 has 5 .* argument 1 of shape \(3, 4\) has 3",
         ),
-        (lambda: wg.vmap(f, in_axes=2)(X), np.exceptions.AxisError, "axis 2 is out of bounds"),
+        (lambda: wg.vmap(f, in_axes=2)(X), ValueError, r"in_axes is 2 for argument 0 of shape \(5, 4\)"),
+        (
+            lambda: wg.vmap(f, out_axes=-2)(X),
+            ValueError,
+            r"out_axes is -2 for the result of shape \(\)",
+        ),
+        (lambda: wg.vmap(lambda x: {"a": "b"})(X), TypeError, r"vmap: the result\['a'\] is a str"),
         (lambda: wg.vmap(f, in_axes=(0, 0))(X), ValueError, r"in_axes=\(0, 0\) does not fit"),
         (lambda: wg.vmap(f, out_axes=None)(X), ValueError, "out_axes is None for the result, which differs"),
         (lambda: wg.vmap(lambda x: x if x[0] > 0 else -x)(X), TypeError, "np.where"),

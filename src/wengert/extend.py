@@ -63,6 +63,7 @@ def host_call(f: Callable, shape: Any, dtype: Any = float, vjp: Callable | None 
     np.True_
     """
 
+    @functools.wraps(f, updated=())
     def host(*arrays):
         return np.asarray(_unrecorded(f, *arrays), dtype)
 

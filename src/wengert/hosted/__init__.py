@@ -59,7 +59,8 @@ def _call(context: int | None, n: int, operands: Any, out: Any) -> bool:
         result = np.asarray(function(*(operands[k].view().copy() for k in range(n))))
         if result.shape != target.shape:
             raise ValueError(
-                f"{function}: the result has shape {result.shape}, not {target.shape} as declared"
+                f"{getattr(function, '__name__', function)}: the result has shape {result.shape}, not "
+                f"{target.shape} as declared"
             )
         np.copyto(target, result, "same_kind")  # a complex result is not cut to its real part
         return True

@@ -11,10 +11,10 @@ from .costs import cost
 from .custom import custom_jvp, custom_vjp
 from .first import elementwise_grad, grad, jvp, stop_gradient, value_and_grad, vjp
 from .implicit import implicit_root
-from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+from .jacobians import hessian, hessian_diagonal, hvp, jacfwd, jacobian, jacrev
 from .jets import jet
 from .loops import checkpoint, cond, scan, while_loop
-from .second import gauss_newton, hessian_diagonal, laplacian
+from .second import gauss_newton, laplacian
 from .sparse import sparse_hessian, sparse_jacobian, sparsity
 
 __all__ = [

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .. import numpy as wnp
 from .._core import Var
-from ..protocols.registry import normalize_axis
 from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
 from .call import Recording, decorates
 from .child import Child, of_leaves
@@ -79,11 +79,15 @@ def _apply(tape: Any, child: Child, operands: list[Var], out_axes: Any) -> list[
     wanted = [axis is not None for axis in axes]
     flags = [True] * len(operands) + [False] * len(child.hidden)
     batched, mapped = batch(child.tape, operands[0].shape[0], flags, wanted)
-    for axis, is_mapped, label in zip(axes, mapped, leaf_names(child.structure, "the result"), strict=True):
+    labels = leaf_names(child.structure, "the result")
+    for axis, is_mapped, label in zip(axes, mapped, labels, strict=True):
         if axis is None and is_mapped:
             raise ValueError(f"vmap: out_axes is None for {label}, which differs from call to call")
     results = tape.call(batched, operands + child.hidden)
-    return [v if axis is None else _from_front(v, axis) for v, axis in zip(results, axes, strict=True)]
+    for k, (v, axis, label) in enumerate(zip(results, axes, labels, strict=True)):
+        if axis:
+            results[k] = wnp.moveaxis(v, 0, _axis("out_axes", axis, v.ndim, label, v.shape[1:]))
+    return results
 
 
 def batch(tape: Any, size: int, mapped: list[bool], wanted: list[bool]) -> tuple[Any, list[bool]]:
@@ -99,8 +103,13 @@ def _to_front(v: Var, axis: int) -> Var:
     return v if axis == 0 else wnp.moveaxis(v, axis, 0)
 
 
-def _from_front(v: Var, axis: int) -> Var:
-    return v if axis == 0 else wnp.moveaxis(v, 0, axis)
+def _axis(name: str, axis: int, ndim: int, label: str, shape: tuple) -> int:
+    """An axis from the front."""
+    if not -ndim <= axis < ndim:
+        raise ValueError(
+            f"vmap: {name} is {axis} for {label} of shape {shape}; expected {-ndim} to {ndim - 1}, or None"
+        )
+    return axis % ndim
 
 
 def _mapped_axes(in_axes: Any, structure: Structure, leaves: list) -> list[int | None]:
@@ -121,7 +130,7 @@ def _mapped_axes(in_axes: Any, structure: Structure, leaves: list) -> list[int |
                 raise ValueError(
                     f"vmap: {label} is a {type(leaf).__name__} without axes; give it None in in_axes"
                 )
-            axis = normalize_axis(axis, leaf.ndim)
+            axis = _axis("in_axes", axis, leaf.ndim, label, leaf.shape)
             first = first or (label, leaf.shape[axis])
             if leaf.shape[axis] != first[1]:
                 raise ValueError(
@@ -136,9 +145,9 @@ def _mapped_axes(in_axes: Any, structure: Structure, leaves: list) -> list[int |
 
 def spread_axes(name: str, prefix: Any, structure: Structure) -> list[int | None]:
     """One axis per leaf of a structure from a pytree of axes that begins as the structure does."""
-    if prefix is None or type(prefix) is int:
-        return [prefix] * structure.n_leaves
-    parts = prefix
+    if prefix is None or isinstance(prefix, (int, np.integer)):
+        return [None if prefix is None else int(prefix)] * structure.n_leaves
+    parts = _core.NODES[type(prefix)][0](prefix)[0] if type(prefix) in _core.NODES else prefix
     if isinstance(prefix, dict):
         parts = [prefix[key] for key in structure.keys] if set(prefix) == set(structure.keys) else ()
     if not isinstance(parts, (tuple, list)) or len(parts) != len(structure.children) or not parts:

@@ -12,7 +12,7 @@ from .. import _core
 from .. import numpy as wnp
 from .._core import Var, frozen, innermost, set_current
 from ..protocols.registry import append
-from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
+from ..pytree import Structure, leaf_names, tree_flatten, tree_map, tree_unflatten
 from ..tape import Tape
 
 P = ParamSpec("P")
@@ -166,13 +166,22 @@ def seed(name: str, tape: Any, x: Any, like: Var, label: str) -> Var:
     return v if v.dtype == like.dtype and not v.weak else wnp.astype(v, like.dtype)
 
 
-def outputs_on(tape: Any, y: Any) -> tuple[list[Var], Structure]:
+def outputs_on(name: str, tape: Any, y: Any) -> tuple[list[Var], Structure]:
     """The outputs of a function as Vars of the tape, constants included."""
     leaves, structure = tree_flatten(y)
-    return [frozen(tape.as_var(leaf)) for leaf in leaves], structure
+    return [frozen(v) for v in on_tape(name, tape, leaves, structure, "the result")], structure
 
 
-def derived(name: str, f: Callable, argnums: Argnums, rule: Callable) -> Callable[..., Any]:
+def on_tape(name: str, tape: Any, leaves: list, structure: Structure, root: str) -> list[Var]:
+    """Leaves as Vars of the tape; one that is no number and no array is refused by its name."""
+    for k, x in enumerate(leaves):
+        if not isinstance(x, (*ARRAYS, int, float, complex)):
+            label = leaf_names(structure, root)[k]
+            raise TypeError(f"{name}: {label} is a {type(x).__name__}; expected a number or an array")
+    return [tape.as_var(x) for x in leaves]
+
+
+def derived(name: str, f: Callable, argnums: Argnums, has_aux: bool, rule: Callable) -> Callable[..., Any]:
     """What `rule` makes of a recording of `f`, its inputs (a `Bound`), its outputs and their structure: a
     function of f's arguments."""
 
@@ -180,9 +189,11 @@ def derived(name: str, f: Callable, argnums: Argnums, rule: Callable) -> Callabl
     def wrapped(*args, **kwargs):
         with Recording(operands(args, kwargs)) as recording:
             bound = Bound(name, recording.tape, args, argnums)
-            outputs, structure = outputs_on(recording.tape, f(*bound.args, **kwargs))
+            y, aux = split_aux(name, f(*bound.args, **kwargs), has_aux)
+            outputs, structure = outputs_on(name, recording.tape, y)
             refuse_integers(name, outputs)
-            return rule(recording, bound, outputs, structure)
+            result = rule(recording, bound, outputs, structure)
+            return (result, tree_map(recording.result, aux)) if has_aux else result
 
     return wrapped
 

@@ -9,6 +9,7 @@ from .._core import set_current
 from ..pytree import Structure, tree_flatten, tree_unflatten
 from ..recording import refuse_rewritten
 from ..tape import Tape
+from .call import on_tape
 
 
 class Child:
@@ -39,7 +40,7 @@ class Child:
         try:
             given = [self.tape.input(dtype, shape) for dtype, shape in inputs]
             leaves, self.structure = tree_flatten(f(given))
-            self.tape.set_outputs([self.tape.as_var(leaf) for leaf in leaves])
+            self.tape.set_outputs(on_tape(name, self.tape, leaves, self.structure, "the result"))
         finally:
             set_current(before)
             self.tape.ended = True

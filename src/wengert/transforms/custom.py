@@ -8,6 +8,7 @@ other, for a rule is linear in what it is given.
 from __future__ import annotations
 
 import functools
+import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from .._core import Var, innermost, set_current
 from ..protocols.registry import append
 from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
 from ..tape import Tape
-from .call import DIFFERENTIABLE, Recording, decorates
+from .call import DIFFERENTIABLE, Recording, decorates, on_tape, places
 from .child import Child
 
 
@@ -38,11 +39,14 @@ class _Custom:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._rule is None:
             raise TypeError(f"{self.name}: {self.__name__} has no rule yet; give it one")
-        fixed = [args[k] for k in self._fixed]
-        moving = [x for k, x in enumerate(args) if k not in self._fixed]
+        if kwargs:  # in their places
+            args = inspect.signature(self._f).bind(*args, **kwargs).args
+        numbers = places(f"{self.name}, nondiff_argnums", self._fixed, len(args))
+        fixed = {number % len(args): args[number] for number in numbers}
+        moving = [x for k, x in enumerate(args) if k not in fixed]
         leaves, structure = tree_flatten(tuple(moving))
         if innermost(leaves) is None:
             return self._f(*args)
@@ -51,15 +55,15 @@ class _Custom:
             return self._f(*self._merge(fixed, tree_unflatten(structure, given)))
 
         with Recording(leaves) as recording:
-            operands = [recording.tape.as_var(leaf) for leaf in leaves]
+            operands = on_tape(self.name, recording.tape, leaves, structure, "the argument")
             child = Child(self.name, recorded, [(v.dtype, v.shape) for v in operands], recording.tape)
             child.tape.set_rule(_Rule(self, fixed, structure, child, recording.tape))
             results = recording.tape.call(child.tape, operands + child.hidden)
             return tree_unflatten(child.structure, results)
 
-    def _merge(self, fixed: list, moving: tuple) -> list:
-        rest, values = iter(moving), dict(zip(self._fixed, fixed, strict=True))
-        return [values[k] if k in values else next(rest) for k in range(len(fixed) + len(moving))]
+    def _merge(self, fixed: dict[int, Any], moving: tuple) -> list:
+        rest = iter(moving)
+        return [fixed[k] if k in fixed else next(rest) for k in range(len(fixed) + len(moving))]
 
 
 class CustomVjp(_Custom):
@@ -81,13 +85,13 @@ class CustomVjp(_Custom):
         """
         self._rule = forward, backward
 
-    def linear(self, fixed: list, primals: tuple, outer: tuple[Structure, list[Var]]) -> Any:
+    def linear(self, fixed: dict[int, Any], primals: tuple, outer: tuple[Structure, list[Var]]) -> Any:
         """The cotangents of the arguments, given those of the result."""
         forward, backward = self._rule
         pair = forward(*self._merge(fixed, primals))
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError("custom_vjp: forward must return a pair (result, residuals)")
-        return tuple(backward(*fixed, pair[1], tree_unflatten(*outer)))
+        return tuple(backward(*fixed.values(), pair[1], tree_unflatten(*outer)))
 
 
 class CustomJvp(_Custom):
@@ -102,9 +106,9 @@ class CustomJvp(_Custom):
         self._rule = rule
         return rule
 
-    def linear(self, fixed: list, primals: tuple, outer: tuple[Structure, list[Var]]) -> Any:
+    def linear(self, fixed: dict[int, Any], primals: tuple, outer: tuple[Structure, list[Var]]) -> Any:
         """The tangents of the result, given those of the arguments."""
-        return self._rule(*fixed, primals, tree_unflatten(*outer))[1]
+        return self._rule(*fixed.values(), primals, tree_unflatten(*outer))[1]
 
 
 @decorates
@@ -168,7 +172,7 @@ class _Rule:
     The recording that it belongs to owns it, so it refers to tapes weakly.
     """
 
-    def __init__(self, custom: Any, fixed: list, structure: Structure, child: Child, tape: Any):
+    def __init__(self, custom: Any, fixed: dict[int, Any], structure: Structure, child: Child, tape: Any):
         self.custom, self.fixed = custom, fixed
         self.trees = structure, child.structure  # of the arguments, of the result
         nodes = [child.tape.node(index) for index in child.tape.inputs + child.tape.outputs]
@@ -254,8 +258,9 @@ class _Rule:
     def _refuse_captured(self, differentiated: bool) -> None:
         if differentiated:
             raise ValueError(
-                f"{self.custom.name}: {self.custom.__name__} uses a Var from outside, for which its rule "
-                f"gives no derivative; pass it as an argument, or use wg.stop_gradient"
+                f"{self.custom.name}: {self.custom.__name__} uses a Var from outside, or as one of "
+                f"nondiff_argnums, for which its rule gives no derivative; pass it as another argument, or "
+                f"use wg.stop_gradient"
             )
 
 

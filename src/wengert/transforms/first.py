@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._core import Var, set_current
+from .._core import Var, innermost, set_current
 from ..protocols.registry import append
 from ..pytree import leaf_names, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from .call import (
@@ -56,10 +56,10 @@ def value_and_grad(f, argnums=0, has_aux=False):
     >>> wg.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
     (np.float64(5.0), array([2., 4.]))
     """
-    return _value_and_grad("value_and_grad", f, argnums, has_aux, True)
+    return gradient("value_and_grad", f, argnums, has_aux, True)
 
 
-def _value_and_grad(name: str, f: Callable, argnums: Argnums, has_aux: bool, has_value: bool) -> Callable:
+def gradient(name: str, f: Callable, argnums: Argnums, has_aux: bool, has_value: bool) -> Callable:
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
         with Recording(operands(args, kwargs)) as recording:
@@ -93,7 +93,7 @@ def grad(f, argnums=0, has_aux=False):
     >>> wg.grad(wg.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
     """
-    return _value_and_grad("grad", f, argnums, has_aux, False)
+    return gradient("grad", f, argnums, has_aux, False)
 
 
 def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> Any:
@@ -132,20 +132,34 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> Any:
     try:
         bound = Bound("vjp", tape, primals, tuple(range(len(primals))))
         y, aux = split_aux("vjp", f(*bound.args), has_aux)
-        outputs, structure = outputs_on(tape, y)
+        outputs, structure = outputs_on("vjp", tape, y)
         labels = leaf_names(structure, "the cotangent")
         y = tree_unflatten(structure, [recording.result(v) for v in outputs])
         aux = tree_map(recording.result, aux)
     finally:
         set_current(before)
 
+    def elsewhere(target: Any, leaves: list, real: list[int]) -> list[Var]:
+        """On another tape, whose Vars the cotangents are: all from inputs to outputs, swept as a whole."""
+        part, given = tape.extract(bound.inputs, [outputs[k] for k in real])
+        given = [target.as_var(recording.result(v)) for v in given]
+        given += [seed("vjp", target, leaves[k], outputs[k], labels[k]) for k in real]
+        xs, ys = ([part.at(k) for k in ids] for ids in (part.inputs[: len(bound.inputs)], part.outputs))
+        swept = part.vjp(ys, [part.input(y.dtype, y.shape) for y in ys], xs)
+        part.set_outputs(
+            [part.full(0, x.dtype, x.shape) if v is None else v for v, x in zip(swept, xs, strict=True)]
+        )
+        return target.call(part, given) if xs else []
+
     def pullback(cotangent: Any) -> tuple:
         leaves, given = tree_flatten(cotangent)
         if given != structure:
             raise ValueError(f"vjp: the cotangent has the structure {given}, the output {structure}")
+        real = [k for k, v in enumerate(outputs) if v.dtype in DIFFERENTIABLE]
+        if any(isinstance(leaf, Var) and leaf.tape is not tape for leaf in leaves):
+            return bound.rebuild(elsewhere(innermost(leaves), leaves, real))
         mark = len(tape)
         try:
-            real = [k for k, v in enumerate(outputs) if v.dtype in DIFFERENTIABLE]
             seeds = [seed("vjp", tape, leaves[k], outputs[k], labels[k]) for k in real]
             swept = tape.vjp([outputs[k] for k in real], seeds, bound.inputs, recording.outermost)
             return bound.rebuild(recording.derivatives(swept, bound.inputs))
@@ -187,30 +201,40 @@ def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
             raise TypeError(
                 f"jvp: {label} must be a tuple with one entry per argument, got {type(trees).__name__}"
             )
-    primals, tangents = tuple(primals), tuple(tangents)
-    tangent_leaves, given = tree_flatten(tangents)
-    expected = tree_flatten(primals)[1]
+    found = pushed("jvp", f, tuple(primals), tuple(tangents), has_aux=has_aux)
+    return found if has_aux else found[:2]
+
+
+def pushed(
+    name: str, f: Callable, primals: tuple, tangents: tuple, label: str = "", has_aux: bool = False
+) -> tuple[Any, Any, Any]:
+    """As `jvp` with aux; `label` is what the tangent of a single argument is called."""
+    (tangent_leaves, given), expected = tree_flatten(tangents), tree_flatten(primals)[1]
+    if label:
+        given, expected = given.children[0], expected.children[0]
     if given != expected:
-        raise ValueError(f"jvp: tangents have the structure {given}, primals {expected}")
-    labels = leaf_names(given, "tangents")
+        raise ValueError(f"{name}: {label or 'tangents'} has the structure {given}, expected {expected}")
     with Recording(tree_leaves((primals, tangents))) as recording:
         tape = recording.tape
-        bound = Bound("jvp", tape, primals, tuple(range(len(primals))))
+        bound = Bound(name, tape, primals, tuple(range(len(primals))))
+        labels = leaf_names(given, label or "tangents")
         seeds = [
-            seed("jvp", tape, t, x, label)
+            seed(name, tape, t, x, label)
             for t, x, label in zip(tangent_leaves, bound.inputs, labels, strict=True)
         ]
-        y, aux = split_aux("jvp", f(*bound.args), has_aux)
-        outputs, structure = outputs_on(tape, y)
+        y, aux = split_aux(name, f(*bound.args), has_aux)
+        outputs, structure = outputs_on(name, tape, y)
         swept = tape.jvp(bound.inputs, seeds, outputs)
         y = tree_unflatten(structure, [recording.result(v) for v in outputs])
         dy = tree_unflatten(structure, recording.derivatives(swept, outputs))
-        return (y, dy, tree_map(recording.result, aux)) if has_aux else (y, dy)
+        return y, dy, tree_map(recording.result, aux)
 
 
 @decorates
-def elementwise_grad(f, argnums=0):
+def elementwise_grad(f, argnums=0, has_aux=False):
     """The derivative of an elementwise function at each element: the gradient of the sum of its outputs.
+
+    With `has_aux` it returns (derivative, aux).
 
     Examples
     --------
@@ -224,7 +248,7 @@ def elementwise_grad(f, argnums=0):
         swept = recording.tape.vjp(outputs, ones, bound.inputs, recording.outermost)
         return bound.rebuild(recording.derivatives(swept, bound.inputs))
 
-    return derived("elementwise_grad", f, argnums, rule)
+    return derived("elementwise_grad", f, argnums, has_aux, rule)
 
 
 def stop_gradient(tree: Any) -> Any:

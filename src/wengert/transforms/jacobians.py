@@ -13,25 +13,32 @@ from .. import numpy as wnp
 from .._core import Var
 from ..pytree import tree_unflatten
 from .batching import batch
-from .call import Argnums, Recording, decorates, derived
-from .first import grad, jvp
+from .call import Argnums, Recording, decorates, derived, places
+from .first import gradient, pushed
 
 
 @decorates
-def jacrev(f, argnums=0):
+def jacrev(f, argnums=0, has_aux=False):
     """The Jacobian by one reverse sweep per output element; see `jacobian`."""
-    return _jacobian("jacrev", f, argnums, lambda n_in, n_out: _by_rows)
+    return _jacobian("jacrev", f, argnums, has_aux, _by_rows)
 
 
 @decorates
-def jacfwd(f, argnums=0):
+def jacfwd(f, argnums=0, has_aux=False):
     """The Jacobian by one forward sweep per input element; see `jacobian`."""
-    return _jacobian("jacfwd", f, argnums, lambda n_in, n_out: _by_columns)
+    return _jacobian("jacfwd", f, argnums, has_aux, _by_columns)
 
 
 @decorates
-def jacobian(f, argnums=0):
+def jacobian(f, argnums=0, has_aux=False):
     """The function that returns the Jacobian of `f`, by whichever mode takes fewer sweeps.
+
+    Parameters
+    ----------
+    f : callable
+    argnums : int or tuple of int
+    has_aux : bool
+        `f` returns a pair (output, aux), and the result is (Jacobian, aux).
 
     Returns
     -------
@@ -46,16 +53,20 @@ def jacobian(f, argnums=0):
     array([[2., 0.],
            [0., 4.]])
     """
-    return _jacobian("jacobian", f, argnums, lambda n_in, n_out: _by_rows if n_out < n_in else _by_columns)
+    return _jacobian("jacobian", f, argnums, has_aux, _by_fewer)
 
 
-def _jacobian(name: str, f: Callable, argnums: Argnums, mode: Callable[[int, int], Callable]) -> Callable:
+def _jacobian(name: str, f: Callable, argnums: Argnums, has_aux: bool, mode: Callable) -> Callable:
     def rule(recording, bound, outputs, structure):
-        sizes = sum(x.size for x in bound.inputs), sum(y.size for y in outputs)
-        blocks = mode(*sizes)(recording, bound.inputs, outputs)
+        blocks = mode(recording, bound.inputs, outputs)
         return tree_unflatten(structure, [bound.rebuild(row) for row in blocks])
 
-    return derived(name, f, argnums, rule)
+    return derived(name, f, argnums, has_aux, rule)
+
+
+def _by_fewer(recording: Recording, inputs: list[Var], outputs: list[Var]) -> list[list[Any]]:
+    mode = _by_rows if sum(y.size for y in outputs) < sum(x.size for x in inputs) else _by_columns
+    return mode(recording, inputs, outputs)
 
 
 # Elements of the largest node in a batched sweep: unit vectors are taken that many at a time, so that a block
@@ -72,28 +83,40 @@ def _by_rows(recording: Recording, inputs: list[Var], outputs: list[Var]) -> lis
             rows = tape.vjp([y], seeds, inputs)
         else:
             rows = _swept(tape, inputs, [y], y, lambda part, xs, ys, unit: part.vjp(ys, [unit], xs))
-        blocks.append([_block(recording, g, y.shape + x.shape, y) for g, x in zip(rows, inputs, strict=True)])
+        blocks.append(
+            [_block(recording, g, y.shape + x.shape, x.dtype) for g, x in zip(rows, inputs, strict=True)]
+        )
     return blocks
 
 
-def _by_columns(recording: Recording, inputs: list[Var], outputs: list[Var], symmetric: bool = False) -> list:
-    """The same by one batched forward sweep per input, which gives a column of blocks.
+def _by_columns(
+    recording: Recording, inputs: list[Var], outputs: list[Var], order: int = 1, symmetric: bool = False
+) -> list[list[Any]]:
+    """The same by one batched forward sweep per input, or several along the same direction, one of another.
 
-    The blocks of gradients by the inputs are symmetric: what the sweep by one input says of the gradient by
-    another serves the other way round, for then the directions are where they belong already.
+    Each gives a column of blocks.  The blocks of gradients by the inputs are symmetric: what the sweep by one
+    input says of the gradient by another serves the other way round, for then the directions are where they
+    belong already.
     """
     blocks: list[list[Any]] = [[] for _ in outputs]
     for i, x in enumerate(inputs):
-        columns = _swept(
-            recording.tape, inputs, outputs, x, lambda part, xs, ys, unit, i=i: part.jvp([xs[i]], [unit], ys)
-        )
+
+        def sweep(part, xs, ys, unit, i=i):
+            for _ in range(order):
+                known = [y for y in ys if y is not None]
+                found = iter(part.jvp([xs[i]], [unit], known))
+                ys = [None if y is None else next(found) for y in ys]
+            return ys
+
+        columns = _swept(recording.tape, inputs, outputs, x, sweep)
         for k, (column, y) in enumerate(zip(columns, outputs, strict=True)):
-            row, place, j = blocks[k], y.ndim, k % len(inputs)
+            row, place, j = k, y.ndim, k % len(inputs)
             if symmetric:
-                row, place = blocks[k - j + i], y.ndim - inputs[j].ndim
+                row, place = k - j + i, y.ndim - inputs[j].ndim
             if column is not None and place:  # (x.size, *y.shape)
                 column = wnp.moveaxis(column, 0, place)
-            row.append(_block(recording, column, y.shape[:place] + x.shape + y.shape[place:], y))
+            shape = y.shape[:place] + x.shape + y.shape[place:]
+            blocks[row].append(_block(recording, column, shape, outputs[row].dtype))
     return blocks
 
 
@@ -127,16 +150,17 @@ def units(tape: Any, like: Var, start: int, size: int) -> Var:
     return wnp.reshape(wnp.astype(units, like.dtype), (size, *like.shape))
 
 
-def _block(recording: Recording, block: Var | None, shape: tuple[int, ...], y: Var) -> Any:
-    """One block of the Jacobian of `y` in its shape; zeros for None."""
+def _block(recording: Recording, block: Var | None, shape: tuple[int, ...], dtype: Any) -> Any:
+    """One block of a Jacobian in its shape and dtype; zeros for None."""
     if block is None:
-        return recording.derivative(None, recording.tape.full(0, y.dtype, shape))
-    return recording.result(wnp.reshape(block, shape))
+        return recording.derivative(None, recording.tape.full(0, dtype, shape))
+    return recording.result(wnp.reshape(wnp.astype(block, dtype), shape))
 
 
 @decorates
-def hessian(f, argnums=0):
-    """The function that returns the Hessian: the Jacobian of the gradient, forward over reverse.
+def hessian(f, argnums=0, has_aux=False):
+    """The function that returns the Hessian: the Jacobian of the gradient, forward over reverse; see
+    `jacobian`.
 
     Examples
     --------
@@ -145,7 +169,22 @@ def hessian(f, argnums=0):
     array([[4., 2.],
            [2., 0.]])
     """
-    return _jacobian("hessian", jacrev(f, argnums), argnums, lambda *_: partial(_by_columns, symmetric=True))
+    gradient = _jacobian("hessian", f, argnums, has_aux, _by_rows)
+    return _jacobian("hessian", gradient, argnums, has_aux, partial(_by_columns, symmetric=True))
+
+
+@decorates
+def hessian_diagonal(f, argnums=0, has_aux=False):
+    """The function that returns the second derivative of `f` by each element of an argument, without the
+    Hessian: an array of the shape of the output followed by that of the argument; see `jacobian`.
+
+    Examples
+    --------
+    >>> import numpy as np, wengert as wg
+    >>> wg.hessian_diagonal(lambda x: np.sum(x**3) + x[0] * x[1])(np.array([1.0, 2.0]))
+    array([ 6., 12.])
+    """
+    return _jacobian("hessian_diagonal", f, argnums, has_aux, partial(_by_columns, order=2))
 
 
 def hvp(f: Callable, *operands: Any, argnums: Argnums = 0, **kwargs: Any) -> Any:
@@ -173,12 +212,15 @@ def hvp(f: Callable, *operands: Any, argnums: Argnums = 0, **kwargs: Any) -> Any
 
 
 def _hvp(f: Callable, argnums: Argnums, x: Any, v: Any, *args: Any, **kwargs: Any) -> Any:
-    places = [argnums] if isinstance(argnums, int) else list(argnums)
+    single = isinstance(argnums, int)
+    n_args = len(args) + (1 if isinstance(argnums, int) else len(argnums))
+    numbers = [number % n_args for number in places("hvp", argnums, n_args)]
+    if not single and (not isinstance(x, (tuple, list)) or len(x) != len(numbers)):
+        raise ValueError(f"hvp: x must be a tuple with an entry for each of argnums={argnums}, got {x!r}")
 
-    def gradient(x: Any) -> Any:
-        whole = list(args)
-        for place, part in sorted(zip(places, [x] if isinstance(argnums, int) else x, strict=True)):
-            whole.insert(place, part)
-        return grad(f, argnums)(*whole, **kwargs)
+    def slope(x: Any) -> Any:
+        moving, fixed = dict(zip(numbers, [x] if single else x, strict=True)), iter(args)
+        whole = [moving[k] if k in moving else next(fixed) for k in range(n_args)]
+        return gradient("hvp", f, argnums, False, False)(*whole, **kwargs)
 
-    return jvp(gradient, (x,), (v,))[1]
+    return pushed("hvp", slope, (x,), (v,), "v")[1]

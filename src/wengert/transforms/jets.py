@@ -67,7 +67,7 @@ def jet(f: Callable, primals: Sequence[Any], series: Sequence[Any]) -> tuple[Any
         tape = recording.tape
         bound = Bound("jet", tape, tuple(primals), tuple(range(len(primals))))
         given = _curve(tape, bound, series)
-        outputs, structure = outputs_on(tape, f(*bound.args))
+        outputs, structure = outputs_on("jet", tape, f(*bound.args))
         part, operands = tape.extract(bound.inputs, outputs)
         moving = [v for curve in given for v in curve if v is not None]
         found = _pushed(part, [[v is not None for v in curve] for curve in given], order)

@@ -12,9 +12,9 @@ import numpy as np
 from .. import numpy as wnp
 from .._core import Var, innermost
 from ..protocols.constants import known
-from ..pytree import leaf_names, tree_flatten, tree_map, tree_unflatten
+from ..pytree import leaf_names, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from ..tape import OPS, Tape
-from .call import Recording, decorates
+from .call import Recording, decorates, on_tape
 from .child import Child, of_leaves
 
 UNTIL = -1  # the number of steps of a loop that its condition ends
@@ -45,7 +45,7 @@ def scan(
         Takes a carry and an entry of `xs`; returns the next carry, of the same structure, shapes and dtypes,
         and a pytree of arrays to be stacked.
     init : pytree
-        The first carry.
+        The first carry.  Python's integers in it are int64, or floats where the body makes floats of them.
     xs : pytree of arrays, optional
         All of one length along their first axis.
     length : int, optional
@@ -109,6 +109,10 @@ def _in_blocks(f: Callable, init: Any, xs: Any, steps: int, reverse: bool, inner
     whole = steps // inner * inner
     start = steps - whole if reverse else 0  # of the blocks; the steps that come last are left over
 
+    if any(type(x) is int for x in tree_leaves(init)):  # a step tells what the body makes of them
+        first = scan(f, init, tree_map(lambda x: x[:1], xs), 1)[0]
+        init = tree_map(lambda x, y: y.dtype.type(x) if type(x) is int else x, init, first)
+
     def block(carry: Any, entries: Any) -> tuple:
         return scan(f, carry, entries, inner, reverse)
 
@@ -130,6 +134,7 @@ def _record_body(
     """The body, and the first carries in the dtypes that the body keeps."""
     carried = [_start(tape, x) for x in carries]
     kinds = [(v.dtype, v.shape) for v in carried] + [(v.dtype, v.shape[1:]) for v in moving]
+    floats: dict[int, Var] = {}  # by carry: Python's integers of which the body makes floats
 
     def step(given: list) -> Any:
         carry = tree_unflatten(carry_tree, given[: len(carried)])
@@ -140,17 +145,23 @@ def _record_body(
         if structure != carry_tree:
             raise ValueError(f"{name}: the carry goes in as {carry_tree} and comes out as {structure}")
         labels = leaf_names(carry_tree, "the carry")
+        for k, x in enumerate(leaves):
+            if type(carries[k]) is int and getattr(x, "dtype", np.dtype(type(x))).kind in "fc":
+                floats[k] = carried[k] = _start(tape, float(carries[k]))
         return [
             _same(name, x, v, label) for x, v, label in zip(leaves, carried, labels, strict=True)
         ], result[1]
 
     body = Child(name, step, kinds, tape)
     body.structure = body.structure.children[1]
+    if floats:  # such they are from the start
+        carries = [floats.get(k, x) for k, x in enumerate(carries)]
+        return _record_body(name, f, tape, carries, carry_tree, moving, entry_tree)
     return body, carried
 
 
 def _start(tape: Any, x: Any) -> Var:
-    v = tape.as_var(float(x) if type(x) is int else x)
+    v = tape.as_var(np.int64(x) if type(x) is int else x)  # it may be an index
     return wnp.astype(v, v.dtype) if v.weak else v
 
 
@@ -161,7 +172,7 @@ def _same(name: str, x: Any, like: Var, label: str) -> Any:
     if np.shape(x) != like.shape or x.dtype != like.dtype:
         raise ValueError(
             f"{name}: {label} goes in with shape {like.shape} and dtype {like.dtype}, and comes out with "
-            f"{np.shape(x)} and {x.dtype}"
+            f"{np.shape(x)} and {x.dtype}; start with one like that, or reshape or cast the result"
         )
     return x
 
@@ -248,7 +259,7 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     leaves, structure = tree_flatten(operands)
     with Recording([pred, *leaves]) as recording:
         tape = recording.tape
-        given = [tape.as_var(x) for x in leaves]
+        given = on_tape("cond", tape, leaves, structure, "the operand")
         kinds = [(v.dtype, v.shape) for v in given]
 
         def recorded(f: Callable) -> Child:
@@ -259,11 +270,13 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
         yes, no = recorded(true_fun), recorded(false_fun)
         labels = leaf_names(yes.structure, "the result")
         if yes.structure != no.structure:
-            raise ValueError(f"cond: the functions return {yes.structure} and {no.structure}")
+            raise ValueError(
+                f"cond: the functions return {yes.structure} and {no.structure}; expected the same"
+            )
         results = [_branch(tape, yes, given, pred), _branch(tape, no, given, wnp.logical_not(pred))]
         for a, b, label in zip(*results, labels, strict=True):
             if a.shape != b.shape:
-                raise ValueError(f"cond: {label} has shape {a.shape} or {b.shape}")
+                raise ValueError(f"cond: {label} has shape {a.shape} or {b.shape}; both functions must agree")
         chosen = [recording.result(wnp.where(pred, a, b)) for a, b in zip(*results, strict=True)]
         return tree_unflatten(yes.structure, chosen)
 
@@ -328,8 +341,7 @@ def _recorded_while(cond_fun: Callable, body_fun: Callable, init: tuple) -> Any:
         value = body_fun(carry[1])
         return (truth(cond_fun(value)), value), None
 
-    counted = tree_map(lambda x: np.int64(x) if type(x) is int else x, init[1])  # it may be an index
-    start = tree_flatten((truth(init[0]), counted))
+    start = tree_flatten((truth(init[0]), init[1]))
     return _looped("while_loop", step, start, tree_flatten(None), UNTIL)[0][1]
 
 

@@ -1,4 +1,4 @@
-"""Second derivatives without the Hessian: its trace, its diagonal, and products with it or with its like.
+"""Second derivatives without the Hessian: its trace, and products with its like.
 
 The Laplacian is taken in one forward pass that carries, for every value, its derivatives by all inputs and
 the sum of its second ones: y = g(a) gives dy_i = g'(a) da_i and Ly = g'(a) La + sum over i of
@@ -7,24 +7,22 @@ g''(a)[da_i, da_i] (Li et al. 2023, "Forward Laplacian", arXiv:2307.08214).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
-from .. import numpy as wnp
 from .._core import Var
 from ..protocols.registry import append
-from ..pytree import tree_map, tree_unflatten
+from ..pytree import tree_unflatten
 from ..tape import OPS
-from .batching import batch, vmap
-from .call import Recording, decorates, derived, operands
-from .first import jvp, vjp
+from .batching import batch
+from .call import decorates, derived
+from .first import pushed, vjp
 from .jacobians import hvp, units
 from .jets import plus
 
 
 @decorates
-def laplacian(f, argnums=0):
+def laplacian(f, argnums=0, has_aux=False):
     """The function that returns the sum of the second derivatives of `f` by every element of its argument.
 
     One forward pass, whose cost grows linearly with the number of elements: no Hessian is formed.
@@ -34,6 +32,8 @@ def laplacian(f, argnums=0):
     f : callable
         Returns arrays of any shapes; `vmap` gives one Laplacian for each point.
     argnums : int or tuple of int
+    has_aux : bool
+        `f` returns a pair (output, aux), and the result is (Laplacian, aux).
 
     Returns
     -------
@@ -56,7 +56,7 @@ def laplacian(f, argnums=0):
             total = list(map(plus, total, _laplacians(recording.tape, bound.inputs, x, outputs)))
         return tree_unflatten(structure, recording.derivatives(total, outputs))
 
-    return derived("laplacian", f, argnums, rule)
+    return derived("laplacian", f, argnums, has_aux, rule)
 
 
 def _laplacians(tape: Any, inputs: list[Var], x: Var, outputs: list[Var]) -> list[Var | None]:
@@ -120,36 +120,6 @@ def _collapsed(part: Any, batched: Any, ids: list[int], sums: dict[int, Var]) ->
     return second
 
 
-@decorates
-def hessian_diagonal(f, argnums=0):
-    """The function that returns the second derivative of `f` by each element of an argument, without the
-    Hessian: an array of the shape of the output followed by that of the argument.
-
-    Examples
-    --------
-    >>> import numpy as np, wengert as wg
-    >>> wg.hessian_diagonal(lambda x: np.sum(x**3) + x[0] * x[1])(np.array([1.0, 2.0]))
-    array([ 6., 12.])
-    """
-
-    @functools.wraps(f)
-    def wrapped(*args, **kwargs):
-        def along(x: Any, unit: Any) -> Any:
-            def g(x: Any) -> Any:
-                whole = list(args)
-                whole[argnums] = x
-                return f(*whole, **kwargs)
-
-            return jvp(lambda x: jvp(g, (x,), (unit,))[1], (x,), (unit,))[1]
-
-        with Recording(operands(args, kwargs)) as recording:
-            x = recording.tape.as_var(args[argnums])
-            y = vmap(along, in_axes=(None, 0), out_axes=-1)(x, units(recording.tape, x, 0, x.size))
-            return tree_map(lambda v: recording.result(wnp.reshape(v, v.shape[:-1] + x.shape)), y)
-
-    return wrapped
-
-
 def gauss_newton(f: Callable, loss: Callable | None = None) -> Callable:
     """Products with the Gauss-Newton matrix J' H J: J is the Jacobian of `f`, H the Hessian of `loss`.
 
@@ -176,9 +146,7 @@ def gauss_newton(f: Callable, loss: Callable | None = None) -> Callable:
     """
 
     def product(x: Any, v: Any) -> Any:
-        y, pushed = jvp(f, (x,), (v,))
-        if loss is not None:
-            pushed = hvp(loss, y, pushed)
-        return vjp(f, x)[1](pushed)[0]
+        y, dy, _ = pushed("gauss_newton", f, (x,), (v,), "v")
+        return vjp(f, x)[1](dy if loss is None else hvp(loss, y, dy))[0]
 
     return product

@@ -116,7 +116,9 @@ def _floats(name: str, x: Any) -> np.ndarray:
     """The argument as an array of floats; a mask is refused where the array is recorded."""
     x = np.asanyarray(x)
     if not is_differentiable(x):
-        raise TypeError(f"{name}: x has dtype {x.dtype}; expected floats: pass x.astype(float)")
+        raise TypeError(
+            f"{name}: x has dtype {x.dtype}; expected floats: pass x.astype(float), of trees wg.flatten(x)[0]"
+        )
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
