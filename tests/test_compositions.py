@@ -1,5 +1,7 @@
 """What several transforms share: has_aux, argnums and trees; one applied to what another returns."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -61,3 +63,45 @@ def test_hessian_diagonals_of_several_arguments_and_trees():
     assert_allclose(by_y, [[0, 0], 12 * y**2])
     with pytest.raises(TypeError, match="hessian_diagonal: argument 0 has dtype int64"):
         wg.hessian_diagonal(np.sum)(np.arange(3))
+
+
+def test_python_is_asked_in_branches_that_are_taken():
+    """Under vmap both branches run, but what the user's functions see are elements that asked for them."""
+    seen = []
+
+    def log(x):
+        seen.append(float(x))
+        return np.log(x)
+
+    root = wg.host_call(log, (), vjp=lambda g, y, x: (g * inverse(x),))
+    inverse = wg.host_call(lambda x: seen.append(float(x)) or 1 / x, (), vjp=lambda g, y, x: (-g * y * y,))
+    f = lambda x: wg.cond(x > 0, lambda x: root(x) * 2, lambda x: x * x, x)
+    total = lambda x: np.sum(wg.vmap(f)(x))
+    plain = {
+        "value": [0, 4, 2 * np.log(3), 16],
+        "slope": [2, -4, 2 / 3, -8],
+        "curvature": [-2, 2, -2 / 9, 2],
+    }
+    cases = [
+        (wg.vmap(f), "value"),
+        (lambda x: wg.vmap(lambda x: wg.vmap(f)(x * np.ones(2)))(x)[:, 1], "value"),
+        (wg.vmap(wg.grad(f)), "slope"),
+        (wg.vmap(wg.jacfwd(f)), "slope"),
+        (wg.grad(total), "slope"),
+        (wg.vmap(wg.hessian(f)), "curvature"),
+        (lambda x: np.diag(wg.hessian(total)(x)), "curvature"),
+    ]
+    xs = np.array([1.0, -2.0, 3.0, -4.0])
+    with warnings.catch_warnings():  # said once in a process
+        warnings.simplefilter("ignore")
+        for transform, name in cases:
+            for g in (transform, wg.compile(transform)):
+                assert_allclose(g(xs), plain[name], rtol=1e-14)
+        assert set(seen) == {1.0, 3.0}
+        assert wg.vmap(f)(xs[:0]).shape == (0,)
+        inverted = wg.vmap(lambda A: wg.cond(A[0, 0] > 0, np.linalg.inv, lambda A: A * 2, A))
+        assert_allclose(inverted(np.stack([np.eye(2), np.zeros((2, 2))])), [np.eye(2), np.zeros((2, 2))])
+        seen.clear()
+        halved = lambda n: wg.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, root(s[1])), (0.0, 1e9))[1]
+        assert_allclose(wg.vmap(halved)(np.array([2.0, 0.0, 1.0])), [np.log(np.log(1e9)), 1e9, np.log(1e9)])
+        assert len(seen) == 3

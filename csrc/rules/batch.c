@@ -23,6 +23,7 @@ typedef struct { /* a node of `from` that reads something batched */
     const wg_id *from; /* its operands there */
     wg_id *in;         /* and here: to be changed */
     wg_attr_copy attrs;
+    const wg_loop_info *loop; /* or it is this loop */
 } wg_batchee;
 
 typedef wg_status (*wg_batch_rule)(wg_batching *w, wg_batchee *x, wg_id *out);
@@ -232,27 +233,40 @@ static wg_status element(wg_batching *w, const wg_batchee *x, int k, int64_t i, 
     return wg_append_flagged(w->t, WG_reshape, 1, out, ndim, shape, 0, out);
 }
 
-static wg_status loop_into(wg_batching *w, const wg_batchee *x, wg_id *in, wg_id *parts, wg_id *out) {
-    int ndim = wg_ndim(w->from, x->node);
-    const int64_t *shape = wg_shape(w->from, x->node);
-    w->looped = x->op;
+/* What a node of `from` is for each element, end to end. */
+static wg_status stack(wg_batching *w, wg_id node, wg_id *parts, wg_id *out) {
+    int ndim = wg_ndim(w->from, node);
+    const int64_t *shape = wg_shape(w->from, node);
     if (w->size == 0) {
-        WG_TRY(wg_number(w->t, (wg_dtype)w->from->nodes[x->node].dtype, 0, false, out));
+        WG_TRY(wg_number(w->t, (wg_dtype)w->from->nodes[node].dtype, 0, false, out));
         return to_axes(w, WG_broadcast, *out, 0, ndim, ndim, shape, out);
     }
-    for (int64_t i = 0; i < w->size; i++) {
-        for (int k = 0; k < x->n; k++) WG_TRY(element(w, x, k, i, &in[k]));
-        WG_TRY(wg_append_flagged(w->t, x->op, x->n, in, x->attrs.n, x->attrs.x, 0, &parts[i]));
-        WG_TRY(to_axes(w, WG_reshape, parts[i], 1, ndim, ndim, shape, &parts[i]));
-    }
+    for (int64_t i = 0; i < w->size; i++) WG_TRY(to_axes(w, WG_reshape, parts[i], 1, ndim, ndim, shape, &parts[i]));
     return wg_append_flagged(w->t, WG_concatenate, (int)w->size, parts, 1, &(int64_t){0}, 0, out);
 }
 
+/* parts: (n, size); out: n of them, the op's own or the loop's results */
+static wg_status loop_into(wg_batching *w, const wg_batchee *x, int n, wg_id *in, wg_id *parts, wg_id *out) {
+    const wg_loop_info *l = x->loop;
+    w->looped = l ? WG_host : x->op;
+    for (int64_t i = 0; i < w->size; i++) {
+        wg_id *first = &parts[i];
+        for (int k = 0; k < x->n; k++) WG_TRY(element(w, x, k, i, &in[k]));
+        WG_TRY(
+            l ? wg_scan(w->t, l->body, l->n_carry, l->n_x, l->length, l->reverse, l->guard, l->block, x->n, in, first)
+              : wg_append_flagged(w->t, x->op, x->n, in, x->attrs.n, x->attrs.x, 0, first));
+        for (int k = 1; k < n; k++) first[k * w->size] = *first + (wg_id)k;
+    }
+    for (int k = 0; k < n; k++) WG_TRY(stack(w, x->node + (wg_id)(l ? k + 1 : 0), parts + k * w->size, &out[k]));
+    return WG_OK;
+}
+
 static wg_status loop(wg_batching *w, wg_batchee *x, wg_id *out) {
-    wg_id *ids = w->size < INT32_MAX ? malloc(((size_t)w->size + (size_t)x->n + 1) * sizeof *ids) : NULL;
-    if (!ids) return wg_no_memory(w->t);
-    wg_status status = loop_into(w, x, ids + w->size, ids, out);
-    free(ids);
+    const int n = x->loop ? wg_n_results(w->from, x->node) : 1;
+    wg_id *in = w->size < INT32_MAX ? malloc((n * (size_t)w->size + (size_t)x->n + 1) * sizeof *in) : NULL;
+    if (!in) return wg_no_memory(w->t);
+    wg_status status = loop_into(w, x, n, in, in + x->n, out);
+    free(in);
     return status;
 }
 
@@ -361,13 +375,35 @@ static wg_status batch_plain_call(wg_batching *w, wg_id id, wg_tape *child, int 
     return status;
 }
 
+static bool asks_python(const wg_tape *t) {
+    bool asks = false;
+    for (wg_id id = 0; id < t->len && !asks; id++) asks = t->nodes[id].op == WG_host;
+    for (uint32_t k = 0; k < t->children_len && !asks; k++) asks = asks_python(t->children[k]);
+    return asks;
+}
+
+/* A loop whose guard may differ from element to element, for one after the other: Python is asked only where it is
+ * true. */
+static wg_status batch_guarded(wg_batching *w, wg_id id, const wg_loop_info *l, wg_id *in) {
+    wg_batchee x = {.node = id, .n = l->n_in, .in = in, .loop = l};
+    wg_operands(w->from, id, &x.from);
+    for (int k = 0; k < x.n; k++) in[k] = w->map[x.from[k]];
+    memset(w->batched + id + 1, true, (size_t)wg_n_results(w->from, id));
+    return loop(w, &x, w->map + id + 1);
+}
+
 static wg_status batch_call(wg_batching *w, wg_id id) {
     wg_loop_info l;
     const bool loops = wg_loop_of(w->from, id, &l);
     wg_id *in = malloc(((size_t)l.n_in + 1) * sizeof *in);
     bool *flags = calloc((size_t)l.n_in + l.body->n_outputs + 1, sizeof *flags);
     wg_status status = in && flags ? WG_OK : wg_no_memory(w->t);
-    if (status == WG_OK)
+    const wg_id *from;
+    wg_operands(w->from, id, &from);
+    const bool guarded = loops && l.guard >= 0 && (l.length == WG_UNTIL || w->batched[from[l.guard]]);
+    if (status == WG_OK && guarded && asks_python(l.body))
+        status = batch_guarded(w, id, &l, in);
+    else if (status == WG_OK)
         status = loops ? batch_loop(w, id, &l, in, flags) : batch_plain_call(w, id, l.body, l.n_in, in, flags);
     free(flags);
     free(in);

@@ -227,7 +227,8 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     """One of two functions of the operands, as JAX's `lax.cond`.
 
     While a function is recorded both are recorded, and a replay runs the one that `pred` asks for; under
-    `vmap`, where elements may differ, it runs both unless all agree.  Little work is done both ways.
+    `vmap`, where elements may differ, it runs both unless all agree.  Little work is done both ways.  What
+    Python computes (`wg.host_call`, `numpy.linalg`) is computed for those elements only that ask for it.
 
     Parameters
     ----------
