@@ -94,6 +94,10 @@ cdef dict EXCEPTIONS = {WG_VALUE_ERROR: ValueError, WG_TYPE_ERROR: TypeError, WG
                         WG_MEMORY_ERROR: MemoryError, WG_INTERRUPTED: KeyboardInterrupt}
 
 
+cdef class Tape
+cdef class Var
+
+
 # ---- errors ------------------------------------------------------------------------------------------------
 
 cdef int check(Tape tape, wg_status status) except -1:

@@ -12,6 +12,11 @@ cdef class Tree:
 
     Taking apart what has a known structure, and putting leaves into one, is on the path of every call.
     """
+    cdef readonly object kind
+    cdef readonly tuple children, keys, order
+    cdef readonly Py_ssize_t n_leaves
+    cdef bint flat              # all children are leaves
+    cdef Py_hash_t hash
 
     def __init__(self, kind, tuple children=(), tuple keys=(), tuple order=()):
         self.kind, self.children, self.keys, self.order = kind, children, keys, order
@@ -105,6 +110,7 @@ cdef bint unchanged(cnp.ndarray x, cnp.ndarray copy):
 
 cdef class Guards:
     """The objects that names stood for when a function was recorded; `wengert.guards` finds them."""
+    cdef public list names, cells, attributes, relied
 
     cpdef bint hold(self) except -1:
         """Whether every name still means the same object."""
@@ -145,6 +151,12 @@ cdef class Replay:
     slots : dict
         By arguments over which `Compiled.loop` has gone: their input slots.
     """
+    cdef public Program plan
+    cdef public Tree tree, structure
+    cdef public bint keywords
+    cdef public list statics, traced, donated, hidden, constants
+    cdef public Guards guards
+    cdef public dict slots
 
     def serve(self, tuple args, int64_t times, each, watch):
         """The answer to so many calls, as `Program.repeat` gives it; MISSED as in `reply`."""
@@ -203,6 +215,7 @@ cdef class Replay:
 
 cdef class Caller(Vectorcall):
     """Calls are answered by the recordings used last, where those can; else by the method `call`."""
+    cdef public tuple recent, statics
 
     def __cinit__(self):
         self.recent, self.statics, self.vectorcall = (), (), called

@@ -1,5 +1,18 @@
 # Programs: a tape, lowered once and replayed.  Part of _core.pyx.
 
+cdef struct Slot:
+    wg_dtype dtype
+    bint weak
+    int ndim
+    int64_t itemsize
+    size_t nbytes               # from its first to its last byte in memory,
+    size_t before               # and how many of them lie before the first element
+    int64_t shape[32]
+    bint donated                # some output overwrites it
+    bint turned                 # an input whose strides are these; else in C order
+    int64_t strides[32]
+
+
 cdef class Program:
     """An abstract tape with outputs, lowered for replay.
 
@@ -11,6 +24,16 @@ cdef class Program:
     strides : sequence, optional
         Per input, then per output, its strides in bytes, or None for C order.
     """
+    cdef wg_program *handle
+    cdef readonly int n_inputs, n_outputs
+    cdef Slot *slots            # n_inputs inputs, then n_outputs outputs
+    cdef int32_t *alias         # per output the donated input slot, or -1
+    cdef int64_t **strides      # per slot, in elements, or NULL: in C order
+    cdef object spare           # the _Frame of the last replay, for the next one
+    cdef Tape tape
+    cdef readonly dict orders   # by strides of the inputs: programs for operands that are not all in C order
+    cdef object likely          # the one of them that answered last, if one did
+    cdef bint turned            # this is one of them
 
     def __cinit__(self, Tape tape, alias=None, strides=None):
         cdef wg_node_info info
@@ -56,10 +79,7 @@ cdef class Program:
         memset(&info, 0, sizeof(info))
         if self.handle != NULL:
             wg_program_describe(self.handle, &info)
-        return {"nodes": info.nodes, "steps": info.steps, "held_bytes": info.held_bytes,
-                "arena_bytes": info.arena_bytes, "live_bytes": info.live_bytes,
-                "scratch_bytes": info.scratch_bytes, "packed_bytes": info.packed_bytes,
-                "least_bytes": info.least_bytes, "value_bytes": info.value_bytes}
+        return info
 
     def weak(self, int slot):
         """float or int where the input is a Python number, else None."""

@@ -22,17 +22,13 @@ def innermost(operands):
 
     Raises ValueError where two Vars belong to unrelated tapes.
     """
-    cdef Tape tape = None, recording, t
+    cdef Tape tape = None
     for x in operands:
         if type(x) is Var:
             tape = inner(tape, (<Var>x).tape)
-    if wg_current == NULL:
-        return tape
-    recording = <Tape>wg_current
-    t = recording
-    while tape is not None and t is not None and t is not tape:
-        t = t.parent
-    return tape if t is None else recording
+    if wg_current != NULL and (tape is None or within(<Tape>wg_current, tape)):
+        return <Tape>wg_current
+    return tape
 
 
 def record(int op, tuple operands, tuple attrs=()):
@@ -112,8 +108,12 @@ def is_recorded(args):
     return False
 
 
+ctypedef object (*vectorcallfunc)(object, PyObject *const *, size_t, PyObject *)
+
+
 cdef class Vectorcall:
     """What is called by the vectorcall protocol (PEP 590): by the C function that the object holds."""
+    cdef vectorcallfunc vectorcall
 
     def __cinit__(self):
         use_vectorcall(<PyObject *>self, <PyTypeObject *>Vectorcall,
@@ -293,23 +293,20 @@ cdef bint is_operand(object x):
             or isinstance(x, (Array, Generic, list, tuple)))
 
 
+cdef dict POWERS = {1: (WG_copy,), 2: (WG_square,), 4: (WG_square, WG_square), 0.5: (WG_sqrt,),
+                    -1: (WG_reciprocal,), -2: (WG_reciprocal, WG_square)}
+
+
 cdef object power(object base, object exponent):
     """base ** exponent; small exponents take ops that cost less than `pow` and err no more."""
-    cdef Var square
     if type(base) is not Var or not (type(exponent) is int or type(exponent) is float):
         return binary(WG_pow, base, exponent)
-    if exponent == 1:
-        return unary(WG_copy, base)
-    if exponent == 0.5:
-        return unary(WG_sqrt, base)
-    if exponent == 2 or exponent == 3 or exponent == 4:
-        square = unary(WG_square, base)
-        if exponent == 2:
-            return square
-        return binary(WG_mul, base, square) if exponent == 3 else unary(WG_square, square)
     if type(exponent) is int and exponent < 0 and describe(base).dtype < WG_F32 and not describe(base).weak:
         raise ValueError("integers to negative integer powers are no integers; cast the base to float")
-    if exponent == -1 or exponent == -2:
-        inverse = unary(WG_reciprocal, base)
-        return inverse if exponent == -1 else unary(WG_square, inverse)
-    return binary(WG_pow, base, exponent)
+    if exponent == 3:
+        return binary(WG_mul, base, unary(WG_square, base))
+    if exponent not in POWERS:
+        return binary(WG_pow, base, exponent)
+    for op in <tuple>POWERS[exponent]:
+        base = unary(op, base)
+    return base

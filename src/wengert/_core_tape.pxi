@@ -14,6 +14,17 @@ cdef class Tape:
     parent : Tape, optional
         The tape whose Vars may be used on this (abstract) one, as hidden inputs.
     """
+    cdef wg_tape *handle
+    cdef readonly bint abstract
+    cdef public Tape parent     # the tape whose Vars may be used here as hidden inputs
+    cdef int depth              # number of ancestors
+    cdef dict slots             # abstract: identity of an array or Var -> its input node
+    cdef readonly list sources  # abstract: per input slot None (declared), or the ndarray or Var behind it
+    cdef public list snapshots  # abstract: (captured ndarray, its contents when first used)
+    cdef public list relied     # abstract: the same of arrays whose values decide what is recorded
+    cdef public bint ended      # the recording is over: its Vars take no more operations
+    cdef uint32_t writes        # how often something was written in place
+    cdef object __weakref__
 
     def __cinit__(self, bint abstract=False, Tape parent=None):
         global n_idle
@@ -416,14 +427,18 @@ cdef Tape inner(Tape a, Tape b):
     if a is None:
         return b
     t, outer = (a, b) if a.depth > b.depth else (b, a)
-    cdef Tape innermost = t
-    while t is not None and t is not outer:
-        t = t.parent
-    if t is None:
+    if not within(t, outer):
         raise ValueError(
             "Vars of unrelated tapes were combined: they come from two wg.Tape()s, or one was kept from a "
             "transform that does not enclose this one; record both on one tape, or pass v.value")
-    return innermost
+    return t
+
+
+cdef bint within(Tape t, Tape outer):
+    """Whether a tape is `outer` or one of those inside of it."""
+    while t is not None and t is not outer:
+        t = t.parent
+    return t is not None
 
 
 cdef wg_id lift(Tape tape, Var v) except? 0xFFFFFFFF:

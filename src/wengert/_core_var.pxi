@@ -64,6 +64,9 @@ cdef wg_node_info describe(Var v) except *:
 @cython.c_api_binop_methods(True)
 cdef class Var:
     """A handle to one node of a tape; it behaves as the ndarray that the node stands for."""
+    cdef readonly Tape tape
+    cdef wg_id node
+    cdef uint32_t writes        # of the tape when `node` was right; FROZEN: written in place, it is another's
 
     @property
     def index(self):
@@ -317,10 +320,8 @@ cdef class Var:
 
     def copy(self, order="C"):
         """A copy that belongs to what is being recorded, which may write to it."""
-        cdef Tape tape = None if wg_current == NULL else <Tape>wg_current
-        while tape is not None and tape is not self.tape:
-            tape = tape.parent
-        copied = unary(WG_copy, self if tape is None else (<Tape>wg_current).as_var(self))
+        inside = wg_current != NULL and within(<Tape>wg_current, self.tape)
+        copied = unary(WG_copy, (<Tape>wg_current).as_var(self) if inside else self)
         return copied.share() if describe(self).shared else copied
 
     def __getattr__(self, name):
