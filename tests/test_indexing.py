@@ -40,6 +40,21 @@ KEYS = {
     "mask of rows": np.array([True, False, True]),
     "mask and slice": (np.array([True, False, True]), slice(2)),
     "numpy int": np.int64(2),
+    "numpy ints": (np.int64(-1), slice(None), np.uint8(3)),
+    "all ints, negative": (-1, -4, -5),
+    "numpy int in a slice": slice(np.int64(1), None, np.int32(2)),
+    "int beyond 64 bits in a slice": (slice(-(10**30), 10**30, 10**30), slice(10**30, None, -2)),
+    "back to the start": (slice(None), slice(-1, None, -3), slice(3, -6, -1)),
+    "empty backwards": (slice(None), slice(0, 3, -1)),
+    "ellipsis alone": ...,
+    "ellipsis for no axis": (0, ..., slice(1, 3), -1),
+    "ellipsis between ints": (1, ..., 2),
+    "ints and ellipsis": (1, 2, 3, ...),
+    "last axes": (..., slice(None, None, -2), 2),
+    "new axis": None,
+    "new axes and ints": (None, 0, None, -1, None),
+    "new axes and ellipsis": (None, ..., None, slice(None, None, 2)),
+    "an int and a new axis": (slice(None), 2, None),
 }
 
 
@@ -61,6 +76,72 @@ def test_indexing_compiles(key):
     assert_array_equal(same_as, A[key])
 
 
+def basic_key(rng, shape):
+    """A key of slices, integers, new axes and at most one ellipsis."""
+    key = []
+    least = min(shape)  # whichever axes the integers come to stand for
+    for _ in range(rng.integers(len(shape) + 1)):
+        start, stop = (None if rng.random() < 0.3 else int(k) for k in rng.integers(-9, 9, 2))
+        step = None if rng.random() < 0.3 else int(rng.choice([-3, -2, -1, 1, 2, 3]))
+        single = least > 0 and rng.random() < 0.4
+        key.append(int(rng.integers(-least, least)) if single else slice(start, stop, step))
+    for extra in [None] * rng.integers(3) + [...] * rng.integers(2):
+        key.insert(rng.integers(len(key) + 1), extra)
+    return tuple(key)
+
+
+def test_any_basic_key_is_numpys_and_gives_a_view(tape):
+    rng = np.random.default_rng(2)
+    for shape in [(7,), (4, 3), (2, 0, 3), (3, 4, 2, 5)] * 40:
+        key, a = basic_key(rng, shape), rng.standard_normal(shape)
+        v = tape.leaf(a)
+        same(v[key], a[key])
+        if isinstance(a[key], np.ndarray):  # else both are numbers
+            part, expected = v[key], a[key]
+            part += 1
+            expected += 1
+            same(v, a)
+        slope = wg.grad(lambda x, key=key: np.sum(x[key] ** 2))(a)
+        assert_array_equal(slope, changed(np.zeros(shape), key, 2 * a[key], "set"))
+
+
+class Recorder:
+    """An index that appends nodes, and shapes, when it is asked what it is."""
+
+    def __init__(self, tape):
+        self.tape = tape
+
+    def __index__(self):
+        for n in range(1, 200):
+            self.tape.leaf(np.zeros((n, 1, 1, 1)))
+        return 1
+
+
+def test_an_index_may_record_where_it_is_asked(tape):
+    v = tape.leaf(A)
+    same(v[slice(Recorder(tape), None), 2, slice(None, None, 2)], A[1:, 2, ::2])
+
+
+def test_what_is_0_d_takes_new_axes_and_an_ellipsis(tape):
+    number, array = tape.leaf(2.0), tape.leaf(A)[0, 0, ..., 0]
+    assert number.is_number
+    assert not array.is_number
+    for v in (number, array):
+        same(v[None], v.value[None])
+        same(v[None, ..., None], v.value[None, None])
+        assert v[()].is_number
+        assert not v[...].is_number
+        with pytest.raises(IndexError, match="too many indices: the array has 0 axes, but 1 were indexed"):
+            v[0]
+    view = array[...]
+    view += 5
+    assert array.value == 5
+    other = number[...]
+    other += 5
+    assert (number.value, other.value) == (2, 7)
+    assert wg.grad(lambda x: np.sum(x[None, None] ** 2))(3.0) == 6
+
+
 def test_a_traced_index_gathers(rng):
     x, i, j = rng.standard_normal((5, 4)), np.array([0, -1, 2]), np.array([3, 0, -4])
     pick = wg.compile(lambda x, i, j: x[i, j])
@@ -78,6 +159,18 @@ def test_a_traced_index_gathers(rng):
         ((0, -5), IndexError, "out of bounds for axis 1"),
         ((0, 0, 0, 0), IndexError, "too many indices"),
         ((..., ...), IndexError, "single ellipsis"),
+        ((..., 0, ...), IndexError, "single ellipsis"),
+        (-4, IndexError, "index -4 is out of bounds for axis 0 with size 3"),
+        ((None, ..., 5), IndexError, "index 5 is out of bounds for axis 2 with size 5"),
+        (10**30, IndexError, "is out of bounds for axis 0 with size 3"),
+        (-(10**30), IndexError, "is out of bounds for axis 0 with size 3"),
+        ((None, 0, 0, 0, 0), IndexError, "too many indices: the array has 3 axes, but 4 were indexed"),
+        (True, IndexError, "a single True or False is not an index of a Var"),
+        ((0, False), IndexError, "a single True or False is not an index of a Var"),
+        (slice(None, None, 0), ValueError, "slice step cannot be zero"),
+        (slice(1.0, None), TypeError, "slice indices must be integers"),
+        ((None,) * 30, ValueError, "at most 32"),
+        ((None,) * 130, ValueError, "at most"),
         (1.0, IndexError, "only integers"),
         (np.array([0, 3]), IndexError, "index 3 is out of bounds for axis 0 with size 3"),
         ((np.array([0]), np.array([4])), IndexError, "out of bounds"),

@@ -21,7 +21,7 @@ cdef extern from "wengert.h" nogil:
 
     # The op codes that operators of Var use; every other op is found by name.
     enum:
-        WG_neg, WG_abs, WG_reciprocal, WG_square, WG_sqrt, WG_copy, WG_broadcast
+        WG_neg, WG_abs, WG_reciprocal, WG_square, WG_sqrt, WG_copy, WG_broadcast, WG_reshape, WG_slice
         WG_add, WG_sub, WG_mul, WG_div, WG_pow, WG_matmul, WG_sum, WG_prod, WG_max, WG_min
         WG_bitwise_and, WG_bitwise_or, WG_bitwise_xor, WG_invert, WG_left_shift, WG_right_shift
         WG_cast, WG_to_complex, WG_remainder

@@ -21,7 +21,7 @@ from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_XDECREF, Py_XINCREF
 from libc.stdlib cimport free
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
 cdef extern from *:
     """
@@ -42,6 +42,9 @@ cdef extern from *:
     object PyVectorcall_Call(object callable, tuple args, dict kwargs)
     object PyObject_Vectorcall(object callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
     void use_vectorcall(PyObject *self, PyTypeObject *base, Py_ssize_t offset)
+    Py_ssize_t PyNumber_AsSsize_t(object x, PyObject *overflows) except? -1
+    int PySlice_Unpack(object slice, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t *step) except -1
+    Py_ssize_t PySlice_AdjustIndices(Py_ssize_t n, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t step)
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_Scalar(void *data, cnp.dtype dtype, object base)
@@ -63,6 +66,7 @@ cdef object np_asarray = np.asarray
 cdef object Array = np.ndarray
 cdef object Generic = np.generic
 cdef object NoneType = type(None)
+cdef object EVERYTHING = slice(None)
 MISSING = object()  # stands for a name that is not bound
 MISSED = object()  # in place of an answer: no recording at hand serves the call
 

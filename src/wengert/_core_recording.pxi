@@ -166,6 +166,8 @@ cdef object answer(object function, PyObject *const *args, size_t nargsf, PyObje
         if belongs(<object>args[k], abstract):
             if operands_only and f.appends:
                 return put(f.op, n, <PyObject **>args)
+            if operands_only and f.computes and n == 1 and type(<object>args[0]) is Var:
+                return whole(f.op, <Var>args[0])
             return PyObject_Vectorcall(f.recorded, args, nargsf, kwnames)
     if operands_only and f.computes:
         found = compute(f.op, <int>n, args)
@@ -266,6 +268,14 @@ cdef Var unary(int op, Var v):
     return put(op, 1, &operand)
 
 
+cdef Var whole(int op, Var v):
+    """A reduction over all axes."""
+    cdef PyObject *operand = <PyObject *>v
+    cdef int64_t words[2]  # the axes, and whether they are kept
+    words[0], words[1] = (<int64_t>1 << describe(v).ndim) - 1, False
+    return put(op, 1, &operand, 2, words)
+
+
 cdef object binary(int op, object left, object right):
     """left op right, at least one of them a Var; NotImplemented where the other is no operand."""
     cdef PyObject *operands[2]
@@ -273,6 +283,51 @@ cdef object binary(int op, object left, object right):
         return NotImplemented
     operands[0], operands[1] = <PyObject *>left, <PyObject *>right
     return put(op, 2, operands)
+
+
+cdef object part(Var v, tuple key):
+    """v[key] for integers, slices, None and `...`; None for other keys, what is not there, of a number."""
+    cdef wg_node_info info = describe(v)
+    cdef PyObject *operand = <PyObject *>v
+    cdef int64_t extents[MAX_ATTRS]
+    cdef int64_t windows[MAX_ATTRS]
+    cdef int64_t kept[MAX_ATTRS]
+    cdef Py_ssize_t start, stop, step, length, dots = len(key)
+    cdef int ndim = info.ndim, taken = 0, axis = 0, n = 0, k
+    cdef bint array
+    for k, entry in enumerate(key):
+        if type(entry) is slice or type(entry) is int:
+            taken += 1
+        elif entry is Ellipsis and dots == len(key):
+            dots = k
+        elif entry is not None:
+            return None
+    if ndim == 0 or taken > ndim or len(key) + ndim > MAX_ATTRS:
+        return None
+    memcpy(extents, info.shape, ndim * sizeof(int64_t))  # what is no index may append nodes where it is asked
+    array = dots < len(key)
+    if array or taken < ndim:
+        key = key[:dots] + (EVERYTHING,) * (ndim - taken) + key[dots + 1:]
+    for entry in key:
+        if entry is None:
+            kept[n], n = 1, n + 1
+            continue
+        if type(entry) is slice:
+            PySlice_Unpack(entry, &start, &stop, &step)
+            length = PySlice_AdjustIndices(extents[axis], &start, &stop, step)
+            kept[n], n = length, n + 1
+        else:
+            start, step, length = PyNumber_AsSsize_t(entry, NULL), 1, 1  # the largest in place of larger ones
+            start += extents[axis] if start < 0 else 0
+            if not 0 <= start < extents[axis]:
+                return None
+        windows[3 * axis], windows[3 * axis + 1], windows[3 * axis + 2] = start, step, length
+        axis += 1
+    found = put(WG_slice, 1, &operand, 3 * ndim, windows)
+    if n < ndim or len(key) > ndim:
+        operand = <PyObject *>found
+        found = put(WG_reshape, 1, &operand, n, kept)
+    return found.share() if array and n == 0 else found
 
 
 cdef object in_place(Var v, object result):

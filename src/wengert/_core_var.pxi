@@ -237,7 +237,8 @@ cdef class Var:
         return (self[k] for k in range(len(self)))
 
     def __getitem__(self, key):
-        return METHODS["getitem"](self, key)
+        found = part(self, key if type(key) is tuple else (key,))
+        return METHODS["getitem"](self, key) if found is None else found
 
     def __setitem__(self, key, value):
         METHODS["setitem"](self, key, value)

@@ -51,4 +51,5 @@ def array_function(function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
     return implementation(*args, **kwargs)
 
 
+METHODS |= {name: NAMESPACE[name] for name in ("sum", "prod", "max", "min")}  # which look for the short way
 register(METHODS, elementwise.UFUNCS, ufuncs.array_ufunc, array_function)

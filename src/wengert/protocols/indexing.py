@@ -43,16 +43,7 @@ def getitem(v: Var, key: Any) -> Any:
         For a boolean mask that is traced while a function is compiled: the result's shape would depend on
         its values.
     """
-    shape = v.shape
-    if type(key) is slice and len(shape) == 1:
-        return append("slice", v, attrs=_window(key, shape[0]))
-    key = key if type(key) is tuple else (key,)
-    if len(key) <= len(shape):
-        for entry in key:
-            if type(entry) is not int and type(entry) is not slice:
-                break
-        else:
-            return _plain(v, shape, key)
+    key, shape = key if type(key) is tuple else (key,), v.shape
     items = _spell_out(v, key, shape)
     arrays = any(isinstance(item.index, (Var, np.ndarray)) for item in items)
     sliced = _basic(v, _windows(shape, items, ints_too=not arrays))
@@ -60,35 +51,17 @@ def getitem(v: Var, key: Any) -> Any:
         return _advanced(sliced, items)
     kept = tuple(_extent(item, shape) for item in items if not isinstance(item.index, int))
     array = kept or any(entry is Ellipsis for entry in key)  # else a number
-    if v.is_number:
-        return append("copy", v).share() if array else v
-    if kept == sliced.shape and array:
-        return sliced
-    found = append("reshape", sliced, attrs=kept)
+    if v.is_number and not array:
+        return v
+    found = append("reshape", append("copy", v) if v.is_number else sliced, attrs=kept)
     return found if kept or not array else found.share()
-
-
-def _plain(v: Var, shape: tuple[int, ...], key: tuple) -> Any:
-    """`v` at integers and slices alone, the common case."""
-    attrs: list[int] = []
-    kept: list[int] = []
-    for axis, extent in enumerate(shape):
-        entry = key[axis] if axis < len(key) else slice(None)
-        if type(entry) is int:
-            attrs += (_in_range(entry, axis, extent), 1, 1)
-        else:
-            start, step, length = _window(entry, extent)
-            attrs += (start, step, length)
-            kept.append(length)
-    sliced = append("slice", v, attrs=tuple(attrs))
-    return sliced if len(kept) == len(shape) else append("reshape", sliced, attrs=tuple(kept))
 
 
 def _window(entry: slice, extent: int) -> tuple[int, int, int]:
     """Start, step and length of a slice of an axis."""
     start, stop, step = entry.indices(extent)
-    length = stop - start if step == 1 else len(range(start, stop, step))
-    return (start, step, length) if length > 0 else (0, 1, 0)
+    length = len(range(start, stop, step))
+    return (start, step, length) if length > 1 else (start if length else 0, 1, length)
 
 
 def _in_range(index: int, axis: int, extent: int) -> int:

@@ -45,8 +45,8 @@ def implements(
             return implementation
         op = OPS[computes] if computes else -1
         for function in reversed(present):  # each computes what is plain by itself
-            FUNCTIONS[function] = implementation
             public = Function(function, implementation, op, computes=bool(computes))
+            FUNCTIONS[function] = public if computes else implementation
             functools.update_wrapper(public, implementation).__name__ = name = function.__name__
             public.__module__, public.__qualname__ = "wengert.numpy", name
             NAMESPACE[name] = public
