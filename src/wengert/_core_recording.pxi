@@ -365,3 +365,38 @@ cdef object power(object base, object exponent):
     for op in <tuple>POWERS[exponent]:
         base = unary(op, base)
     return base
+
+
+cdef frozenset PLAIN = frozenset((Array, float, int, bool, str, NoneType))
+
+
+def value_and_grad(str name, f, tuple args, argnum):
+    """The value and the gradient of a function of plain arrays and numbers by one of them.
+
+    MISSED for any other call, and where something is being recorded: see `transforms.first`.
+    """
+    cdef Tape tape
+    cdef Var x
+    if wg_current != NULL or type(argnum) is not int or not -len(args) <= argnum < len(args):
+        return MISSED
+    for given in args:
+        if type(given) not in PLAIN:
+            return MISSED
+    given = args[argnum]
+    if type(given) is not float and (type(given) is not Array or code_of(given) < WG_F32):
+        return MISSED
+    tape = METHODS["Tape"]()
+    set_current(tape)
+    try:
+        x = tape.as_var(given)
+        if type(given) is float:  # a constant; the leaf of an array is the input itself
+            x = unary(WG_copy, x)
+        start = frozen(x)  # whatever f writes to its argument
+        y = f(*args[:argnum], x, *args[argnum + 1 or len(args):])
+        if type(y) is not Var or describe(y).ndim > 0 or describe(y).dtype < WG_F32:
+            y = METHODS["scalar_output"](name, tape, y)
+        slope = tape.vjp((y,), (tape.full(1, y.dtype, y.shape),), (start,), True)[0]
+        return y.value, np.zeros(start.shape, start.dtype)[()] if slope is None else slope.value
+    finally:
+        set_current(None)
+        Tape.pop(tape, 0)

@@ -223,6 +223,9 @@ def scalar_output(name: str, tape: Any, y: Any) -> Var:
     return tape.as_var(y)
 
 
+_core.register({"Tape": Tape, "scalar_output": scalar_output})
+
+
 def refuse_integers(name: str, outputs: Iterable[Var]) -> None:
     for y in outputs:
         if y.dtype not in DIFFERENTIABLE:

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._core import Var, innermost, set_current
+from .. import _core
+from .._core import MISSED, Var, innermost, set_current
 from ..protocols.registry import append
 from ..pytree import leaf_names, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from .call import (
@@ -62,6 +63,9 @@ def value_and_grad(f, argnums=0, has_aux=False):
 def gradient(name: str, f: Callable, argnums: Argnums, has_aux: bool, has_value: bool) -> Callable:
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
+        short: Any = MISSED if has_aux or kwargs else _core.value_and_grad(name, f, args, argnums)
+        if short is not MISSED:
+            return short if has_value else short[1]
         with Recording(operands(args, kwargs)) as recording:
             tape = recording.tape
             bound = Bound(name, tape, args, argnums)
