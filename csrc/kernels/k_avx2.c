@@ -17,8 +17,11 @@
 #define VEC "vec_avx2.h"
 #define KERNELS wg_kernels_avx2
 #define ISA "avx2"
-#define MAPS_ONLY 0
+#define WIDENED 0
 #include "isa.inc"
+
+void wg_gemm_avx2_f32(const wg_gemm *g) { gemm_f32(g); }
+void wg_gemm_avx2_f64(const wg_gemm *g) { gemm_f64(g); }
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1,5 +1,6 @@
-/* AVX-512 (Intel since Ice Lake, AMD since Zen 4): the float32 and float64 maps.  Folds and products stay with AVX2:
- * in vectors of twice the width they gained nothing, or lost (docs/adr/0012-avx512-maps.md). */
+/* AVX-512 (Intel since Ice Lake, AMD since Zen 4): the float32 and float64 maps and matrix products.  Folds, and
+ * products of a single row or column, stay with AVX2: they add in the order of its lanes, and in vectors of twice the
+ * width they gained nothing, or lost (docs/adr/0012-avx512-maps.md). */
 #include "kernels.h"
 
 #if defined(__x86_64__)
@@ -19,7 +20,7 @@
 #define VEC "vec_avx512.h"
 #define KERNELS wg_kernels_avx512
 #define ISA "avx512"
-#define MAPS_ONLY 1
+#define WIDENED 1
 #include "isa.inc"
 
 #if defined(__clang__)

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#define MAPS_ONLY 0
+#define WIDENED 0
 
 #define REAL_BITS 32
 #include "vec_generic.h"

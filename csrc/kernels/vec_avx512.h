@@ -1,4 +1,5 @@
-/* The vector vocabulary of AVX-512 (F, BW, DQ and VL); real.h says what the words mean.  It serves the maps alone.
+/* The vector vocabulary of AVX-512 (F, BW, DQ and VL); real.h says what the words mean.  It serves maps and matrix
+ * products.
  *
  * A mask stays a vector in the sources, as in every other set, so that they may use C's operators on it.  blend is
  * written in operators too: the compiler sees through both and leaves a comparison into a mask register and one masked
@@ -39,6 +40,33 @@ typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
 #define scalef(x, n) _mm512_scalef_ps(x, n)
 #define lookup(table, i) _mm512_permutexvar_ps((__m512i)(i), load(table))
 #define any(m) (_mm512_movepi32_mask((__m512i)(m)) != 0)
+#define transpose(r) transpose_f32(r)
+
+/* r[0], r[step], r[2 step], r[3 step]: their quarters of 128 bits, as a matrix of 4 x 4, transposed */
+static inline void transpose_quarters(__m512 *r, int step) {
+    const __m512 even_a = _mm512_shuffle_f32x4(r[0], r[step], 0x88);
+    const __m512 odd_a = _mm512_shuffle_f32x4(r[0], r[step], 0xDD);
+    const __m512 even_b = _mm512_shuffle_f32x4(r[2 * step], r[3 * step], 0x88);
+    const __m512 odd_b = _mm512_shuffle_f32x4(r[2 * step], r[3 * step], 0xDD);
+    r[0] = _mm512_shuffle_f32x4(even_a, even_b, 0x88);
+    r[step] = _mm512_shuffle_f32x4(odd_a, odd_b, 0x88);
+    r[2 * step] = _mm512_shuffle_f32x4(even_a, even_b, 0xDD);
+    r[3 * step] = _mm512_shuffle_f32x4(odd_a, odd_b, 0xDD);
+}
+
+static ALWAYS_INLINE void transpose_f32(__m512 *r) {
+    UNROLL
+    for (int i = 0; i < 16; i += 4) {
+        const __m512 a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        const __m512 c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        r[i] = _mm512_shuffle_ps(a, c, 0x44);
+        r[i + 1] = _mm512_shuffle_ps(a, c, 0xEE);
+        r[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+        r[i + 3] = _mm512_shuffle_ps(b, d, 0xEE);
+    }
+    UNROLL
+    for (int i = 0; i < 4; i++) transpose_quarters(r + i, 4);
+}
 
 #else
 
@@ -70,6 +98,20 @@ typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
 #define scalef(x, n) _mm512_scalef_pd(x, n)
 #define lookup(table, i) _mm512_permutex2var_pd(load(table), (__m512i)(i), load((table) + 8))
 #define any(m) (_mm512_movepi64_mask((__m512i)(m)) != 0)
+#define transpose(r) transpose_f64(r)
+
+static ALWAYS_INLINE void transpose_f64(__m512d *r) {
+    __m512 pairs[8];
+    UNROLL
+    for (int i = 0; i < 8; i += 2) {
+        pairs[i] = (__m512)_mm512_unpacklo_pd(r[i], r[i + 1]);
+        pairs[i + 1] = (__m512)_mm512_unpackhi_pd(r[i], r[i + 1]);
+    }
+    transpose_quarters(pairs, 2);
+    transpose_quarters(pairs + 1, 2);
+    UNROLL
+    for (int i = 0; i < 8; i++) r[i] = (__m512d)pairs[i];
+}
 
 #endif
 
