@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from ._core import Var, set_current
+from ._core import Var
 from .hosted import call, custom_jvp, custom_vjp
 from .protocols.registry import is_recorded
+from .tape import recording_on
 
 __all__ = ["defjvp", "defvjp", "host_call", "primitive"]
 
@@ -96,11 +97,8 @@ def host_call(f: Callable, shape: Any, dtype: Any = float, vjp: Callable | None 
 
 def _unrecorded(f: Callable, *args: Any, **kwargs: Any) -> Any:
     """What `f` returns; wengert.numpy's functions compute, whatever is being recorded."""
-    before = set_current(None)
-    try:
+    with recording_on(None):
         return f(*args, **kwargs)
-    finally:
-        set_current(before)
 
 
 class primitive:  # noqa: N801  a decorator

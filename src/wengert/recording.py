@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _core
-from ._core import Var, innermost, set_current, supported
+from ._core import Var, innermost, supported
 from .guards import Guards
 from .plans import Program, count
 from .pytree import Structure, leaf_names, tree_flatten, tree_unflatten
-from .tape import Tape
+from .tape import Tape, recording_on
 
 __all__ = ["Program", "Static", "Trace", "Traced", "count", "describe", "refuse_rewritten"]
 
@@ -91,15 +91,11 @@ class Trace(_core.Replay):
         self.guards, self.slots = Guards(f), {}
         self.key: Any = None  # by which `compile` keeps this recording
         self.tape = tape = Tape(abstract=True, parent=innermost(leaves))
-        before = set_current(tape)
-        try:
+        with recording_on(tape, ends=True):
             given = [d.value if isinstance(d, Static) else tape.input(*d) for d in described]
             whole = tree_unflatten(tree, given)
             args, kwargs = whole if keywords else (whole, {})
             self._keep(f(*args, **kwargs))
-        finally:
-            set_current(before)
-            tape.ended = True
         tape.parent = None  # the recording is over, and so is its relation to the tape around it
         refuse_rewritten("compile", tape)
         self.guards.relied = tape.relied

@@ -6,6 +6,8 @@ t.gradient(z).wrt(x);  t.tangent(x).of(z);  print(t);  t.to_svg("tape.svg")
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +17,24 @@ from . import (
     _core,
     protocols,  # noqa: F401  registers what NumPy functions do with a Var
 )
-from ._core import Var
+from ._core import Var, set_current
 
-__all__ = ["Gradient", "Tangent", "Tape"]
+__all__ = ["Gradient", "Tangent", "Tape", "recording_on"]
 
 OPS = {op.name: op for op in _core.ops()}
 SHOWN = 120  # nodes of a long tape that are printed: half from its start, half from its end
+
+
+@contextlib.contextmanager
+def recording_on(tape: Any, ends: bool = False) -> Iterator[None]:
+    """What has no Var among its operands is recorded on this tape, on none if it is None; it may end then."""
+    before = set_current(tape)
+    try:
+        yield
+    finally:
+        set_current(before)
+        if ends:
+            tape.ended = True
 
 
 class Section(NamedTuple):

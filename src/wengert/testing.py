@@ -111,13 +111,10 @@ def _difference(f: Callable, args: tuple, direction: tuple, y: Any, scale: float
     h = eps ** (1 / 3)
 
     def step(sign: float) -> Any:
-        return f(
-            *tree_map(
-                lambda x, v: (np.asarray(x) + sign * h * np.asarray(v)).astype(np.asarray(x).dtype),
-                args,
-                direction,
-            )
-        )
+        def moved(x, v):
+            return (np.asarray(x) + sign * h * np.asarray(v)).astype(np.asarray(x).dtype)
+
+        return f(*tree_map(moved, args, direction))
 
     numeric = tree_map(lambda up, down: (np.asarray(up) - np.asarray(down)) / (2 * h), step(1.0), step(-1.0))
     size = max((float(np.max(np.abs(v), initial=0.0)) for v in tree_leaves((y, numeric))), default=0.0)

@@ -63,7 +63,9 @@ def vmap(f, in_axes=0, out_axes=0):
         one = of_leaves(f, leaves, structure, list(mapped))
         with Recording(leaves) as recording:
             tape = recording.tape
-            operands = [_to_front(tape.as_var(leaves[k]), axis) for k, axis in mapped.items()]
+            operands = [tape.as_var(leaves[k]) for k in mapped]
+            pairs = zip(operands, mapped.values(), strict=True)
+            operands = [wnp.moveaxis(v, axis, 0) if axis else v for v, axis in pairs]
             child = Child("vmap", one, [(v.dtype, v.shape[1:]) for v in operands], tape)
             results = _apply(tape, child, operands, out_axes)
             return tree_unflatten(child.structure, [recording.result(v) for v in results])
@@ -99,10 +101,6 @@ def batch(tape: Any, size: int, mapped: list[bool], wanted: list[bool]) -> tuple
     return batched, flags
 
 
-def _to_front(v: Var, axis: int) -> Var:
-    return v if axis == 0 else wnp.moveaxis(v, axis, 0)
-
-
 def _axis(name: str, axis: int, ndim: int, label: str, shape: tuple) -> int:
     """An axis from the front."""
     if not -ndim <= axis < ndim:
@@ -115,8 +113,6 @@ def _axis(name: str, axis: int, ndim: int, label: str, shape: tuple) -> int:
 def _mapped_axes(in_axes: Any, structure: Structure, leaves: list) -> list[int | None]:
     """The axis of every leaf of (args, kwargs), from the front; None where it is shared."""
     arguments, keywords = structure.children
-    if isinstance(in_axes, list):
-        in_axes = tuple(in_axes)
     given = spread_axes("in_axes", in_axes, arguments) + [0] * keywords.n_leaves
     labels = [
         label for k, tree in enumerate(arguments.children) for label in leaf_names(tree, f"argument {k}")
@@ -155,8 +151,5 @@ def spread_axes(name: str, prefix: Any, structure: Structure) -> list[int | None
             f"vmap: {name}={prefix!r} does not fit {structure}; expected an integer, None, or a pytree of "
             f"them that begins as that does"
         )
-    return [
-        axis
-        for part, child in zip(parts, structure.children, strict=True)
-        for axis in spread_axes(name, part, child)
-    ]
+    pairs = zip(parts, structure.children, strict=True)
+    return [axis for part, child in pairs for axis in spread_axes(name, part, child)]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._core import set_current
 from ..pytree import Structure, tree_flatten, tree_unflatten
 from ..recording import refuse_rewritten
-from ..tape import Tape
+from ..tape import Tape, recording_on
 from .call import on_tape
 
 
@@ -36,14 +35,10 @@ class Child:
 
     def __init__(self, name: str, f: Callable[[list], Any], inputs: Sequence[tuple], parent: Any):
         self.tape: Any = Tape(abstract=True, parent=parent)
-        before = set_current(self.tape)
-        try:
+        with recording_on(self.tape, ends=True):
             given = [self.tape.input(dtype, shape) for dtype, shape in inputs]
             leaves, self.structure = tree_flatten(f(given))
             self.tape.set_outputs(on_tape(name, self.tape, leaves, self.structure, "the result"))
-        finally:
-            set_current(before)
-            self.tape.ended = True
         self.tape.parent = None  # the recording is over, and so is its relation to the tape around it
         refuse_rewritten(name, self.tape)
         self.hidden = self.tape.sources[len(inputs) :]

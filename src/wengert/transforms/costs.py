@@ -16,7 +16,7 @@ from ..tape import OPS, Tape
 from .child import Child, of_leaves
 
 LEAF, FLAT = 0, 8  # kinds of the op table
-VIEWS = ("copy", "reshape", "transpose", "broadcast", "slice", "stop_gradient")
+VIEWS = ("copy", "reshape", "transpose", "broadcast", "slice", "stop_gradient", "result")
 MOVES = ("concatenate", "gather", "cast", "slice_set", "index_set")
 
 
@@ -46,8 +46,8 @@ def cost(f: Callable[..., Any]) -> Callable[..., Cost]:
     """The function that says what `f` takes at such arguments, from their shapes and dtypes alone.
 
     Derivatives are functions like any other: `wg.cost(wg.grad(f))`.  A loop counts as its body, as often as
-    it is taken (a recorded `while_loop` once, for nobody knows), a `cond` as both branches, what NumPy
-    computes (`numpy.linalg`) as its arrays.
+    it is taken, with `checkpoint="log"` also again (a recorded `while_loop` once, for nobody knows), a `cond`
+    as both branches, what NumPy computes (`numpy.linalg`) as its arrays.
 
     Examples
     --------
@@ -70,32 +70,54 @@ def cost(f: Callable[..., Any]) -> Callable[..., Cost]:
         inputs, outputs = ([child.tape.at(k) for k in ids] for ids in (child.tape.inputs, child.tape.outputs))
         part = child.tape.extract(inputs, outputs)[0]
         info = _core.Program(part).info
-        return Cost(*_count(part), info["held_bytes"] + info["arena_bytes"] + info["scratch_bytes"])
+        nodes, flops, moved = _count(part)
+        return Cost(nodes, flops, moved, info["held_bytes"] + info["arena_bytes"] + info["scratch_bytes"])
 
     return wrapped
 
 
-def _size(node: Any) -> int:
-    return math.prod(node.shape) * node.dtype.itemsize
-
-
-def _count(tape: Any) -> tuple[int, int, int]:
+def _count(tape: Any) -> list[int]:
     """Nodes, operations and bytes of a tape."""
-    nodes = [tape.node(k) for k in range(len(tape))]
-    counted = flops = moved = 0
-    for k, node in enumerate(nodes):
-        kind = OPS[node.op].kind
+    nodes, total = [tape.node(k) for k in range(len(tape))], [0, 0, 0]
+    live = set(tape.outputs)
+    for k in reversed(range(len(nodes))):
+        live.update(nodes[k].inputs if k in live else ())
+    for k in sorted(live):
+        node, operands = nodes[k], [nodes[i] for i in nodes[k].inputs]
+        sizes = [math.prod(x.shape) for x in (node, *operands)]
         if node.op == "call":  # a loop, or a function with a rule
-            times = abs(node.attrs[3]) if len(node.attrs) > 1 else 1
-            inner = [times * n for n in _count(tape.child(k))]
-            counted, flops, moved = counted + inner[0], flops + inner[1], moved + inner[2]
-        if kind == LEAF or node.op in VIEWS or node.op in ("call", "result"):
+            times = _times(tape, nodes, live, k) if len(node.attrs) > 1 else 1
+            counts = [times * n for n in _count(tape.child(k))]
+        elif OPS[node.op].kind == LEAF or node.op in VIEWS:
             continue
-        operands = [nodes[k] for k in node.inputs]
-        counted += 1
-        moved += _size(node) + sum(_size(x) for x in operands)
-        if node.op == "matmul":
-            flops += 2 * math.prod(node.shape) * operands[0].shape[-1]
-        elif kind != FLAT and node.op not in MOVES:
-            flops += max([math.prod(x.shape) for x in (node, *operands)])
-    return counted, flops, moved
+        else:
+            work = 2 * sizes[0] * operands[0].shape[-1] if node.op == "matmul" else max(sizes)
+            flops = 0 if OPS[node.op].kind == FLAT or node.op in MOVES else work
+            moved = sum(n * x.dtype.itemsize for n, x in zip(sizes, (node, *operands), strict=True))
+            counts = [1, flops, moved]
+        total = [a + b for a, b in zip(total, counts, strict=True)]
+    return total
+
+
+def _times(tape: Any, nodes: list, live: set[int], call: int) -> int:
+    """How often the body of a loop is run: also again, where its carries are read and not kept."""
+    _, _, _, length, reverse, _, block = nodes[call].attrs
+    results = {k for k in live if nodes[k].op == "result" and nodes[k].inputs[0] == call}
+    values = {k for k in results if nodes[k].attrs[0] >= len(tape.child(call).outputs)}
+    times = abs(length) if block <= 0 or results != values else 0
+    for k in (k for k in sorted(live) if block > 0 and not values.isdisjoint(nodes[k].inputs)):
+        if nodes[k].op in VIEWS:
+            values.add(k)
+        elif nodes[k].attrs[4] == reverse:  # a loop that goes along with it
+            times += length
+        else:  # one that goes back, a block after the other: `bring` in csrc/program/scan.c
+            blocks = -(-length // block)
+            ends = [max(0, length - n * block) for n in range(blocks, -1, -1)]  # partial is the first block
+            ends = ends if reverse else [min(n * block, length) for n in range(blocks + 1)]  # or the last
+            parts = [(0, blocks)]
+            while parts:
+                start, end = parts.pop()
+                times += ends[end] - ends[start]
+                while start < end - 1:
+                    parts.append((start, start := start + (end - 1 - start) // 2 + 1))
+    return times

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as wnp
-from .._core import Var, innermost, set_current
+from .._core import Var, innermost
 from ..protocols.registry import append
 from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
-from ..tape import Tape
+from ..tape import Tape, recording_on
 from .call import DIFFERENTIABLE, Recording, decorates, on_tape, places
 from .child import Child
 
@@ -183,13 +183,9 @@ class _Rule:
 
     def __call__(self, reverse: bool, given: list[bool], asked: list[bool]) -> Any:
         tape = Tape(abstract=True, parent=self.tape())
-        before = set_current(tape)
-        try:
+        with recording_on(tape, ends=True):
             outputs = self._record(tape, reverse, given, asked)
             tape.set_outputs(outputs)
-        finally:
-            set_current(before)
-            tape.ended = True
         tape.parent = None
         return tape
 

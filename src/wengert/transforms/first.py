@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import _core
-from .._core import MISSED, Var, innermost, set_current
+from .._core import MISSED, Var, innermost
 from ..protocols.registry import append
 from ..pytree import leaf_names, tree_flatten, tree_leaves, tree_map, tree_unflatten
+from ..tape import recording_on
 from .call import (
     DIFFERENTIABLE,
     Argnums,
@@ -132,16 +133,13 @@ def vjp(f: Callable, *primals: Any, has_aux: bool = False) -> Any:
     """
     recording = Recording(tree_leaves(primals))
     tape = recording.tape
-    before = set_current(tape)
-    try:
+    with recording_on(tape):
         bound = Bound("vjp", tape, primals, tuple(range(len(primals))))
         y, aux = split_aux("vjp", f(*bound.args), has_aux)
         outputs, structure = outputs_on("vjp", tape, y)
         labels = leaf_names(structure, "the cotangent")
         y = tree_unflatten(structure, [recording.result(v) for v in outputs])
         aux = tree_map(recording.result, aux)
-    finally:
-        set_current(before)
 
     def elsewhere(target: Any, leaves: list, real: list[int]) -> list[Var]:
         """On another tape, whose Vars the cotangents are: all from inputs to outputs, swept as a whole."""
@@ -221,11 +219,8 @@ def pushed(
     with Recording(tree_leaves((primals, tangents))) as recording:
         tape = recording.tape
         bound = Bound(name, tape, primals, tuple(range(len(primals))))
-        labels = leaf_names(given, label or "tangents")
-        seeds = [
-            seed(name, tape, t, x, label)
-            for t, x, label in zip(tangent_leaves, bound.inputs, labels, strict=True)
-        ]
+        triples = zip(tangent_leaves, bound.inputs, leaf_names(given, label or "tangents"), strict=True)
+        seeds = [seed(name, tape, *triple) for triple in triples]
         y, aux = split_aux(name, f(*bound.args), has_aux)
         outputs, structure = outputs_on(name, tape, y)
         swept = tape.jvp(bound.inputs, seeds, outputs)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as wnp
-from .._core import Var, innermost, set_current
+from .._core import Var, innermost
 from ..pytree import flatten, tree_leaves, tree_map
+from ..tape import recording_on
 from .first import stop_gradient
 from .jacobians import jacobian
 
@@ -58,7 +59,8 @@ def implicit_root(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable
         if innermost(tree_leaves(args)) is None:
             return solver(*args)
         start = _solved(solver, tree_map(_known, args))
-        vector, unflatten = flatten(stop_gradient(tree_map(_as_array, start)))
+        start = tree_map(lambda x: float(x) if type(x) is int else x, start)
+        vector, unflatten = flatten(stop_gradient(start))
 
         def residual(x: Any) -> Any:
             return flatten(f(unflatten(x), *args))[0]
@@ -79,11 +81,8 @@ def _solved(solver: Callable[..., Any], args: tuple) -> Any:
     """What the solver finds; where all values are known, nothing of it is recorded."""
     if any(isinstance(x, Var) for x in tree_leaves(args)):
         return solver(*args)
-    before = set_current(None)
-    try:
+    with recording_on(None):
         return solver(*args)
-    finally:
-        set_current(before)
 
 
 def _known(x: Any) -> Any:
@@ -91,7 +90,3 @@ def _known(x: Any) -> Any:
     if not isinstance(x, Var):
         return x
     return stop_gradient(x) if x.tape.abstract else x.value
-
-
-def _as_array(x: Any) -> Any:
-    return float(x) if type(x) is int else x

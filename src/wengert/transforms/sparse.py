@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._core import Var, set_current
+from .._core import Var
 from ..extras import require
 from ..guards import Guards
 from ..program import compile as compiled
-from ..tape import OPS, Tape
+from ..tape import OPS, Tape, recording_on
 from .batching import vmap
 from .call import decorates, is_differentiable
 from .first import grad, jvp
@@ -159,8 +159,7 @@ def _pattern(name: str, f: Callable, x: np.ndarray) -> tuple[Any, list]:
     With it the arrays whose values it was found from, as `Guards.relied` has them.
     """
     tape: Any = Tape(abstract=True)
-    before = set_current(tape)
-    try:
+    with recording_on(tape):
         given = tape.input(x.dtype, x.shape)
         y = f(given)
         if not isinstance(y, (Var, np.ndarray, np.generic, float)):
@@ -168,8 +167,6 @@ def _pattern(name: str, f: Callable, x: np.ndarray) -> tuple[Any, list]:
         end = tape.as_var(y)
         unit = tape.input(x.dtype, x.shape)
         tangent = tape.jvp([given], [unit], [end])[0]
-    finally:
-        set_current(before)
     sets = _Sets(name, x.size)
     found = None
     if tangent is not None:
