@@ -1,14 +1,18 @@
 """The short way of a call: recordings used last answer it, with the results and errors of the long way."""
 
 import array
+import copy
+import gc
+import pickle
 import sys
+import weakref
 from collections import namedtuple
 from itertools import product
 
 import numpy as np
 import pytest
 from helpers import counted
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
 from wengert.program import MAX_RECENT
@@ -178,3 +182,44 @@ def test_one_row_through_a_net_gives_what_many_rows_give():
         assert net(X[0].astype("f4")).dtype == np.float64
         with pytest.raises(ValueError, match=r"x has shape \(2,\), expected \(3,\)"):
             net.jacobian(np.ones(2))
+
+
+def test_a_net_is_called_as_any_function_is():
+    net, x = wg.MLP([3, 4, 2], activation="tanh", seed=0), np.linspace(-1, 1, 3, dtype="f4")
+    expected = net.predict(x)
+    for call in (net, net.__call__, pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        for _ in range(2):
+            for given in (x, x.astype(float), x.tolist(), np.asfortranarray(x)):
+                assert_array_equal(call(given), expected)
+            assert_array_equal(call(x=x), expected)
+    assert_array_equal(list(map(net, [x, x])), [expected] * 2)
+    net.theta[...] = 0
+    assert_array_equal(net(x), [0, 0])
+    assert_allclose(wg.jacobian(net)(x), net.jacobian(x))
+    assert_array_equal(wg.compile(lambda x: net(x) + 1)(x), [1, 1])
+    for args, kwargs in [((), {}), ((x, x), {}), ((x,), {"y": 1}), ((), {"y": 1})]:
+        with pytest.raises(TypeError, match="argument"):
+            net(*args, **kwargs)
+    with pytest.raises(ValueError, match=r"net: x has shape \(4,\), expected \(3,\) or \(rows, 3\)"):
+        net(np.ones(4, "f4"))
+    with pytest.raises(AttributeError):
+        wg.MLP.__new__(wg.MLP)(x)  # of which nothing has been set
+
+
+def test_a_class_made_from_a_net_may_have_a_call_of_its_own():
+    class Doubled(wg.MLP):
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    class Named(wg.MLP):
+        pass
+
+    x = np.ones((2, 3), "f4")
+    for _ in range(2):
+        assert_array_equal(Doubled([3, 2], seed=0)(x), 2 * Named([3, 2], seed=0)(x))
+    net = Named([3, 2], seed=0)
+    net(x), net(x)
+    net.itself, gone = net, weakref.ref(net)
+    del net
+    gc.collect()
+    assert gone() is None

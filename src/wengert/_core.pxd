@@ -9,8 +9,7 @@ cdef extern from "stdbool.h" nogil:
 
 cdef extern from "wengert.h" nogil:
     enum:
-        WG_MAX_NDIM
-        WG_OP_COUNT
+        WG_MAX_NDIM, WG_OP_COUNT, WG_NONE
 
     ctypedef enum wg_dtype:
         WG_BOOL, WG_I32, WG_I64, WG_F32, WG_F64, WG_C64, WG_C128, WG_DTYPE_COUNT
@@ -46,8 +45,6 @@ cdef extern from "wengert.h" nogil:
     ctypedef struct wg_tape:
         pass
     ctypedef uint32_t wg_id
-    enum:
-        WG_NONE
 
     wg_tape *wg_tape_new(bint abstract)
     void wg_tape_release(wg_tape *t)

@@ -318,6 +318,10 @@ class Caller(Vectorcall):
     statics: tuple[int, ...]
     def again(self, *args: Any) -> Any: ...
 
+class Applied(Vectorcall):
+    _forward: Any
+    _theta: Any
+
 MISSING: object
 MISSED: object
 

@@ -253,3 +253,26 @@ cdef object called(object caller, PyObject *const *args, size_t nargsf, PyObject
 
 cdef tuple tuple_of(PyObject **items, Py_ssize_t n):
     return tuple([<object>items[k] for k in range(n)])
+
+
+cdef class Applied(Vectorcall):
+    """What is called with one argument: as `_forward` with parameters in front, if a recording serves; else
+    as the method `_call`."""
+    cdef public Caller _forward
+    cdef public object _theta
+
+    def __cinit__(self):
+        self.vectorcall = applied
+
+
+cdef object applied(object function, PyObject *const *args, size_t nargsf, PyObject *names):
+    """What an Applied is called with, as the vectorcall protocol has it."""
+    cdef Applied f = <Applied>function
+    cdef PyObject *operands[2]
+    theta = f._theta  # held while the program runs without the GIL
+    if PyVectorcall_NARGS(nargsf) == 1 and names == NULL and f._forward is not None:
+        operands[0], operands[1] = <PyObject *>theta, args[0]
+        found = Caller.answer(f._forward, operands, 2, None, None)
+        if found is not MISSED:
+            return found
+    return PyObject_Vectorcall(function._call, args, nargsf, names)

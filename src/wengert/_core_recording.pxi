@@ -101,11 +101,7 @@ def is_recorded(args):
     It does with a Var among them (also inside lists), and while `wg.compile` records also with an ndarray:
     captured arrays are inputs of the program, not constants.
     """
-    cdef bint abstract = is_abstract()
-    for x in args:
-        if belongs(x, abstract):
-            return True
-    return False
+    return belongs(args, is_abstract())
 
 
 ctypedef object (*vectorcallfunc)(object, PyObject *const *, size_t, PyObject *)
@@ -207,11 +203,9 @@ cdef object compute(int op, int n, PyObject *const *args):
     cdef Scalar number
     cdef wg_array *a = &arrays[0]
     cdef wg_array *b = &arrays[n - 1]
-    if n > 2 or not see(a, strides[0], <object>args[0]):
-        return None
-    if n == 2 and not see(b, strides[1], <object>args[1]):
-        return None
-    if a.dtype != b.dtype or (a.dtype != WG_F32 and a.dtype != WG_F64):
+    if (n > 2 or not see(a, strides[0], <object>args[0])
+            or (n == 2 and not see(b, strides[1], <object>args[1]))
+            or a.dtype != b.dtype or (a.dtype != WG_F32 and a.dtype != WG_F64)):
         return None
     if op == WG_matmul:
         return product(a, b)

@@ -79,6 +79,7 @@ cdef class Tape:
         cdef wg_id out = 0
         cdef Scalar value
         cdef int code
+        cdef bint weak
         if type(x) is Var:
             v = <Var>x
             if v.tape is self:
@@ -89,18 +90,15 @@ cdef class Tape:
                 return v.node
             return lift(self, v)
         code = weak_code(x)
-        if code >= 0:
-            pack(&value, code, x)
-            check(self, wg_constant(self.handle, <wg_dtype>code, &value, True, &out))
-            return out
-        if type(x) is complex:  # weak as a float is: its parts are
-            return self.joined(x.real, x.imag)
+        weak = code >= 0
         if type(x) is bool or isinstance(x, Generic):
             code = WG_BOOL if type(x) is bool else CODES.get(x.dtype, -1)
         if 0 <= code < WG_C64:  # complex numbers are too wide for a constant
             pack(&value, code, x)
-            check(self, wg_constant(self.handle, <wg_dtype>code, &value, False, &out))
+            check(self, wg_constant(self.handle, <wg_dtype>code, &value, weak, &out))
             return out
+        if type(x) is complex:  # weak as a float is: its parts are
+            return self.joined(x.real, x.imag)
         cdef object array = supported(x)
         if not self.abstract:
             return leaf(self, array)

@@ -22,7 +22,7 @@ from .transforms import value_and_grad
 BLOCK_ELEMENTS = 1 << 22
 
 
-class MLP:
+class MLP(_core.Applied):
     """A multilayer perceptron: dense layers with an activation after each.
 
     Parameters
@@ -106,6 +106,7 @@ class MLP:
         """Takes its state; everything else is derived from it."""
         self._architecture, self._theta, self.generator = architecture, theta, rng
         self._params = Layers(Layer(layer) for layer in architecture.unpack(theta))
+        self._forward = _compiled(architecture.apply, architecture)
 
     # ---- parameters -------------------------------------------------------------------------------------
 
@@ -174,11 +175,8 @@ class MLP:
         """
         return self._apply("apply", params, x)
 
-    def __call__(self, x):
+    def _call(self, x):  # net(x), where that is no call like the last ones
         """Outputs (out,) or (rows, out); a Var where `x` is one or where a function is being recorded."""
-        answer = self._forward.again(self._theta, x)
-        if answer is not _core.MISSED:  # a call like the last one
-            return answer
         tape = _core.current()
         if isinstance(x, _core.Var) or (tape is not None and tape.abstract):
             return self._apply("net", self._params, x)
@@ -228,10 +226,6 @@ class MLP:
         n_in = self.layers[0]
         if len(shape) not in (1, 2) or shape[-1] != n_in:
             raise ValueError(f"{where}: {name} has shape {shape}, expected ({n_in},) or (rows, {n_in})")
-
-    @cached_property
-    def _forward(self):
-        return _compiled(self._architecture.apply, self._architecture)
 
     # ---- derivatives ------------------------------------------------------------------------------------
 
