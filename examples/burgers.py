@@ -39,7 +39,7 @@ def main(path):
 
     def residual(params, p):
         u_t, u_x = wg.grad(u, argnums=(1, 2))(params, p[0], p[1])
-        u_xx = wg.grad(wg.grad(u, argnums=2), argnums=2)(params, p[0], p[1])
+        u_xx = wg.laplacian(u, argnums=2)(params, p[0], p[1])
         return u_t + u(params, p[0], p[1]) * u_x - NU * u_xx
 
     @wg.compile
@@ -47,7 +47,7 @@ def main(path):
     def cost(theta):
         return np.mean(wg.vmap(residual, in_axes=(None, 0))(unflatten(theta), points) ** 2)
 
-    options = {"maxiter": 600, "maxcor": 50}
+    options = {"maxiter": 800, "maxcor": 50}
     found = minimize(cost, start, jac=True, method="L-BFGS-B", options=options)
     t, x = np.meshgrid(np.linspace(0, 1, 101), np.linspace(-1, 1, 401), indexing="ij")
     u_of_all = wg.vmap(u, in_axes=(None, 0, 0))

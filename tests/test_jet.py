@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from oracle import names
+from test_array_ops import CASES, arrays
 
 import wengert as wg
 from wengert import _core
@@ -110,6 +111,36 @@ def test_against_nested_derivatives(name):
             assert_allclose(y, f(POINT), rtol=1e-14)
         assert len(found) == ORDER
         assert_allclose(found[:order], expected, rtol=1e-9, atol=1e-9)
+
+
+class Machine:
+    """Of which a program in the table of array ops asks for ops alone."""
+
+    @staticmethod
+    def op(name, *operands, attrs=()):
+        attrs = (_core.dtype_code(*attrs),) if name == "cast" else tuple(attrs)
+        return _core.record(OPS[name].code, operands, attrs)
+
+
+@pytest.mark.parametrize("name", [name for name in names("LINEAR", "BILINEAR", "RULE") if name != "call"])
+def test_every_op_on_arrays_to_order_six(name):
+    """On a line, against tangents of tangents; of a cubic, of which a linear op's are exact."""
+    for program, shapes in CASES[name][:2]:
+        operands = arrays(shapes, "float64")
+        moving = [k for k, x in enumerate(operands) if x.dtype.kind == "f"]
+        directions = [np.cos(np.arange(operands[k].size) + k).reshape(operands[k].shape) for k in moving]
+
+        def along(t):
+            line = [operands[k] + t * v for k, v in zip(moving, directions, strict=True)]  # noqa: B023
+            placed = dict(zip(moving, line, strict=True))  # noqa: B023 - called at once
+            return program(Machine, *[placed.get(k, x) for k, x in enumerate(operands)])[0]  # noqa: B023
+
+        _, found = wg.jet(along, (0.0,), ((1.0, *STRAIGHT),))
+        expected = nested(along, 0.0, 1.0)
+        eps = np.finfo(expected[0].dtype).eps  # and terms of sums that cancel may be of the largest's size
+        scale = max(1.0, *(np.abs(e).max(initial=0) for e in expected))
+        for a, b in zip(found, expected, strict=True):
+            assert_allclose(a, b, rtol=1e6 * eps, atol=1e3 * eps * scale)
 
 
 def test_it_nests():

@@ -98,7 +98,7 @@ def _by_columns(
     input says of the gradient by another serves the other way round, for then the directions are where they
     belong already.
     """
-    blocks: list[list[Any]] = [[] for _ in outputs]
+    blocks: list[list[Any]] = [[None] * len(inputs) for _ in outputs]
     for i, x in enumerate(inputs):
 
         def sweep(part, xs, ys, unit, i=i):
@@ -110,13 +110,13 @@ def _by_columns(
 
         columns = _swept(recording.tape, inputs, outputs, x, sweep)
         for k, (column, y) in enumerate(zip(columns, outputs, strict=True)):
-            row, place, j = k, y.ndim, k % len(inputs)
-            if symmetric:
-                row, place = k - j + i, y.ndim - inputs[j].ndim
+            row, of, place, j = k, i, y.ndim, k % len(inputs)
+            if symmetric and inputs[j].dtype == x.dtype:
+                row, of, place = k - j + i, j, y.ndim - inputs[j].ndim
             if column is not None and place:  # (x.size, *y.shape)
                 column = wnp.moveaxis(column, 0, place)
             shape = y.shape[:place] + x.shape + y.shape[place:]
-            blocks[row].append(_block(recording, column, shape, outputs[row].dtype))
+            blocks[row][of] = _block(recording, column, shape, y.dtype)
     return blocks
 
 
@@ -154,7 +154,7 @@ def _block(recording: Recording, block: Var | None, shape: tuple[int, ...], dtyp
     """One block of a Jacobian in its shape and dtype; zeros for None."""
     if block is None:
         return recording.derivative(None, recording.tape.full(0, dtype, shape))
-    return recording.result(wnp.reshape(wnp.astype(block, dtype), shape))
+    return recording.result(wnp.reshape(block, shape))
 
 
 @decorates
