@@ -56,7 +56,7 @@ def test_every_row_against_mpmath(name, accuracy):
             return formula(*operands, *map(mpf, params))
 
         y, found = wg.jet(lambda *v: _core.record(row.code, v, params), tuple(at), series)
-        with accuracy.mpmath.workprec(300):
+        with accuracy.mpmath.workprec(300 if name != "zeta" else 140):
             coefficients = accuracy.mpmath.taylor(curve, 0, ORDER)
             exact = [float(c * math.factorial(k)) for k, c in enumerate(coefficients)]
         # each order adds up products of the orders before it, which may be larger than what they leave
