@@ -1,6 +1,8 @@
 """What several transforms share: has_aux, argnums and trees; one applied to what another returns."""
 
+import dataclasses
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -105,3 +107,83 @@ def test_python_is_asked_in_branches_that_are_taken():
         halved = lambda n: wg.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, root(s[1])), (0.0, 1e9))[1]
         assert_allclose(wg.vmap(halved)(np.array([2.0, 0.0, 1.0])), [np.log(np.log(1e9)), 1e9, np.log(1e9)])
         assert len(seen) == 3
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+@dataclasses.dataclass
+class Data:
+    a: Any
+    b: Any
+
+
+class Registered:
+    def __init__(self, a, b):
+        self.a, self.b = a, b
+
+
+wg.register_pytree_node(Registered, lambda r: ((r.a, r.b), None), lambda _, parts: Registered(*parts))
+by_name = lambda tree: (tree.a, tree.b)
+NODES = {
+    "list": (lambda a, b: [a, b], tuple),
+    "dict": (lambda a, b: {"a": a, "b": b}, lambda tree: (tree["a"], tree["b"])),
+    "namedtuple": (Pair, by_name),
+    "dataclass": (Data, by_name),
+    "registered": (Registered, by_name),
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_trees_go_through_every_transform(name):
+    """As arguments, results, carries and operands, with None in them."""
+    make, parts = NODES[name]
+    first = lambda tree: parts(tree)[0]
+    x, X = np.array([0.5, -1.0, 2.0]), np.cos(np.arange(12.0)).reshape(4, 3)
+
+    def scanned(x):
+        step = lambda s, a: (make(first(s) * a, None), first(s))
+        return first(wg.scan(step, make(x[0], None), x)[0])
+
+    def chosen(x):
+        return first(wg.cond(x[0] > 0, lambda s: make(first(s) * 2, None), lambda s: s, make(x, None)))
+
+    def doubled(x):
+        turn = lambda s: make(first(s) * 2, None)
+        return first(wg.while_loop(lambda s: first(s)[0] < 3, turn, make(abs(x), None)))
+
+    def ruled(x):
+        f = wg.custom_jvp(lambda s: make(np.sin(first(s)), parts(s)[1] * 2))
+        f.defjvp(lambda p, t: (f(*p), make(np.cos(first(p[0])) * first(t[0]), 2 * parts(t[0])[1])))
+        g = wg.custom_vjp(lambda s: make(first(f(s)), parts(s)[1]))
+        g.defvjp(lambda s: (g(s), s), lambda s, c: (make(np.cos(first(s)) * first(c), parts(c)[1]),))
+        return np.sum(first(g(make(x, x[0]))))
+
+    product = lambda s: np.sum(first(s) ** 2) * parts(s)[1]
+    root = wg.implicit_root(
+        lambda s, a: make(first(s) - a**2, parts(s)[1] - a[0]), lambda a: make(a**2, a[0])
+    )
+    at, along = make(x, 2.0), make(x, 1.0)
+    for h in (lambda f: f, wg.compile):
+        assert_allclose(
+            h(wg.vmap(wg.hessian(scanned)))(X), wg.vmap(wg.hessian(lambda x: x[0] * np.prod(x)))(X)
+        )
+        assert_allclose(h(wg.vmap(chosen))(X), np.where(X[:, :1] > 0, 2 * X, X))
+        assert_allclose(h(wg.vmap(wg.jacfwd(doubled)))(X)[0], np.diag(4 * np.sign(X[0])))
+        assert_allclose(h(wg.vmap(wg.grad(ruled)))(X), np.cos(X))
+        assert_allclose(first(h(wg.grad(wg.checkpoint(product)))(at)), 4 * x)
+        assert_allclose(h(wg.laplacian(product))(at), 12.0)
+        assert_allclose(parts(h(wg.hessian_diagonal(product))(at))[1], 0.0)
+        assert_allclose(first(h(wg.hvp(product))(at, along)), 2 * 2 * x + 2 * x)
+        assert_allclose(first(h(wg.gauss_newton(lambda s: first(s) * parts(s)[1]))(at, make(x, 0.0))), 4 * x)
+        assert_allclose(first(h(lambda s, t: wg.jvp(lambda s: s, (s,), (t,))[1])(at, along)), x)
+        assert_allclose(
+            first(h(lambda s, t: wg.jet(wg.grad(product), (s,), ((t, None),))[1][0])(at, along)), 6 * x
+        )
+        assert_allclose(first(h(wg.jacobian(lambda x: make(x * 2, np.sum(x))))(x)), 2 * np.eye(3))
+        assert_allclose(
+            first(h(wg.vmap(lambda s: make(first(s) * 2, parts(s)[1])))(make(X, x[[0, 1, 2, 0]]))), 2 * X
+        )
+        assert_allclose(h(wg.jacobian(lambda a: first(root(a))))(x), np.diag(2 * x), atol=1e-12)

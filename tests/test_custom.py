@@ -293,3 +293,7 @@ def test_a_forward_rule_that_returns_no_pair_is_named():
     f.defvjp(lambda x: x * x, lambda x, g: (2 * x * g,))
     with pytest.raises(TypeError, match=r"forward must return a pair \(result, residuals\)"):
         wg.grad(f)(3.0)
+    g = wg.custom_jvp(lambda x: x * x)
+    g.defjvp(lambda primals, tangents: 2 * primals[0] * tangents[0])
+    with pytest.raises(TypeError, match=r"the rule must return a pair \(result, tangent\)"):
+        wg.grad(g)(3.0)

@@ -1,5 +1,7 @@
 """Derivatives of roots, fixed points and minima that solvers find, against closed forms and differences."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -72,6 +74,20 @@ def test_a_fixed_point_of_a_tree_recorded_by_a_scan():
     for gradient in (wg.grad(total), wg.compile(wg.grad(total)), one_of_many):
         assert_allclose(gradient(a), steps, rtol=1e-8)
     assert_allclose(wg.grad(lambda a: np.sum(solver(a)["u"] ** 2 + solver(a)["v"]))(a), steps, rtol=1e-8)
+
+
+def test_a_solver_of_python_s_while_a_function_is_recorded():
+    """As a host call, which is asked at each replay, and once for each element of a batch."""
+    root = wg.implicit_root(lambda x, a: x**3 - a, wg.host_call(cube_root, ()))
+    a = np.array([1.0, 2.0, 8.0])
+    with warnings.catch_warnings():  # said once in a process
+        warnings.simplefilter("ignore")
+        for h in (lambda f: f, wg.compile):
+            assert_allclose(h(wg.vmap(wg.grad(root)))(a), a ** (-2 / 3) / 3, rtol=1e-10)
+            assert_allclose(h(wg.vmap(wg.hessian(root)))(a), -2 / 9 * a ** (-5 / 3), rtol=1e-9)
+    assert_allclose(wg.compile(wg.grad(root))(8.0), 1 / 12, rtol=1e-10)
+    with pytest.raises(TypeError, match=r"implicit_root: the solver cube_root looks at .* wg\.host_call"):
+        wg.compile(wg.grad(ROOT))(5.0)
 
 
 def test_refusals():

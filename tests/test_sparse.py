@@ -191,5 +191,8 @@ def test_what_has_no_derivative_is_refused():
         for call in (wg.sparse_jacobian(np.sin), wg.sparse_hessian(np.sum), lambda x: wg.sparsity(np.sin, x)):
             with pytest.raises(TypeError, match="expected floats"):
                 call(x)
+    for transform in (wg.grad, wg.compile):
+        with pytest.raises(TypeError, match=r"sparse_jacobian: x is traced, .* use wg.jacobian or wg.hvp"):
+            transform(lambda x: wg.sparse_hessian(np.sum)(x).sum())(np.ones(3))
     with pytest.raises(TypeError, match="mask"):
         wg.sparse_jacobian(np.sin)(np.ma.array([1.0, 2.0], mask=[0, 1]))

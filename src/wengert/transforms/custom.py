@@ -108,7 +108,10 @@ class CustomJvp(_Custom):
 
     def linear(self, fixed: dict[int, Any], primals: tuple, outer: tuple[Structure, list[Var]]) -> Any:
         """The tangents of the result, given those of the arguments."""
-        return self._rule(*fixed.values(), primals, tree_unflatten(*outer))[1]
+        pair = self._rule(*fixed.values(), primals, tree_unflatten(*outer))
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError("custom_jvp: the rule must return a pair (result, tangent)")
+        return pair[1]
 
 
 @decorates

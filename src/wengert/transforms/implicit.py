@@ -33,7 +33,8 @@ def implicit_root(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable
         objective, for a fixed point x - g(x, *args).
     solver : callable
         Takes `args`, as plain arrays where their values are known, to the root: an array or a pytree.  While
-        a function is recorded, values are not known: then it must consist of what can be recorded (`scan`).
+        a function is recorded, values are not known: then it must consist of what can be recorded (`scan`),
+        or be a `wg.host_call`, which needs no rule.
 
     Returns
     -------
@@ -80,7 +81,13 @@ def implicit_root(f: Callable[..., Any], solver: Callable[..., Any]) -> Callable
 def _solved(solver: Callable[..., Any], args: tuple) -> Any:
     """What the solver finds; where all values are known, nothing of it is recorded."""
     if any(isinstance(x, Var) for x in tree_leaves(args)):
-        return solver(*args)
+        try:
+            return solver(*args)
+        except TypeError as error:
+            raise TypeError(
+                f"implicit_root: the solver {getattr(solver, '__name__', solver)} looks at values, of "
+                f"which a recording has none: pass wg.host_call(solver, shape); {error}"
+            ) from error
     with recording_on(None):
         return solver(*args)
 

@@ -114,6 +114,8 @@ def sparse_hessian(f):
 
 def _floats(name: str, x: Any) -> np.ndarray:
     """The argument as an array of floats; a mask is refused where the array is recorded."""
+    if isinstance(x, Var):
+        raise TypeError(f"{name}: x is traced, and a sparse matrix cannot be; use wg.jacobian or wg.hvp here")
     x = np.asanyarray(x)
     if not is_differentiable(x):
         raise TypeError(
