@@ -142,3 +142,14 @@ def test_a_result_that_another_one_is_made_of():
     x = np.linspace(0, 1, 5)
     for value, want in zip(wg.compile(f)(x), f(x), strict=True):
         np.testing.assert_allclose(value, want, rtol=1e-14)
+
+
+def test_cotangents_of_slices_stay_in_their_region():
+    def rosenbrock(x):
+        return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+    x = np.linspace(-1.0, 1.5, 30)
+    program = wg.compile(wg.hessian(rosenbrock)).program(x)
+    assert program.info["steps"] == 2
+    assert "equal cast zmul sub zmul x4 add sub slice_add x2" in program.explain()
+    np.testing.assert_array_equal(wg.compile(wg.hessian(rosenbrock))(x), wg.hessian(rosenbrock)(x))

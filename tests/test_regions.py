@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
 from wengert import numpy as wnp
+from wengert.protocols.registry import append
 
 DTYPES = ["float32", "float64"]
 ROWS = [1, 2, 7, 64, 1000, 20011]
@@ -92,6 +93,13 @@ def test_rows_are_the_same_bits(name, dtype, rows):
     assert steps == 1, "everything here is one region"
 
 
+def added(x, window, part):
+    """x with `part` added to a slice of it: what the cotangent of a slice is added to."""
+    spans = [range(n)[w] for n, w in zip(x.shape, (*window, *[slice(None)] * x.ndim), strict=False)]
+    attrs = [v for span in spans for v in (span.start, span.step, len(span))]
+    return append("slice_add", x, part, attrs=tuple(attrs))
+
+
 # Of t (rows, d, n), y (rows, 1, n), c (d, n) and r (rows, 1, 1): y and slices are read where they lie.
 WITHIN_ROWS = {
     "repeated": lambda t, y, c, r: np.exp(y) * t + y,
@@ -104,6 +112,22 @@ WITHIN_ROWS = {
     "a slice, and repeated": lambda t, y, c, r: np.sin(t)[:, 1:] * np.exp(y),
     "repeated, and a slice": lambda t, y, c, r: np.exp(y) * t[:, :-1] + c[1:],
     "a slice of what is repeated": lambda t, y, c, r: np.sin(t)[:, :1] * np.cos(t),
+    "added to a part": lambda t, y, c, r: added(np.sin(t), (slice(None), slice(1, None)), np.cos(t)[:, 1:]),
+    "added to the ends of parts": lambda t, y, c, r: (
+        added(np.sin(t), np.s_[:, :, 1:], np.cos(t)[:, :, :-1]) * t
+    ),
+    "a slice's cotangent": lambda t, y, c, r: (
+        wg.grad(lambda s: np.sum((s[:, 1:] - s[:, :-1]) * np.exp(y)))(np.sin(t)) - t
+    ),
+    "added to what is read again": lambda t, y, c, r: added(np.sin(t), np.s_[:, :1], np.exp(y)) * np.sin(t),
+    "added twice": lambda t, y, c, r: added(
+        added(np.sin(t), np.s_[:, 1:], np.sin(t)[:, :-1]), np.s_[:, :-1], np.cos(t)[:, 1:]
+    ),
+    "a sum of squares": lambda t, y, c, r: np.sum(np.sin(t) ** 2, axis=1) + np.sum(np.cos(t), axis=1),
+    "a sum of products": lambda t, y, c, r: np.sum(np.sin(t) * np.exp(y), axis=1, keepdims=True) * y,
+    "sums of the same": lambda t, y, c, r: (
+        np.sum(np.sin(t) * c, axis=1) - np.sum(np.sin(t) - r, axis=1) / np.sum(t[:, 1:] / np.exp(y), axis=1)
+    ),
     "less a negative": lambda t, y, c, r: np.sin(t) - (-np.exp(y)) + (-t),
     "times a negative": lambda t, y, c, r: (-np.sin(t)) * np.exp(y) * (-y),
 }

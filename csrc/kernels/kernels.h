@@ -33,10 +33,10 @@ struct wg_instruction {
     };
 };
 
-/* How operands move on with the result, which is rows of `parts` parts of n elements. */
+/* How operands and result, which is number 3, move on: in rows of `parts` parts of n elements. */
 typedef struct {
     int64_t n, parts, rows;
-    int64_t part[3], row[3]; /* elements from one part of operand k to the next, and besides from a row to the next */
+    int64_t part[4], row[4]; /* elements from one part to the next, and besides from a row to the next */
     bool moves[3];           /* within a part; else operand k is one vector (64 bytes) of equal elements */
 } wg_pace;
 

@@ -121,6 +121,7 @@ bool wg_arena_give(wg_arena *a, size_t offset, size_t size);
 typedef enum {
     WG_ROLE_NONE,
     WG_ROLE_MAP,     /* elementwise */
+    WG_ROLE_WINDOW,  /* rows, with others added to a part of each */
     WG_ROLE_FOLD,    /* a reduction within each row */
     WG_ROLE_PRODUCT, /* (rows, k) times a matrix (k, n) that is the same for all rows */
     WG_ROLE_TOTAL,   /* the sum of all elements */
@@ -130,6 +131,10 @@ typedef enum {
 wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows);
 /* Its result is whole only after the last block. */
 bool wg_sums_rows(wg_role role);
+typedef struct {             /* the parts of each row that a slice changes, in elements: */
+    int64_t offset, n, step; /* where the first begins, how many, and from one part to the next */
+} wg_row_part;
+bool wg_part_of_rows(const wg_tape *t, wg_id id, wg_row_part *out);
 /* Can a node of this role read its operand, if the region computes that, block by block? */
 bool wg_streams(const wg_tape *t, const wg_window *windows, wg_id id, wg_role role, int operand, int64_t rows);
 /* Row r of node `id`, along the axis, lies in row r of its root. */
@@ -187,10 +192,11 @@ typedef struct { /* one node, for a block of rows */
     uint32_t detail;
     int64_t width; /* elements of the result for each row */
     int64_t chunk; /* MAP: how many elements its fills hold; 0: it reads none */
-    /* Of a pair that reads rows which do not lie in order: elements of them that lie side by side, else 0; whether
-     * operand k repeats them in each row, the elements from row to row, and the bytes from where its slot begins. */
-    int64_t part, pitch[3], offset[3];
-    bool again[3];
+    /* Of a pair whose rows do not all lie in order: elements of them that lie side by side, else 0; of its operands and
+     * of the result, number 3: whether the same ones serve all parts of a row, else how many elements are left out
+     * between parts, the elements from row to row, and the bytes from where the slot begins. */
+    int64_t part, gap[4], pitch[4], offset[4];
+    bool again[4];
 } wg_micro;
 
 typedef struct { /* a sum over the rows */

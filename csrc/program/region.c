@@ -52,8 +52,8 @@ static int joined_operand(const wg_maker *m, wg_id id) {
 static void set_operand(wg_micro *micro, int k, const wg_argument *argument) {
     micro->in[k] = argument->slot;
     micro->moves[k] = argument->moves;
-    micro->strides[k] = !argument->single;
     if (k == 3) return; /* a pair has three */
+    micro->strides[k] = !argument->single;
     micro->again[k] = argument->again;
     micro->pitch[k] = argument->pitch;
     micro->offset[k] = argument->offset;
@@ -117,6 +117,7 @@ static wg_status make_map(wg_maker *m, wg_id id) {
     wg_map_operands(op, n, given, wanted);
     for (int k = 0; k < 4; k++) set_operand(&micro, k, wanted[k]);
     if (!arguments[0].apart && !arguments[1].apart) micro.part = 0; /* that of a pair which did not come about */
+    micro.strides[3] = true, micro.pitch[3] = width;
     micro.map = wg_map_of(wg_kernels_table(), t, id);
     if (pairs) micro.pair = wg_kernels_table()->pair[first][WG_THEN_NONE][t->nodes[id].dtype];
     if (pairs) m->latest = id;
@@ -147,6 +148,41 @@ static wg_status make_reduction(wg_maker *m, wg_id id, wg_role role) {
     m->r->cost += (double)wg_size(m->t, x) * (op == WG_logsumexp ? 1.0 : 0.1);
     if (role == WG_ROLE_FOLD) m->r->cost += 10.0 * (double)wg_size(m->t, id);
     return wg_add_micro(m, micro, &detail);
+}
+
+/* The node's rows with others added to a part of each: in the tile of its operand where that dies, else in a copy. */
+static wg_status make_change(wg_maker *m, wg_id id) {
+    wg_tape *t = m->t;
+    const wg_id root = m->windows[t->nodes[id].in[0]].root, x = t->nodes[id].in[1];
+    const wg_id base = t->nodes[root].op == WG_constant ? root : t->nodes[id].in[0];
+    const wg_dtype dtype = (wg_dtype)t->nodes[id].dtype;
+    const int64_t width = width_of(m, id), chunk = chunk_of(m, width);
+    int64_t unused = 0;
+    wg_row_part part;
+    wg_argument whole = {0}, more = {0};
+    wg_micro copy = {.op = WG_copy, .role = WG_ROLE_MAP, .width = width, .out_size = (uint8_t)itemsize_of(m, id)};
+    wg_micro add = {.op = WG_slice_add, .role = WG_ROLE_MAP, .width = width_of(m, x), .strides[3] = true};
+    wg_part_of_rows(t, id, &part);
+    WG_TRY(wg_map_operand(m, id, base, chunk, false, &unused, &whole));
+    WG_TRY(wg_map_operand(m, x, x, add.width, false, &unused, &more));
+    WG_TRY(wg_result_slot(m, id, &add.out));
+    const wg_slot *from = &m->r->slots[whole.slot], *to = &m->r->slots[add.out];
+    if (from->kind != WG_SLOT_TILE || to->kind != WG_SLOT_TILE || from->base != to->base) {
+        for (int k = 0; k < 4; k++) set_operand(&copy, k, &whole);
+        if (!whole.moves) copy.chunk = chunk;
+        copy.map = wg_kernels_table()->cast[dtype][dtype];
+        copy.out = add.out;
+        WG_TRY(wg_add_micro(m, copy, NULL));
+    }
+    const int64_t item = itemsize_of(m, id);
+    const wg_argument place = {.slot = add.out, .pitch = width, .offset = part.offset * item};
+    for (int k = 0; k < 3; k++) set_operand(&add, k, k == 1 ? &more : &place);
+    add.part = part.n;
+    add.gap[0] = add.gap[3] = part.step - part.n;
+    add.pitch[3] = place.pitch, add.offset[3] = place.offset;
+    add.pair = wg_kernels_table()->pair[WG_FIRST_ADD][WG_THEN_NONE][dtype];
+    m->r->cost += (double)wg_size(t, id) * map_cost(t, id);
+    return wg_add_micro(m, add, NULL);
 }
 
 /* The left operand of a product, rows along the given axis: in place with any strides that start at its root. */
@@ -220,6 +256,7 @@ static wg_status make_node(wg_maker *m, wg_id id) {
     case WG_ROLE_NONE:
         return wg_fail(m->t, WG_RUNTIME_ERROR, "region: %s has no part in it", wg_row(m->t->nodes[id].op)->name);
     case WG_ROLE_MAP: WG_TRY(make_map(m, id)); break;
+    case WG_ROLE_WINDOW: WG_TRY(make_change(m, id)); break;
     case WG_ROLE_PRODUCT:
     case WG_ROLE_OUTER: WG_TRY(make_product(m, id, role)); break;
     case WG_ROLE_FOLD:

@@ -51,6 +51,28 @@ static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id
     return bytes_of(t, b) <= SMALL_MATRIX ? WG_ROLE_PRODUCT : WG_ROLE_NONE;
 }
 
+/* False unless the slice that is changed takes all of every axis but one, a run of that, and all rows. */
+bool wg_part_of_rows(const wg_tape *t, wg_id id, wg_row_part *out) {
+    const int64_t *window, *shape = wg_shape(t, id);
+    int64_t inner = 1;
+    wg_attrs(t, id, &window);
+    *out = (wg_row_part){0};
+    for (int i = wg_ndim(t, id); i-- > 0; inner *= shape[i]) {
+        const int64_t start = window[3 * i], step = window[3 * i + 1], length = window[3 * i + 2];
+        if (step == 1 && length == shape[i]) continue;
+        if (i == 0 || out->n || step != 1) return false;
+        *out = (wg_row_part){.offset = start * inner, .n = length * inner, .step = shape[i] * inner};
+    }
+    return out->n > 0;
+}
+
+static wg_role role_of_change(const wg_tape *t, wg_id id, int64_t *rows) {
+    wg_row_part part;
+    *rows = first_extent(t, id);
+    const bool fits = wg_is_float(t->nodes[id].dtype) && bytes_of(t, id) / *rows <= SMALL_MATRIX;
+    return fits && wg_part_of_rows(t, id, &part) ? WG_ROLE_WINDOW : WG_ROLE_NONE;
+}
+
 /* Complex numbers stay outside: no tile or sum of a region is 16 bytes wide. */
 static bool touches_complex(const wg_tape *t, wg_id id) {
     const wg_id *in;
@@ -69,6 +91,7 @@ wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t
     case WG_min:
     case WG_logsumexp: return role_of_reduction(t, id, rows);
     case WG_matmul: return role_of_product(t, windows, id, rows);
+    case WG_slice_add: return role_of_change(t, id, rows);
     default: return WG_ROLE_NONE;
     }
 }
@@ -101,6 +124,7 @@ bool wg_streams(const wg_tape *t, const wg_window *windows, wg_id id, wg_role ro
     const wg_id x = t->nodes[id].in[operand];
     switch (role) {
     case WG_ROLE_MAP:
+    case WG_ROLE_WINDOW:
         return rows == 1 || rows == WG_SCALARS ||
                (wg_ndim(t, x) == wg_ndim(t, id) && wg_row_aligned(t, &windows[x], x, rows, 0));
     case WG_ROLE_PRODUCT: return operand == 0 && wg_row_aligned(t, &windows[x], x, rows, 0);

@@ -24,17 +24,16 @@ typedef struct { /* one group on its way */
 } wg_block_run;
 
 /* ---- micro-ops --------------------------------------------------------------------------------------------- */
-/* A pair whose operands' rows do not all lie in order. */
+/* A pair whose rows do not all lie in order. */
 static void run_parts(const wg_block_run *b, const wg_micro *micro) {
     const void *in[3];
     wg_pace pace = {.n = micro->part, .parts = micro->width / micro->part, .rows = b->rows};
-    for (int k = 0; k < 3; k++) {
-        in[k] = b->at[micro->in[k]] + micro->offset[k];
-        pace.moves[k] = micro->strides[k];
-        pace.part[k] = micro->strides[k] && !micro->again[k] ? micro->part : 0;
+    for (int k = 0; k < 4; k++) {
+        if (k < 3) in[k] = b->at[micro->in[k]] + micro->offset[k], pace.moves[k] = micro->strides[k];
+        pace.part[k] = micro->strides[k] && !micro->again[k] ? micro->part + micro->gap[k] : 0;
         pace.row[k] = micro->pitch[k] - pace.parts * pace.part[k];
     }
-    micro->pair(b->at[micro->out], in, &pace);
+    micro->pair(b->at[micro->out] + micro->offset[3], in, &pace);
 }
 
 static void run_map(const wg_block_run *b, const wg_micro *micro) {
@@ -176,6 +175,7 @@ static void run_block(const wg_block_run *b) {
         case WG_ROLE_PRODUCT:
         case WG_ROLE_COLUMNS:
         case WG_ROLE_OUTER: run_gemm(b, micro); break;
+        case WG_ROLE_WINDOW: /* a pair */
         case WG_ROLE_NONE: break;
         }
     }

@@ -197,11 +197,11 @@ wg_status wg_row_operand(wg_maker *m, wg_id x, uint32_t *out) {
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------- */
-/* A tile that dies with this elementwise node and that its result may take over. */
+/* A tile that dies with this node, elementwise or a change of it, and that its result may take over. */
 static uint32_t heir_of(const wg_maker *m, wg_id id) {
     const wg_id *in;
-    int n = wg_operands(m->t, id, &in);
-    for (int k = 0; k < n; k++) {
+    int n = wg_operands(m->t, id, &in), heirs = m->t->nodes[id].op == WG_slice_add ? 1 : n;
+    for (int k = 0; k < heirs; k++) {
         const wg_id root = m->windows[in[k]].root;
         if (!is_inside(m, root) || m->last[root - m->range.lo] != id || !wg_lies_in_order(m, in[k])) continue;
         const uint32_t slot = m->slot[root - m->range.lo];
@@ -218,7 +218,8 @@ static uint32_t heir_of(const wg_maker *m, wg_id id) {
 /* Where the node's rows go: to the step's array if anybody outside reads them, else to a tile. */
 wg_status wg_result_slot(wg_maker *m, wg_id id, uint32_t *out) {
     const int64_t bytes = width_of(m, id) * itemsize_of(m, id);
-    const bool takes_over = !m->escapes[id] && wg_map_of(wg_kernels_table(), m->t, id);
+    const bool changes = m->t->nodes[id].op == WG_slice_add;
+    const bool takes_over = !m->escapes[id] && (changes || wg_map_of(wg_kernels_table(), m->t, id));
     const wg_id heir = takes_over ? heir_of(m, id) : WG_NONE;
     uint32_t *own = &m->slot[id - m->range.lo];
     if (m->escapes[id]) {

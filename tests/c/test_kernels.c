@@ -237,6 +237,27 @@ static void test_scalar(const wg_kernels *k, wg_dtype dtype, int op, double lo, 
 
 /* ---- folds --------------------------------------------------------------------------------------------------- */
 
+/* What a pair makes, written with room between parts and between rows.  whole: the operands, repeated. */
+static void test_gaps(const wg_kernels *k, const wg_kernels *generic, wg_dtype dtype, int first, void *const *given,
+                      void *const *whole, wg_pace pace) {
+    static const int firsts[] = {WG_add, WG_sub, WG_mul, WG_div, WG_zmul};
+    enum { GAP = 2, UNTOUCHED = 7 };
+    const size_t size = item_size[dtype];
+    const int64_t n = pace.n, pitch = pace.parts * (n + GAP) + GAP, all = pace.rows * pitch;
+    char *apart = allocate((size_t)all * size), *want = allocate((size_t)all * size);
+    for (int64_t e = 0; e < all; e++) set(dtype, apart, e, UNTOUCHED), set(dtype, want, e, UNTOUCHED);
+    for (int64_t i = 0; i < pace.rows * pace.parts; i++) {
+        const size_t from = (size_t)(i * n) * size;
+        char *const to = want + (size_t)(i / pace.parts * pitch + i % pace.parts * (n + GAP)) * size;
+        const void *const in[] = {(char *)whole[0] + from, (char *)whole[1] + from};
+        generic->map[firsts[first]][dtype](to, in, n, NULL);
+    }
+    pace.part[3] = n + GAP, pace.row[3] = GAP;
+    k->pair[first][WG_THEN_NONE][dtype](apart, (const void *const *)given, &pace);
+    CHECK(memcmp(apart, want, (size_t)all * size) == 0, "%s %s pair %d, apart", k->isa, dtype_name(dtype), first);
+    free(apart), free(want);
+}
+
 /* A pair is what its two steps are one after the other, bit for bit, whichever operands are a single number, or the
  * same in all parts of a row, or in all rows. */
 static void test_pairs(const wg_kernels *k, const wg_kernels *generic, wg_dtype dtype) {
@@ -250,7 +271,7 @@ static void test_pairs(const wg_kernels *k, const wg_kernels *generic, wg_dtype 
         const int part = i / WG_FIRST_COUNT / WG_THEN_COUNT / MODES / MODES / MODES, n = ROWS * PARTS * part;
         const int lengths[] = {VECTOR / (int)size, n, ROWS * part, PARTS * part};
         void *given[3], *whole[3], *t = allocate((size_t)n * size), *want = allocate((size_t)n * size);
-        wg_pace pace = {.n = part, .parts = PARTS, .rows = ROWS};
+        wg_pace pace = {.n = part, .parts = PARTS, .rows = ROWS, .part = {[3] = part}};
         for (int j = 0; j < 3; j++) {
             const int mode = modes / (j == 0 ? 1 : j == 1 ? MODES : MODES * MODES) % MODES;
             pace.moves[j] = mode != SINGLE;
@@ -272,6 +293,7 @@ static void test_pairs(const wg_kernels *k, const wg_kernels *generic, wg_dtype 
             memcpy(want, t, (size_t)n * size);
         else
             generic->map[thens[then]][dtype](want, second, n, NULL);
+        if (then == WG_THEN_NONE) test_gaps(k, generic, dtype, first, given, whole, pace);
         void *const out = pace.part[0] && !pace.row[0] ? given[0] : t; /* in place where that can be */
         k->pair[first][then][dtype](out, (const void *const *)given, &pace);
         int wrong = 0;
