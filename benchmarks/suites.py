@@ -62,6 +62,12 @@ GEMMS = (
         for dtype in FLOATS
     ),
 )
+FUNCTIONS = (  # the rest of the op table's elementwise functions that NumPy or SciPy has
+    "subtract", "divide", "remainder", "maximum", "minimum", "negative", "absolute", "sign", "floor", "ceil",
+    "trunc", "rint", "reciprocal", "square", "sqrt", "cbrt", "hypot", "power", "exp2", "expm1", "log2",
+    "log10", "log1p", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh",
+    "arccosh", "arctanh", "expit", "erfc", "erfinv", "gammaln", "digamma",
+)  # fmt: skip
 STREAMS = (
     *(
         Stream(function, dtype, size)
@@ -94,6 +100,7 @@ STREAMS = (
     ),
     *(Stream("argmax", dtype, IN_CACHE, axis) for axis in (None, 0, 1) for dtype in FLOATS),
     *(Stream("sort", dtype, IN_CACHE) for dtype in FLOATS),
+    *(Stream(function, dtype, IN_CACHE) for function in FUNCTIONS for dtype in FLOATS),
     *(Stream(function, dtype, SMALL) for function in ("add", "exp", "sum") for dtype in FLOATS),
 )
 SCALARS = (

@@ -139,6 +139,17 @@ class Gemm:
         return 2.0 * self.m * self.k * self.n
 
 
+OF_TWO = (
+    "add", "subtract", "multiply", "divide", "remainder", "power", "hypot", "arctan2", "maximum", "minimum",
+    "greater", "where",
+)  # fmt: skip
+# Where the numbers come from, if not from -4 ... 4.
+DOMAINS = dict.fromkeys(("log", "log2", "log10", "sqrt", "power", "gammaln", "digamma"), (0.1, 4.0))
+DOMAINS |= dict.fromkeys(("arcsin", "arccos", "arctanh", "erfinv", "log1p"), (-0.9, 0.9)) | {
+    "arccosh": (1.0, 4.0)
+}
+
+
 @dataclass(frozen=True)
 class Stream:
     """An elementwise function, or a reduction, of arrays in the cache or beyond it."""
@@ -190,10 +201,10 @@ class Stream:
         """One array or two, of shape (rows, width), after the condition of `where`."""
         rng = np.random.default_rng(0)
         shape = self.size // np.dtype(self.dtype).itemsize // self.width, self.width
-        low = 0.1 if self.function == "log" else -4.0
-        count = 2 if self.function in ("add", "multiply", "greater", "where") else 1
+        low, high = DOMAINS.get(self.function, (-4.0, 4.0))
+        count = 2 if self.function in OF_TWO else 1
         condition = [rng.uniform(size=shape) < 0.5] if self.function == "where" else []
-        floats = [rng.uniform(low, 4.0, shape).astype(self.dtype) for _ in range(count)]
+        floats = [rng.uniform(low, high, shape).astype(self.dtype) for _ in range(count)]
         if self.order == "F":
             floats = [np.asfortranarray(v) for v in floats]
         elif self.order == "S":

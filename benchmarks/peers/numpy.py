@@ -126,16 +126,16 @@ def train(net: Net, kind: str) -> Call:
 
 
 class Namespace:
-    """NumPy, and erf from SciPy where that is installed."""
+    """NumPy, and what it has not from SciPy where that is installed."""
 
     def __getattr__(self, name: str):
-        if name != "erf":
+        if hasattr(np, name):
             return getattr(np, name)
         try:
-            from scipy.special import erf
+            from scipy import special
         except ImportError:
-            raise Unavailable("erf needs scipy") from None
-        return erf
+            raise Unavailable(f"{name} needs scipy") from None
+        return getattr(special, name)
 
 
 def kernels(workload: Gemm | Stream, _kind: str, space: Any = None) -> Call:
