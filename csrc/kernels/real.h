@@ -16,6 +16,7 @@
  *   blend(m, a, b)   a where m, else b
  *   larger(a, b)     a > b ? a : b in every lane, hence b if either is NaN; smaller alike
  *   any(m)           is any lane of m set
+ *   within(x, least, most) does least <= x < most hold in every lane, as it nearly always should
  *   rounded(a)       the nearest whole number, ties to even, and the sign kept; floored(a) the next one below
  *   scalef(x, n)     x 2^n for a whole n, rounded once; AVX-512 alone, vmath.inc does without
  *   lookup(table, i) the elements of an array of 16 that stand at the places i
@@ -47,6 +48,7 @@
 #undef larger
 #undef smaller
 #undef any
+#undef within
 #undef rounded
 #undef floored
 #undef scalef

@@ -40,6 +40,8 @@ typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
 #define scalef(x, n) _mm512_scalef_ps(x, n)
 #define lookup(table, i) _mm512_permutexvar_ps((__m512i)(i), load(table))
 #define any(m) (_mm512_movepi32_mask((__m512i)(m)) != 0)
+#define within(x, least, most)                                                                                         \
+    (_mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(x, set1(least), _CMP_GE_OQ), x, set1(most), _CMP_LT_OQ) == 0xFFFF)
 #define transpose(r) transpose_f32(r)
 
 /* r[0], r[step], r[2 step], r[3 step]: their quarters of 128 bits, as a matrix of 4 x 4, transposed */
@@ -98,6 +100,8 @@ typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
 #define scalef(x, n) _mm512_scalef_pd(x, n)
 #define lookup(table, i) _mm512_permutex2var_pd(load(table), (__m512i)(i), load((table) + 8))
 #define any(m) (_mm512_movepi64_mask((__m512i)(m)) != 0)
+#define within(x, least, most)                                                                                         \
+    (_mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(x, set1(least), _CMP_GE_OQ), x, set1(most), _CMP_LT_OQ) == 0xFF)
 #define transpose(r) transpose_f64(r)
 
 static ALWAYS_INLINE void transpose_f64(__m512d *r) {

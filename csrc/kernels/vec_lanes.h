@@ -1,4 +1,6 @@
-/* Tails lane by lane, for a set that has no masked loads and stores of the kind. */
+/* Tails lane by lane, for a set that has no masked loads and stores of the kind, and no masks but vectors. */
+
+#define within(x, least, most) (!any(~(((x) >= set1(least)) & ((x) < set1(most)))))
 
 static inline V FN(load_lanes)(const T *p, int64_t n, V fill) {
     T lanes[LANES];
