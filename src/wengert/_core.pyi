@@ -318,6 +318,7 @@ class Caller(Vectorcall):
     statics: tuple[int, ...]
     def again(self, *args: Any) -> Any: ...
 
+@disjoint_base
 class Applied(Vectorcall):
     _forward: Any
     _theta: Any

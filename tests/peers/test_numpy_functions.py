@@ -1,15 +1,21 @@
-"""NumPy's functions against jax.numpy's: gradients, directional derivatives and products with the Hessian."""
+"""NumPy's and SciPy's functions against JAX's: gradients, tangents and products with the Hessian."""
 
 import warnings
 
 import jax
+import jax.scipy
+import jax.scipy.signal
 import numpy as np
 import pytest
+import test_fft
+import test_linalg
+import test_scipy
 from jax import numpy as jnp
 from numpy.testing import assert_allclose
-from test_hips import TABLE
+from test_hips import TABLE as FUNCTIONS
 
 import wengert as wg
+import wengert.scipy
 
 jax.config.update("jax_enable_x64", True)
 
@@ -26,38 +32,46 @@ ASTRAY = {
 }
 SINGLE = ("cumprod flat",)  # computed in float32
 EPS = np.finfo(np.float32).eps
+TABLE = {
+    "numpy": FUNCTIONS,
+    "fft": {name: (f, (test_fft.X,)) for name, f in test_fft.CASES.items()},
+    "linalg": test_linalg.CASES,
+    "scipy": test_scipy.CASES,
+}
 LACKS = (NotImplementedError, TypeError, AttributeError, AssertionError, ValueError, KeyError, IndexError)
 
 
-def derived(np, lib, name, mode):
+def derived(np, scipy, lib, table, name, mode):
     """A derivative of a number made of a function's results, with respect to all its arguments."""
-    f, args = TABLE[name]
+    f, args = TABLE[table][name]
     places = tuple(range(len(args)))
     along = tuple(np.cos(np.arange(np.size(x)) + 1.0).reshape(np.shape(x)) for x in args)
-    loss = lambda *args: np.sum(np.real(f(np, *args) * 1.0) ** 2)
+    given = scipy if table == "scipy" else np
+    loss = lambda *args: np.sum(np.real(f(given, *args) * 1.0) ** 2)
     if mode == "jvp":
         return [lib.jvp(loss, args, along)[1]]
     gradient = lib.grad(loss, argnums=places)
     return gradient(*args) if mode == "grad" else lib.jvp(gradient, args, along)[1]
 
 
-def of_both(name, mode):
+def of_both(table, name, mode):
     """Theirs and ours; None where JAX does not have the function in this form."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            theirs = derived(jnp, jax, name, mode)
+            theirs = derived(jnp, jax.scipy, jax, table, name, mode)
     except LACKS:
         return None
-    return theirs, derived(np, wg, name, mode)
+    return theirs, derived(np, wengert.scipy, wg, table, name, mode)
 
 
 @pytest.mark.parametrize("mode", ["grad", "jvp", "hvp"])
-def test_derivatives_agree_wherever_it_has_the_function(mode):
-    pairs = {name: of_both(name, mode) for name in TABLE if name not in ASTRAY}
+@pytest.mark.parametrize(("table", "at_least"), [("numpy", 170), ("fft", 21), ("linalg", 49), ("scipy", 48)])
+def test_derivatives_agree_wherever_it_has_the_function(table, at_least, mode):
+    pairs = {name: of_both(table, name, mode) for name in TABLE[table] if name not in ASTRAY}
     agreed = {name: pair for name, pair in pairs.items() if pair is not None}
     for name, (theirs, found) in agreed.items():
         for ours, expected in zip(found, theirs, strict=True):
             rtol = 36 * EPS if name in SINGLE else 1e-8  # a dozen factors, thrice
             assert_allclose(ours, expected, rtol=rtol, atol=1e-9, err_msg=name)
-    assert len(agreed) >= 170, sorted(set(pairs) - set(agreed))
+    assert len(agreed) >= at_least, sorted(set(pairs) - set(agreed))
