@@ -208,10 +208,11 @@ def write(path: Path, content: dict) -> None:
 
 
 def chart(path: Path, results: Sequence[Result], peers: Sequence[str], title: str) -> None:
-    """One row per workload, one mark per peer with its quartiles, on a logarithmic axis of ratios."""
+    """A row for each workload on most threads: a mark per peer with quartiles, on a logarithmic axis."""
     from matplotlib.figure import Figure
 
-    base = results[0].base
+    base, most = results[0].base, max(result.threads for result in results)
+    results = [result for result in results if result.threads == most]
     shown = [p for p in peers if p not in (base, "limit") and any(p in r.seconds for r in results)]
     height = 0.18 + 0.03 * len(shown)  # of a row, in inches
     figure = Figure(figsize=(9, 1.4 + height * len(results)), layout="constrained")
@@ -226,15 +227,13 @@ def chart(path: Path, results: Sequence[Result], peers: Sequence[str], title: st
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    several = len({r.threads for r in results}) > 1
-    names = [f"{r.name} [{r.threads}]" if several else r.name for r in results]
-    axes.set_yticks(range(len(results)), names, fontsize=8)
+    axes.set_yticks(range(len(results)), [r.name for r in results], fontsize=8)
     axes.set_ylim(len(results) - 0.5, -0.5)
     axes.grid(axis="x", which="both", alpha=0.3)
     axes.set_xlabel(
         f"time / time of {label(base)}, median and quartiles (right of 1: {label(base)} is faster)"
     )
-    axes.set_title(title, fontsize=9)
+    axes.set_title(f"{title}, threads: {most}", fontsize=9)
     if shown:
         axes.legend(loc="best", fontsize=8)
     figure.savefig(path, dpi=150)
