@@ -376,6 +376,8 @@ def test_batches_that_do_not_fit_raise():
 
 def test_an_error_begins_with_the_method_that_was_called():
     net, x, y = make(), np.zeros((2, 5)), np.zeros((2, 3))
+    with pytest.raises(TypeError, match=r"^MLP\.__call__\(\) takes 2 positional arguments but 3 were given"):
+        net(x, y)
     calls = {
         "net: x": lambda: net(x),
         "predict: X": lambda: net.predict(x),

@@ -56,6 +56,21 @@ def test_the_work_of_a_program_is_counted():
     assert step.bytes == 8 * (50 * 20 + 20 * 10 + 50)
 
 
+def test_the_work_of_a_loop_is_that_of_all_turns():
+    def scanned(c, x):
+        return wg.scan(lambda c, x: (np.sin(c) * x + c * c, c), c, x)
+
+    def until(c):
+        return wg.while_loop(lambda c: c < 5, lambda c: c * c + 1, c)
+
+    (step,) = wg.compile(scanned).program(1.0, np.ones(10)).steps()
+    assert step.flops == 10 * 4
+    *_, step = wg.compile(until).program(1.0).steps()
+    assert (
+        step.flops == 4
+    )  # one turn, for how many there are is not known: *, +, < and the test of what it gives
+
+
 def test_the_profile_has_a_line_for_each_step():
     g, args = net()
     program = g.program(*args)

@@ -60,6 +60,19 @@ static const char *reason_of(const wg_step *step) {
     return "not done row by row";
 }
 
+static double step_flops(const wg_step *step) {
+    const wg_array *a = &step->in[0];
+    if (step->region) return step->region->loop ? wg_loop_flops(step->region->loop) : step->region->flops;
+    return flops(step->op, (double)wg_array_size(&step->out), (double)wg_array_size(a),
+                 a->ndim ? (double)a->shape[a->ndim - 1] : 1);
+}
+
+double wg_program_flops(const wg_program *p) {
+    double sum = 0;
+    for (uint32_t i = 0; i < p->n_steps; i++) sum += step_flops(&p->steps[i]);
+    return sum;
+}
+
 void wg_program_step(const wg_program *p, uint32_t i, wg_step_info *info) {
     const wg_step *step = &p->steps[i];
     const wg_region *r = step->region && !step->region->loop ? step->region : NULL;
@@ -71,11 +84,8 @@ void wg_program_step(const wg_program *p, uint32_t i, wg_step_info *info) {
                                .block = r->block,
                                .groups = r->groups,
                                .tile_bytes = r->tile_bytes};
-    const wg_array *a = &step->in[0];
     info->reason = r ? NULL : reason_of(step);
-    info->flops = r ? r->flops
-                    : flops(step->op, (double)wg_array_size(&step->out), (double)wg_array_size(a),
-                            a->ndim ? (double)a->shape[a->ndim - 1] : 1);
+    info->flops = step_flops(step);
     for (int k = 0; k < step->n_in + step->n_out; k++) {
         const wg_array *x = &step->in[k];
         info->bytes += (double)wg_array_size(x) * (double)wg_itemsize(x->dtype);

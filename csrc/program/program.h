@@ -255,6 +255,7 @@ wg_status wg_loop_plan_new(const wg_program *p, const wg_window *windows, const 
 void wg_loop_plan_free(wg_loop_plan *l);
 size_t wg_loop_scratch(const wg_loop_plan *l);
 double wg_loop_nanoseconds(const wg_loop_plan *l);
+double wg_loop_flops(const wg_loop_plan *l); /* of all turns; of one, where a condition ends it */
 wg_status wg_execute_loop(wg_step *step);
 
 /* ---- scalars.c: a region of 0-d nodes ---------------------------------------------------------------------- */
@@ -301,6 +302,7 @@ wg_status wg_simplify(wg_program *p);
 /* fuse.c: writes p->flat anew, without dead nodes, the nodes of each region side by side, and fills p->ranges. */
 wg_status wg_fuse(wg_program *p);
 double wg_flops(const wg_tape *t, wg_id id); /* describe.c: arithmetic operations of a node */
+double wg_program_flops(const wg_program *p);
 /* describe.c: bytes of inputs, and of outputs that do not take the place of one. */
 size_t wg_held(const wg_tape *t, const int32_t *alias);
 /* execute.c: prepares the steps, once the program's arrays do not move any more. */

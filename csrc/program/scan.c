@@ -153,6 +153,10 @@ double wg_loop_nanoseconds(const wg_loop_plan *l) {
     return l->info.length == WG_UNTIL ? 1e9 : once * (double)l->info.length; /* it may never end: to be asked */
 }
 
+double wg_loop_flops(const wg_loop_plan *l) {
+    return wg_program_flops(l->body) * (l->info.length == WG_UNTIL ? 1 : (double)l->info.length);
+}
+
 /* ---- running ----------------------------------------------------------------------------------------------- */
 static char *take(wg_loop_plan *l, int64_t size) {
     char *at = l->room;

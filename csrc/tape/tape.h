@@ -274,20 +274,12 @@ wg_status wg_append_flagged(wg_tape *t, int op, int n_in, const wg_id *in, int n
 /* A constant of any dtype from a double; a weak one when weak. */
 wg_status wg_number(wg_tape *t, wg_dtype dtype, double value, bool weak, wg_id *out);
 
-static inline int64_t wg_double_bits(double x) {
-    union {
-        double f;
-        int64_t i;
-    } u = {.f = x};
-    return u.i;
-}
-static inline double wg_bits_double(int64_t x) {
-    union {
-        int64_t i;
-        double f;
-    } u = {.i = x};
-    return u.f;
-}
+typedef union {
+    double real;
+    int64_t bits;
+} wg_either;
+static inline int64_t wg_double_bits(double x) { return (wg_either){.real = x}.bits; }
+static inline double wg_bits_double(int64_t x) { return (wg_either){.bits = x}.real; }
 
 #define WG_TRY(call)                                                                                                   \
     do {                                                                                                               \

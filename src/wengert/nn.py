@@ -182,6 +182,8 @@ class MLP(_core.Applied):
             return self._apply("net", self._params, x)
         return self._predict("net", "x", x)
 
+    _call.__qualname__ = "MLP.__call__"  # what an error about its arguments names
+
     def predict(self, X):
         """Raw outputs as an ndarray: (in,) -> (out,), (rows, in) -> (rows, out)."""
         return self._predict("predict", "X", X)
