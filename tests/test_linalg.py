@@ -210,6 +210,14 @@ def test_a_failure_raises_numpys_error_and_leaves_the_tape(tape):
     assert_allclose(compiled(np.eye(2)), np.eye(2))
 
 
+def test_cholesky_reads_the_triangle_that_numpy_reads(tape):
+    upper, lower = np.triu(positive(np, A)), np.tril(positive(np, A))
+    assert_allclose(
+        np.linalg.cholesky(tape.leaf(upper), upper=True).value, np.linalg.cholesky(upper, upper=True)
+    )
+    assert_allclose(np.linalg.cholesky(tape.leaf(lower)).value, np.linalg.cholesky(lower))
+
+
 def test_norms_at_zero_have_derivative_zero():
     assert_allclose(wg.grad(np.linalg.norm)(np.zeros(3)), 0)
     assert_allclose(wg.hessian(np.linalg.norm)(np.array([0.0, 2.0])), [[0.5, 0], [0, 0]])

@@ -212,6 +212,8 @@ def test_arrays_of_vars_are_stacked(tape):
         (lambda v: scipy.special.fresnel(v), "fresnel"),
         (lambda v: wg.compile(lambda x: x[np.where(x > 0)])(v), "np.where"),
         (lambda v: np.shares_memory(v, v), "shares_memory is not supported"),
+        (lambda v: np.fabs(v * 1j), "fabs does not take complex numbers"),
+        (lambda v: np.sort(v * 1j), "argsort does not take complex128"),
     ],
 )
 def test_what_is_not_supported_is_named(tape, call, name):

@@ -61,7 +61,12 @@ cdef Var put(int op, Py_ssize_t n, PyObject **operands, int n_attrs=0, const int
         nodes = ids.data
     for k in range(n):
         nodes[k] = tape.node_of(<object>operands[k])
-    check(tape, wg_append(tape.handle, op, <int>n, nodes, n_attrs, words, &out))
+    status = wg_append(tape.handle, op, <int>n, nodes, n_attrs, words, &out)
+    if status == WG_TYPE_ERROR and n == 1:
+        found = METHODS["of_complex"](op, new_var(tape, nodes[0]))
+        if found is not None:
+            return found
+    check(tape, status)
     return new_var(tape, out)
 
 

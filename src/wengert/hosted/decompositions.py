@@ -43,7 +43,7 @@ def _(primals, tangents):
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """The lower triangular L with L @ L.T = a; a change of `a` counts by its symmetric part."""
     a = matrix("cholesky", a, True)
-    factor = _cholesky(a, _half_lower(a))
+    factor = _cholesky(adjoint(a) if upper else a, _half_lower(a))  # which reads the lower triangle
     return adjoint(factor) if upper else factor
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from .. import numpy as wnp
 from .._core import innermost
-from ..protocols.elementwise import imag, real, where
+from ..protocols.elementwise import where
 from ..protocols.movement import squeeze
+from ..protocols.reductions import squares
 from ..protocols.registry import FUNCTIONS, normalize_axes
 from . import LINALG, floating
 from .decompositions import cholesky as cholesky
@@ -36,10 +37,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     if ord == 2:
-        total = np.sum(np.square(real(x)), axis=axes, keepdims=keepdims)
-        if x.dtype.kind == "c":
-            total = total + np.sum(np.square(imag(x)), axis=axes, keepdims=keepdims)
-        return _root(total, 0.5)
+        return _root(np.sum(squares(x), axis=axes, keepdims=keepdims), 0.5)
     size = abs(x)
     if ord == np.inf:
         return np.max(size, axis=axes, keepdims=keepdims, initial=0.0)

@@ -87,6 +87,16 @@ for _name in ("sin", "cos", "tan", "sinh", "cosh", "tanh"):
 NAMESPACE["atan2"] = NAMESPACE["arctan2"]
 
 
+@method("of_complex")
+def of_complex(op: int, z: Var) -> Any:
+    """The result of an op that the core has of real numbers only; None where it has no meaning of `z`."""
+    if z.dtype.kind != "c":
+        return None
+    from ..hosted.holomorphic import OF_COMPLEX
+
+    return OF_COMPLEX[op](z) if op in OF_COMPLEX else None
+
+
 @implements(np.power, names=("pow",))
 def power(x1: Any, x2: Any, **kwargs: Any) -> Var:
     """x1 ** x2, elementwise; squares, roots and reciprocals by constant exponents have ops of their own."""
@@ -192,8 +202,9 @@ def clip(
 def round_(a: Any, decimals: int = 0, out: Any = None) -> Var:
     """`a` rounded to so many decimals, halves to even; the derivative is zero."""
     refuse_options("round", out=out)
-    if decimals == 0 or operand(a).dtype.kind != "f":
-        return append("rint", a) if operand(a).dtype.kind == "f" else append("copy", a)
+    kind = operand(a).dtype.kind
+    if decimals == 0 or kind not in "fc":
+        return append("rint", a) if kind in "fc" else append("copy", a)
     scale = 10.0 ** abs(decimals)
     forth, back = ("mul", "div") if decimals > 0 else ("div", "mul")
     return append(back, append("rint", append(forth, a, scale)), scale)

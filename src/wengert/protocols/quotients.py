@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core import innermost
 from .elementwise import where
-from .registry import NAMESPACE, append, implements, method, recorded
+from .registry import NAMESPACE, append, implements, method, operand, recorded
 
 NAMES = NAMESPACE
 
@@ -116,6 +116,8 @@ def rad2deg(x: Any) -> Any:
 @implements(np.fabs)
 def fabs(x: Any) -> Any:
     """The absolute value of real numbers."""
+    if operand(x).dtype.kind == "c":
+        raise TypeError("fabs does not take complex numbers; np.abs(z) does")
     return append("abs", x)
 
 

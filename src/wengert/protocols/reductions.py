@@ -78,7 +78,19 @@ def _number(a: Any, axis: Any, keepdims: Any, where: Any) -> Any:
     if not _given(where) or where is True:
         return float(_count(a, axis))
     chosen = broadcast_to(innermost((a, where)).as_var(where), a.shape)
-    return _reduce("sum", astype(as_bool(chosen), a.dtype), axis, keepdims)
+    return _reduce("sum", astype(as_bool(chosen), real_dtype(a)), axis, keepdims)
+
+
+def real_dtype(a: Any) -> Any:
+    """That of the parts of a floating-point array's numbers."""
+    return np.dtype(a.dtype.char.lower())
+
+
+def squares(a: Any) -> Any:
+    """|a|^2, of complex numbers without the root in |a|, which has no slope at 0."""
+    if a.dtype.kind != "c":
+        return append("square", a)
+    return append("add", *(append("square", append(part, a)) for part in ("real", "imag")))
 
 
 def _as_float(a: Any, dtype: Any) -> Any:
@@ -110,11 +122,11 @@ def var(
     else:
         total = _reduce("sum", _masked("var", a, where, 0), axis, True)
         centre = append("div", total, _number(a, axis, True, where))
-    squares = _masked("var", append("square", append("sub", a, centre)), where, 0)
+    distances = _masked("var", squares(append("sub", a, centre)), where, 0)
     rest = float(correction if _given(correction) else ddof)
     number = _number(a, axis, keepdims, where)
     number = max(number - rest, 0.0) if isinstance(number, float) else append("maximum", number - rest, 0.0)
-    return into(out, append("div", _reduce("sum", squares, axis, keepdims), number))
+    return into(out, append("div", _reduce("sum", distances, axis, keepdims), number))
 
 
 @implements(np.std)

@@ -106,7 +106,7 @@ def recorded(x: Any) -> Any:
 def refuse_options(name: str, **options: Any) -> None:
     """Raises TypeError for NumPy's options that a Var does not take; None and defaults are not given."""
     for option, value in options.items():
-        if value is not None and value is not np._NoValue:
+        if value is not None and value is not np._NoValue and (option, value) != ("casting", "same_kind"):
             raise TypeError(f"{name}: the argument {option}= is not supported on a Var; compute without it")
 
 

@@ -10,7 +10,7 @@ from .constants import known
 from .elementwise import where
 from .movement import astype, concatenate, moveaxis, reshape, take, transpose
 from .products import dot
-from .reductions import max_, mean, min_, sum_
+from .reductions import max_, mean, min_, squares, sum_
 from .registry import (
     NAMESPACE,
     append,
@@ -161,7 +161,7 @@ median = implements(np.median)(_middle(quantile))
 def _without_nan(a: Any, instead: float) -> tuple[Any, Any]:
     """An array with a number instead of NaN, and where there was none."""
     a = recorded(a)
-    if a.dtype.kind != "f":
+    if a.dtype.kind not in "fc":
         return a, np.ones(a.shape, bool)
     absent = NAMESPACE["isnan"](a)
     return where(absent, instead, a), NAMESPACE["logical_not"](absent)
@@ -203,10 +203,10 @@ def nanvar(
     numbers = numbers if dtype is None else astype(numbers, dtype)
     count = astype(_numbers(present, axis, True), numbers.dtype)
     centre = sum_(numbers, axis, keepdims=True) / count
-    squares = where(present, append("square", numbers - centre), 0.0)
-    count = astype(_numbers(present, axis, keepdims), numbers.dtype)
+    distances = where(present, squares(numbers - centre), 0.0)
+    count = astype(_numbers(present, axis, keepdims), distances.dtype)
     freedom = where(count > ddof, count - ddof, np.nan)
-    return into(out, sum_(squares, axis, keepdims=keepdims) / freedom)
+    return into(out, sum_(distances, axis, keepdims=keepdims) / freedom)
 
 
 @implements(np.nanstd)
