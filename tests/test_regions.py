@@ -172,6 +172,16 @@ def test_sums_over_rows(name, dtype, rows):
     assert_allclose(compiled[0], eager[0], rtol=4 * rows * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("rows", [64, 1000])  # two groups of rows, and more
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_that_are_added_in_shares(dtype, rows):
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(rows, n)).astype(dtype) for n in (49, 65))  # 12 kB of float32
+    eager, compiled, steps = both(lambda x, y: (np.exp(x).T @ np.exp(y),), x, y)
+    assert_allclose(compiled[0], eager[0], rtol=4 * rows * np.finfo(dtype).eps)  # positive terms
+    assert steps == 1, "everything here is one region"
+
+
 @pytest.mark.parametrize("rows", [1, 7, 1000, 5003])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [*SAME_BITS, *SUMS])

@@ -65,6 +65,17 @@ def test_a_net_and_its_gradient():
     same_bits(net, [weights(shape, k).astype("float32") / 16 for k, shape in enumerate(shapes)])
 
 
+@pytest.mark.parametrize("rows", [64, 1000])  # two groups of rows and eight, 15 kB of sums each
+def test_a_small_net_and_its_gradient(rows):
+    def net(m, x, w, b, v):
+        h = m.op("tanh", m.op("add", m.op("matmul", x, w), b))
+        z = m.op("sum", m.op("square", m.op("matmul", h, v)), attrs=(3, 0))
+        return [z, *m.vjp([z], [m.array(np.array(1.0, "float32"))], [w, b, v])]
+
+    shapes = ((rows, 20), (20, 71), (71,), (71, 33))
+    same_bits(net, [weights(shape, k).astype("float32") / 8 for k, shape in enumerate(shapes)])
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 257, 10**6])
 def test_numbers_of_threads_that_are_refused(wrong):
     with pytest.raises(ValueError, match="threads"):

@@ -12,8 +12,7 @@ enum {
     GROUP_NS = 4500, /* what a group of rows should be worth: waking a thread that has not gone to sleep takes 1 us */
     PRODUCTS_NS = 40000, /* beyond two groups, with products: each of them reads all matrices again */
     GROUP_ROWS = 16,     /* of products */
-    MAX_GROUPS = 16,
-    MAX_SUMS = 1 << 18, /* bytes of all groups' sums: adding them up must stay cheap beside the work */
+    MAX_SUMS = 1 << 18,  /* bytes of all groups' sums: adding them up must stay cheap beside the work */
 };
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -30,7 +29,7 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     if (most > r->rows / r->unit) most = r->rows / r->unit; /* no group is empty */
     const double worth = multiplies ? PRODUCTS_NS : GROUP_NS;
     int groups = r->cost >= 2 * GROUP_NS ? 2 : 1; /* a power of two, so that threads have as many each */
-    while (groups < MAX_GROUPS && 2 * groups * worth <= r->cost) groups *= 2;
+    while (groups < WG_MAX_GROUPS && 2 * groups * worth <= r->cost) groups *= 2;
     while (groups > 1 && groups > most) groups /= 2;
     while (groups > 1 && wg_times((size_t)groups, r->sum_bytes) > MAX_SUMS) groups /= 2;
     r->groups = groups;

@@ -154,7 +154,7 @@ typedef struct { /* where a block of rows finds an array */
     enum {
         WG_SLOT_ARRAY, /* one of the step's arrays, operands before results */
         WG_SLOT_TILE,  /* memory for one block; base and size are for each row of it */
-        WG_SLOT_FILL,  /* made before the first block and the same for all: a repeated or turned operand */
+        WG_SLOT_FILL,  /* made before a thread's first block, the same for all: a repeated or turned operand */
         WG_SLOT_FIXED, /* made with the program: a repeated constant */
         WG_SLOT_SUM    /* a result that all blocks add to */
     } kind;
@@ -202,11 +202,14 @@ typedef struct { /* one node, for a block of rows */
 typedef struct { /* a sum over the rows */
     uint32_t slot;
     int64_t size; /* elements */
+    int64_t item; /* bytes of one */
     wg_map_fn add;
 } wg_sum;
 
 typedef struct wg_loop_plan wg_loop_plan; /* scan.c */
 typedef struct wg_scalars wg_scalars;     /* scalars.c */
+
+enum { WG_MAX_GROUPS = 16 };
 
 struct wg_region {
     wg_loop_plan *loop;  /* of a loop, which is a region of its own, */
@@ -224,7 +227,7 @@ struct wg_region {
     int64_t rows, block; /* rows in all, and at most in a block */
     int64_t unit;        /* groups start at multiples of so many rows */
     int groups;          /* of rows, each with sums of its own, added in a fixed tree */
-    size_t fill_bytes, tile_bytes, gemm_bytes, sum_bytes; /* fills for all; for each group: the rest */
+    size_t fill_bytes, tile_bytes, gemm_bytes, sum_bytes; /* for each group */
     char *fixed;                                          /* fills of constants, fixed_bytes */
     size_t fixed_bytes;
     double cost, flops; /* nanoseconds on one thread, about; operations */

@@ -6,13 +6,21 @@
 
 #include "program.h"
 
+enum {
+    LINE = 16,            /* elements: a cache line or two, in which one thread writes */
+    SHARED_SUMS = 1 << 13 /* bytes of a group's sums from which on threads share their addition */
+};
+
 typedef struct {
     const wg_kernels *k;
     const wg_region *r;
     const wg_step *step;
-    char *fills, *areas, *sums; /* of the scratch memory; sums: of all groups but the first */
+    char *areas, *sums; /* of the scratch memory; sums: of all groups but the first */
     size_t area_bytes;
-    _Atomic uint64_t busy; /* areas in use, as bits */
+    int parts;                  /* of the sums */
+    const void *caller;         /* the thread that waits for all groups */
+    _Atomic uint64_t busy;      /* areas in use, as bits */
+    bool filled[WG_MAX_GROUPS]; /* by area: what is the same for all rows is there, in the cache of the area's thread */
 } wg_run;
 
 typedef struct { /* one group on its way */
@@ -189,62 +197,38 @@ static char *sum_at(const wg_run *run, const wg_slot *slot, int group) {
 }
 
 /* Where every slot lies for the group's first row; arrays move on with the blocks. */
-static void find_slots(const wg_run *run, int group, int64_t row, char *tiles, char **at) {
+static void find_slots(const wg_run *run, int group, int64_t row, char *tiles, char *fills, char **at) {
     const wg_region *r = run->r;
     for (uint32_t k = 0; k < r->n_slots; k++) {
         const wg_slot *slot = &r->slots[k];
         switch (slot->kind) {
         case WG_SLOT_ARRAY: at[k] = run->step->in[slot->array].data + row * slot->per_row; break;
         case WG_SLOT_TILE: at[k] = tiles + slot->base; break;
-        case WG_SLOT_FILL: at[k] = run->fills + slot->base; break;
+        case WG_SLOT_FILL: at[k] = fills + slot->base; break;
         case WG_SLOT_FIXED: at[k] = r->fixed + slot->base; break;
         case WG_SLOT_SUM: at[k] = sum_at(run, slot, group); break;
         }
     }
 }
 
-static int64_t start_of(const wg_region *r, int group) {
-    return group == r->groups ? r->rows : r->rows / r->unit * group / r->groups * r->unit;
+/* Where a part of n elements begins: at a multiple of the unit. */
+static int64_t start_of(int64_t n, int64_t unit, int part, int parts) {
+    return part == parts ? n : n / unit * part / parts * unit;
 }
 
-/* The first area that is free: it is the likeliest to be in a cache. */
+/* An area that is free: the caller's first ones and the workers' last ones, for what a thread has had is likely to be
+ * in its cache. */
 static int take_area(wg_run *run) {
-    if (run->r->groups == 1) return 0;
+    const int groups = run->r->groups;
+    if (groups == 1) return 0;
+    const bool caller = wg_this_thread() == run->caller;
     uint64_t busy = atomic_load(&run->busy);
     int area;
-    do area = __builtin_ctzll(~busy);
-    while (!atomic_compare_exchange_weak(&run->busy, &busy, busy | (uint64_t)1 << area));
+    do {
+        const uint64_t idle = ~busy & (((uint64_t)1 << groups) - 1);
+        area = caller ? __builtin_ctzll(idle) : 63 - __builtin_clzll(idle);
+    } while (!atomic_compare_exchange_weak(&run->busy, &busy, busy | (uint64_t)1 << area));
     return area;
-}
-
-static void run_group(void *context, int group) {
-    wg_run *run = context;
-    const wg_region *r = run->r;
-    const int area = take_area(run);
-    char *memory = run->areas + (size_t)area * run->area_bytes;
-    wg_block_run b = {.run = run, .gemm = memory + r->tile_bytes, .first = true};
-    b.at = (char **)(b.gemm + r->gemm_bytes);
-    int64_t row = start_of(r, group), end = start_of(r, group + 1);
-    find_slots(run, group, row, memory, b.at);
-    for (; row < end && !wg_stops(run->step->watch); row += b.rows) {
-        b.rows = end - row < r->block ? end - row : r->block;
-        run_block(&b);
-        b.first = false;
-        for (uint32_t k = 0; k < r->n_slots && row + b.rows < end; k++) b.at[k] += b.rows * r->slots[k].per_row;
-    }
-    if (r->groups > 1) atomic_fetch_and(&run->busy, ~((uint64_t)1 << area));
-}
-
-/* Group g takes in group g + distance, distance = 1, 2, 4 ...: a tree that their number alone fixes. */
-static void add_sums(const wg_run *run) {
-    const wg_region *r = run->r;
-    for (int distance = 1; distance < r->groups; distance *= 2)
-        for (int group = 0; group + distance < r->groups; group += 2 * distance)
-            for (uint32_t k = 0; k < r->n_sums; k++) {
-                const wg_slot *slot = &r->slots[r->sums[k].slot];
-                char *sum = sum_at(run, slot, group);
-                r->sums[k].add(sum, (const void *[]){sum, sum_at(run, slot, group + distance)}, r->sums[k].size, NULL);
-            }
 }
 
 void wg_make_fill(const wg_region *r, const wg_reading *fill, wg_array x, char *fills) {
@@ -254,34 +238,72 @@ void wg_make_fill(const wg_region *r, const wg_reading *fill, wg_array x, char *
     wg_gather(fills + r->slots[fill->slot].base, &x, 0, wg_array_size(&x));
 }
 
-static void make_fills(const wg_run *run) {
+static void make_fills(const wg_run *run, char *fills) {
     const wg_region *r = run->r;
     for (uint32_t k = 0; k < r->n_fills; k++)
         if (r->slots[r->fills[k].slot].kind == WG_SLOT_FILL)
-            wg_make_fill(r, &r->fills[k], run->step->in[r->fills[k].array], run->fills);
+            wg_make_fill(r, &r->fills[k], run->step->in[r->fills[k].array], fills);
+}
+
+static void run_group(void *context, int group) {
+    wg_run *run = context;
+    const wg_region *r = run->r;
+    const int area = take_area(run);
+    char *tiles = run->areas + (size_t)area * run->area_bytes, *fills = tiles + r->tile_bytes;
+    wg_block_run b = {.run = run, .gemm = fills + r->fill_bytes, .first = true};
+    b.at = (char **)(b.gemm + r->gemm_bytes);
+    if (!run->filled[area]) make_fills(run, fills);
+    run->filled[area] = true;
+    int64_t row = start_of(r->rows, r->unit, group, r->groups);
+    const int64_t end = start_of(r->rows, r->unit, group + 1, r->groups);
+    find_slots(run, group, row, tiles, fills, b.at);
+    for (; row < end && !wg_stops(run->step->watch); row += b.rows) {
+        b.rows = end - row < r->block ? end - row : r->block;
+        run_block(&b);
+        b.first = false;
+        for (uint32_t k = 0; k < r->n_slots && row + b.rows < end; k++) b.at[k] += b.rows * r->slots[k].per_row;
+    }
+    if (r->groups > 1) atomic_fetch_and(&run->busy, ~((uint64_t)1 << area));
+}
+
+/* Group g takes in group g + distance, distance = 1, 2, 4 ...: a tree that their number alone fixes.  A part adds its
+ * share of the elements. */
+static void add_sums(void *context, int part) {
+    const wg_run *run = context;
+    const wg_region *r = run->r;
+    for (const wg_sum *s = r->sums; s < r->sums + r->n_sums; s++) {
+        const int64_t from = start_of(s->size, LINE, part, run->parts);
+        const int64_t n = start_of(s->size, LINE, part + 1, run->parts) - from;
+        for (int distance = 1; distance < r->groups; distance *= 2)
+            for (int group = 0; n > 0 && group + distance < r->groups; group += 2 * distance) {
+                char *sum = sum_at(run, &r->slots[s->slot], group) + from * s->item;
+                const char *other = sum_at(run, &r->slots[s->slot], group + distance) + from * s->item;
+                s->add(sum, (const void *[]){sum, other}, n, NULL);
+            }
+    }
 }
 
 static size_t area_bytes(const wg_region *r) {
-    return wg_plus(wg_plus(r->tile_bytes, r->gemm_bytes), wg_round_up((size_t)r->n_slots * sizeof(char *)));
+    const size_t tables = wg_round_up((size_t)r->n_slots * sizeof(char *));
+    return wg_plus(wg_plus(r->tile_bytes, r->fill_bytes), wg_plus(r->gemm_bytes, tables));
 }
 
 size_t wg_region_scratch(const wg_region *r) {
     if (r->loop) return wg_loop_scratch(r->loop);
     if (r->scalars) return r->tile_bytes;
     const size_t groups = (size_t)r->groups;
-    return wg_plus(r->fill_bytes, wg_plus(wg_times(groups, area_bytes(r)), wg_times(groups - 1, r->sum_bytes)));
+    return wg_plus(wg_times(groups, area_bytes(r)), wg_times(groups - 1, r->sum_bytes));
 }
 
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step) {
     if (step->region->loop) return wg_execute_loop(step);
     if (step->region->scalars) return wg_execute_scalars(step);
-    wg_run run = {
-        .k = k, .r = step->region, .step = step, .fills = step->scratch, .area_bytes = area_bytes(step->region)};
-    run.areas = run.fills + run.r->fill_bytes;
+    wg_run run = {.k = k, .r = step->region, .step = step, .caller = wg_this_thread(), .areas = step->scratch};
+    run.area_bytes = area_bytes(run.r);
     run.sums = run.areas + (size_t)run.r->groups * run.area_bytes;
-    make_fills(&run);
     wg_parallel(run.r->groups, run_group, &run);
     if (wg_stops(step->watch)) return WG_INTERRUPTED;
-    add_sums(&run);
+    run.parts = run.r->groups > 1 && run.r->sum_bytes >= SHARED_SUMS ? run.r->groups : 1;
+    wg_parallel(run.parts, add_sums, &run);
     return WG_OK;
 }

@@ -244,6 +244,6 @@ wg_status wg_sum_slot(wg_maker *m, wg_id id, uint32_t *out) {
     r->sum_bytes = wg_plus(r->sum_bytes, wg_round_up((size_t)(wg_size(m->t, id) * itemsize_of(m, id))));
     if (!wg_grow(&r->sums, &r->cap_sums, (uint64_t)r->n_sums + 1, sizeof *r->sums)) return wg_no_memory(m->t);
     const wg_map_fn add = wg_kernels_table()->map[WG_add][m->t->nodes[id].dtype];
-    r->sums[r->n_sums++] = (wg_sum){*out, wg_size(m->t, id), add};
+    r->sums[r->n_sums++] = (wg_sum){*out, wg_size(m->t, id), itemsize_of(m, id), add};
     return WG_OK;
 }

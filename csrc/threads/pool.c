@@ -19,7 +19,7 @@ enum {
 
 /* A region is one call of wg_parallel.  Its parts are handed out from both ends of what `ticket` says is left: the high
  * half is the region's number, then come the end and the start of what nobody has taken, 16 bits each.  The caller
- * takes parts from the end and workers from the start, so that from one replay to the next a thread meets the data that
+ * takes parts from the start and workers from the end, so that from one replay to the next a thread meets the data that
  * its own cache still holds.  Whoever changes the ticket owns that part, and the region's task and context stay put
  * until every owned part is done. */
 static struct {
@@ -51,9 +51,9 @@ static inline bool parts_left(uint64_t ticket) { return first_left(ticket) < end
 static void work(bool caller) {
     uint64_t ticket = atomic_load(&pool.ticket);
     while (parts_left(ticket)) {
-        const uint64_t taken = caller ? ticket - (1 << 16) : ticket + 1;
+        const uint64_t taken = caller ? ticket + 1 : ticket - (1 << 16);
         if (!atomic_compare_exchange_weak(&pool.ticket, &ticket, taken)) continue;
-        pool.task(pool.context, caller ? end_of_left(taken) : first_left(ticket));
+        pool.task(pool.context, caller ? first_left(ticket) : end_of_left(taken));
         atomic_fetch_sub(&pool.undone, 1);
         ticket = atomic_load(&pool.ticket);
     }
