@@ -8,6 +8,7 @@ import autograd.scipy as ascipy
 import autograd.scipy.linalg
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.linalg
 import scipy.signal
 import scipy.special
@@ -25,6 +26,11 @@ EYE = np.eye(3)
 BAND = np.random.default_rng(1).normal(size=(4, 4)) + 4 * (np.arange(4) == 2)[:, None]
 WIDE = np.cos(np.arange(14.0).reshape(7, 2)) + 3.0 * (np.arange(7) == 4)[:, None]
 P2 = np.array([1.0, -0.5, 2.0, 0.3])
+
+
+def oscillator(y, t, p, rest):
+    return np.stack([y[1] * p, rest["q"][0] * np.sin(t) - rest["q"][2] * y[0]])
+
 
 SPECIAL = {
     "digamma": (X,), "psi": (X,), "gammaln": (X,), "gamma": (X,), "beta": (X, P), "betaln": (X, P),
@@ -63,6 +69,11 @@ CASES |= {
         lambda s, a, b, q: s.linalg.solve_sylvester(a + EYE, b, q), (A, A[:2, :2] + EYE[:2, :2], A[:, :2]),
     ),
     "solve": (lambda s, a, b: s.linalg.solve(a + EYE, b) * s.linalg.det(a + EYE), (A, X)),
+    "odeint": (
+        lambda s, y, t, p, q: s.integrate.odeint(oscillator, y, t, (p, {"q": q}), rtol=1e-11, atol=1e-11),
+        (X[:2], X, P[0], P),
+    ),
+    "odeint of a number": (lambda s, y: s.integrate.odeint(lambda y, t: -y * y, y, [0.2], rtol=1e-9), (0.7,)),
     "convolve": (lambda s, a, b: s.signal.convolve(a, b), (A, A[:2, :2] + 1)),
     "convolve same": (lambda s, a, b: s.signal.convolve(a, b, "same"), (A, A[:2, :2] + 1)),
     "convolve valid": (lambda s, a, b: s.signal.convolve(a, b, "valid"), (A[:2, :2] + 1, A)),
@@ -137,6 +148,22 @@ def test_convolutions_along_axes_are_hips_autograds():
         theirs = ascipy.signal.convolve(a, b, **options)
         assert_allclose(wscipy.signal.convolve(a, b, **options), theirs, rtol=1e-12)
         wg.testing.check_grads(lambda a, b, o=options: wscipy.signal.convolve(a, b, **o), (a, b), order=1)
+
+
+def test_solutions_of_differential_equations_are_hips_autograds():
+    from autograd.builtins import tuple as their_tuple
+    from autograd.scipy.integrate import odeint
+
+    args = X[:2], np.array([0.0, 0.4, 1.1]), 1.3, P[:2]
+    f = lambda y, t, p, q: -p * y * y[::-1] + q * t
+    theirs = lambda y, t, p, q: anp.sum(odeint(f, y, t, their_tuple((p, q)), rtol=1e-9, atol=1e-9) ** 2)
+    ours = lambda y, t, p, q: np.sum(wscipy.integrate.odeint(f, y, t, (p, q), rtol=1e-9, atol=1e-9) ** 2)
+    for mine, other in zip(
+        wg.grad(ours, (0, 1, 2, 3))(*args), autograd.grad(theirs, (0, 1, 2, 3))(*args), strict=True
+    ):
+        assert_allclose(mine, other, rtol=1e-6, atol=1e-7)
+    with pytest.raises(TypeError, match="odeint: the argument full_output="):
+        wg.grad(lambda y: wscipy.integrate.odeint(f, y, X, (1.0, 2.0), full_output=True)[0])(X)
 
 
 def test_what_has_no_derivative_is_named(tape):

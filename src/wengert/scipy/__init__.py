@@ -1,4 +1,4 @@
-"""SciPy's functions for Vars and plain arrays alike: `special`, `stats`, `linalg` and `signal`.
+"""SciPy's functions for Vars and plain arrays alike: `special`, `stats`, `linalg`, `signal`, `integrate`.
 
 `import wengert.scipy.stats as stats` stands for `import scipy.stats as stats`.  Ufuncs of scipy.special may
 be used as they are: they ask their arguments.  SciPy must be installed.
@@ -11,7 +11,7 @@ from ..extras import require
 
 require("scipy", "wengert.scipy")
 
-__all__ = ["linalg", "signal", "special", "stats"]
+__all__ = ["integrate", "linalg", "signal", "special", "stats"]
 
 
 def __getattr__(name: str) -> Any:
