@@ -59,6 +59,28 @@ def test_a_lost_derivative_is_named_with_the_line(name, compiled):
     assert "test_refusals.py, line" in text
 
 
+def looked_up(x):
+    """Integers and bools in places that take plain numbers only."""
+    table, k, cells = np.array([10.0, 20.0, 30.0]), np.argmax(x), np.floor(x).astype(int)
+    y = table[k] * x[0] + np.sum(table[cells] * x) + np.sum(table[x > 1]) * x[1] + [1, 2, 3][k] * x[1]
+    return y + sum(range(k)) * x[2] + int(k) * x[0] + float(k.item()) * x[1] + cells.tolist()[1] * x[2]
+
+
+def test_integers_and_bools_have_no_derivative_to_lose():
+    x = np.array([0.3, 1.2, 2.1])
+    value, slope = wg.value_and_grad(looked_up)(x)
+    assert_allclose(value, looked_up(x))
+    assert_allclose(slope, [10 + 30 + 2, 20 + 50 + 3 + 2, 30 + 1 + 1])
+    for f in (
+        lambda x: np.ones(3)[np.argmax(x)] * x[0],
+        lambda x: np.sum(np.ones(3)[x > 1]),
+        lambda x: [1, 2][np.argmax(x)] * x[0],
+        lambda x: int(np.argmax(x)) * x[0],
+    ):
+        with pytest.raises(TypeError, match=r"np\.take\(a, v\)|v\.astype\(int\)"):
+            wg.compile(wg.grad(f))(x)
+
+
 VALUES = {
     "bool": (lambda v: v if v > 0 else -v, "wg.cond"),
     "and": (lambda v: v > 0 and v, "np.where"),

@@ -58,6 +58,16 @@ cdef wg_node_info describe(Var v) except *:
     return info
 
 
+cdef bint has_no_derivative(Var v) except -1:
+    """Whether its value is known, and of integers or bools."""
+    return not v.tape.abstract and describe(v).dtype < WG_F32
+
+
+cdef object plain(Var v, str what, str numpy_name):
+    """The value where no derivative is lost with it; TypeError otherwise."""
+    return v.value if has_no_derivative(v) else refuse(what, numpy_name)
+
+
 @cython.final
 @cython.no_gc
 @cython.freelist(1024)
@@ -202,13 +212,15 @@ cdef class Var:
         return bool(self.value)
 
     def __float__(self):
-        refuse("float(v), a math function of v or storing v in a plain ndarray",
-               "np.sin(v) for math.sin(v), np.stack([...]) for a[i] = v")
+        return float(plain(self, "float(v), a math function of v or storing v in a plain ndarray",
+                           "np.sin(v) for math.sin(v), np.stack([...]) for a[i] = v"))
 
     def __int__(self):
-        refuse("int(v)", "v.astype(int)")
+        return int(plain(self, "int(v)", "v.astype(int)"))
 
     def __index__(self):
+        if has_no_derivative(self):
+            return self.value.__index__()
         raise TypeError(
             f"an index, a shape or range() ({METHODS['line']()}) needs a Python integer, not a Var: "
             "np.take(a, v) gathers, v.value is the plain number, and of a compiled function such an argument "
@@ -218,14 +230,15 @@ cdef class Var:
         refuse("complex(v)", "v.astype(complex)")
 
     def __array__(self, dtype=None, copy=None):
-        refuse("np.asarray(v), or storing v in a plain ndarray,",
-               "wengert.numpy.asarray(v), wengert.numpy.array([...]) or np.stack([...])")
+        return np.asarray(plain(self, "np.asarray(v), or storing v in a plain ndarray,",
+                                "wengert.numpy.asarray(v), wengert.numpy.array([...]) or np.stack([...]), "
+                                "np.take(a, v) for a[v]"), dtype)
 
     def item(self, *args):
-        refuse("v.item()", "v itself is the number")
+        return plain(self, "v.item()", "v itself is the number").item(*args)
 
     def tolist(self):
-        refuse("v.tolist()", "list(v) gives Vars")
+        return plain(self, "v.tolist()", "list(v) gives Vars").tolist()
 
     def __len__(self):
         cdef wg_node_info info = describe(self)

@@ -6,6 +6,7 @@ Plain `scipy.stats` cannot be differentiated, for it does not ask its arguments.
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -207,6 +208,9 @@ norm, t, gamma, chi2 = _Norm(_stats.norm), _T(_stats.t), _Gamma(_stats.gamma), _
 expon, beta, poisson = _Expon(_stats.expon), _Beta(_stats.beta), _Poisson(_stats.poisson)
 multivariate_normal = _MultivariateNormal(_stats.multivariate_normal)
 dirichlet = _Dirichlet(_stats.dirichlet)
+# HIPS autograd's are modules: `import wengert.scipy.stats.norm as norm`.
+for _name in "norm t gamma chi2 expon beta poisson multivariate_normal dirichlet".split():
+    sys.modules[f"{__name__}.{_name}"] = globals()[_name]
 
 
 def __getattr__(name: str) -> Any:
