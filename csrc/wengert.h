@@ -194,10 +194,10 @@ typedef bool (*wg_host_fn)(void *context, int n_in, const wg_host_array *in, con
 wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs);
 wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out);
 /* Says that a node of shape () is an array (x[..., 0], not x[0]), or that a reshape, gather, real or imag is a view of
- * its operand whatever strides say. */
+ * its operand whatever strides say, or that a copy lies in C order. */
 wg_status wg_share(wg_tape *t, wg_id id);
-/* Whether a node's elements lie in C order in the array behind it, or in one of its own. */
-wg_status wg_in_order(wg_tape *t, wg_id id, bool *out);
+/* Whether a node's elements lie in C order in the array behind it, or in one of its own; -1: not known of NumPy's. */
+wg_status wg_in_order(wg_tape *t, wg_id id, int *out);
 /* The local partial derivative of an elementwise node by its operand k as a node of its own (for showing a tape);
  * *out = WG_NONE when the op has no such column. */
 wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out);
@@ -205,7 +205,7 @@ wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out);
 typedef struct {
     int op;
     wg_dtype dtype;
-    bool weak, has_value, shared;
+    bool weak, has_value, shared, turned;
     int ndim;
     const int64_t *shape;
     const int64_t *strides; /* elements; NULL without a value */

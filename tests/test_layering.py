@@ -151,17 +151,17 @@ def python_lines(text: str) -> int:
 
 
 def test_the_c_core_keeps_its_budget():
-    assert sum(c_lines(path.read_text()) for path in [*C_FILES, CSRC / "ops.def"]) <= 12000
+    assert sum(c_lines(path.read_text()) for path in [*C_FILES, CSRC / "ops.def"]) <= 12040
 
 
 def test_the_binding_keeps_its_budget():
     source = ROOT / "src" / "wengert"
     files = [*source.glob("_core.p[xy][xd]"), *source.glob("_core_*.pxi")]
-    assert sum(python_lines(path.read_text()) for path in files) <= 1662
+    assert sum(python_lines(path.read_text()) for path in files) <= 1667
 
 
 def test_the_python_face_keeps_its_budget():
-    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8642
+    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8680
 
 
 # ---- closure of the op table ----------------------------------------------------------------------------

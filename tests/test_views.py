@@ -162,6 +162,7 @@ THEN = {
     "squeeze": lambda v: v.squeeze(),
     "copy": lambda v: v.copy(),
 }
+REFUSED = {"[..., [0]]"}  # then reshaped, and one of both written
 FLAT, EAGER = {"round"}, {"trim_zeros"}  # without a derivative; looking at values
 S = (np.arange(1.0, 10.0) ** 1.1).reshape(3, 3)
 
@@ -229,7 +230,13 @@ def test_writes_are_seen_as_numpys_are(name):
                 program = shared(write, base, view, then)
                 expected = numpys(program)
                 if expected is not None:
-                    assert_allclose(wg.vjp(program, S)[0], expected, rtol=1e-14)
+                    try:
+                        found = wg.vjp(program, S)[0]
+                    except ValueError as error:  # see test_memory_order
+                        if name not in REFUSED or "which is not followed" not in str(error):
+                            raise
+                    else:
+                        assert_allclose(found, expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", [name for name in (*SHARING, *COPYING) if name not in FLAT])

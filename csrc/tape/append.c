@@ -80,8 +80,12 @@ wg_status wg_leaf(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, co
         status = copy ? WG_OK : wg_no_memory(t);
         if (copy) wg_pack(copy, dtype, ndim, shape, strides, data);
     }
-    if (status != WG_OK) wg_tape_pop(t, len);
-    return status;
+    if (status != WG_OK) return wg_tape_pop(t, len), status;
+    int64_t in_order[WG_MAX_NDIM];
+    wg_contiguous_strides(ndim, shape, in_order);
+    for (int k = 0; k < ndim; k++)
+        if (shape[k] > 1 && strides[k] != in_order[k]) t->nodes[*out].flags |= WG_FLAG_TURNED;
+    return WG_OK;
 }
 
 wg_status wg_input(wg_tape *t, wg_dtype dtype, int ndim, const int64_t *shape, bool weak, wg_id *out) {
@@ -192,6 +196,18 @@ static bool plain_numbers(const wg_tape *t, const wg_op_info *info, int n_in, co
     return !(info->kind == WG_KIND_DERIVATIVE ? wg_row(info->base) : info)->n_params;
 }
 
+/* WG_FLAG_TURNED of a result: where axes change their order, and of all that is made of such a one. */
+static int turned(const wg_tape *t, int op, int n_in, const wg_id *in, const int64_t *attrs, uint32_t shape) {
+    int flag = 0;
+    for (int k = 0, last = 0; op == WG_transpose && k < wg_vec_ndim(t, shape); k++) {
+        if (wg_vec(t, shape)[k] <= 1) continue;
+        if (attrs[k] < last) flag = WG_FLAG_TURNED;
+        last = (int)attrs[k];
+    }
+    for (int k = 0; k < n_in; k++) flag |= t->nodes[in[k]].flags & WG_FLAG_TURNED;
+    return flag;
+}
+
 static wg_status append(wg_tape *t, int op, int n_in, wg_id *in, int n_attr, const int64_t *attrs, int flags,
                         wg_id *out) {
     const wg_op_info *info = wg_row(op);
@@ -203,6 +219,7 @@ static wg_status append(wg_tape *t, int op, int n_in, wg_id *in, int n_attr, con
         WG_TRY(wg_infer(t, op, n_in, in, n_attr, attrs, &dtype, &node.shape));
     }
     node.flags = (uint8_t)(flags | (weak ? WG_FLAG_WEAK : 0));
+    if (wg_vec_ndim(t, node.shape) > 1) node.flags |= (uint8_t)turned(t, op, n_in, in, attrs, node.shape);
     node.dtype = (uint8_t)dtype;
     if (wg_is_complex(t->nodes[in[0]].dtype) && op == WG_abs) return absolute(t, in[0], out);
     if (wg_is_complex(t->nodes[in[0]].dtype) && !takes_complex(info))

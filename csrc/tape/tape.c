@@ -196,6 +196,7 @@ wg_status wg_node(wg_tape *t, wg_id id, wg_node_info *info) {
                            .weak = node->flags & WG_FLAG_WEAK,
                            .has_value = node->flags & WG_FLAG_VALUE,
                            .shared = node->flags & WG_FLAG_SHARED,
+                           .turned = node->flags & WG_FLAG_TURNED,
                            .ndim = wg_ndim(t, id),
                            .shape = wg_shape(t, id)};
     info->n_in = wg_operands(t, id, &info->in);

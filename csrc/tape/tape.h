@@ -49,6 +49,8 @@ enum {
     /* NumPy has an array here whose memory others may share, although shape and strides do not say so: of shape (), but
      * not a number, as x[..., 0] and not x[0]; or a part of operand 0 that strides do not express.  See write.c. */
     WG_FLAG_SHARED = 16,
+    /* NumPy may have the axes in another order in memory than C's, or those of what is made of it, see write.c. */
+    WG_FLAG_TURNED = 32,
 };
 
 typedef union { /* one element of any dtype of at most 8 bytes */

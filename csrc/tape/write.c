@@ -3,7 +3,11 @@
  *
  * `moved` holds where a node was written to; a handle that is older than the last write asks wg_latest.  Views are
  * NumPy's: a node is a view of its operand where strides can express it and an array in C order is behind both, or
- * where WG_FLAG_SHARED says so, as of the parts of complex numbers.  Such a one is read by computing it again. */
+ * where WG_FLAG_SHARED says so, as of the parts of complex numbers.  Such a one is read by computing it again.
+ *
+ * Of an array with WG_FLAG_TURNED it is not known in which order NumPy has its axes in memory, so a reshape that merges
+ * axes may be a view or a copy there.  Either is written to, as a copy; then the other is lost, and raises when read.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,17 +18,21 @@ enum { NEARBY = 4096 }; /* nodes among which readers are looked for before an ar
 typedef struct { /* a node behind the array that it is a view of: ids[0] the array, ids[n - 1] the node */
     wg_id few[16], *ids;
     uint32_t n, cap;
-    bool in_order; /* the node's elements in the array */
+    bool in_order;      /* the node's elements in the array */
+    bool unknown;       /* NumPy's strides of the node are */
+    uint32_t undecided; /* the last place in ids[] of what may be a view or a copy; 0: none */
 } wg_chain;
 
 static void chain_free(wg_chain *c) {
     if (c->ids != c->few) free(c->ids);
 }
 
+static bool is_lost(const wg_tape *t, wg_id id) { return id < t->moved_len && t->moved[id] == WG_NONE; }
+
 static wg_id follow(wg_tape *t, wg_id id) {
     wg_id last = id;
-    while (last < t->moved_len && t->moved[last]) last = t->moved[last];
-    while (id < t->moved_len && t->moved[id]) { /* the next one asks once */
+    while (last < t->moved_len && t->moved[last] && !is_lost(t, last)) last = t->moved[last];
+    while (id != last) { /* the next one asks once */
         wg_id next = t->moved[id];
         t->moved[id] = last;
         id = next;
@@ -43,7 +51,7 @@ static wg_status move(wg_tape *t, wg_id from, wg_id to) {
 
 void wg_forget_moves(wg_tape *t, wg_id len) {
     for (wg_id id = 0; id < t->moved_len; id++)
-        if (id >= len || t->moved[id] >= len) t->moved[id] = 0;
+        if (id >= len || (t->moved[id] >= len && !is_lost(t, id))) t->moved[id] = 0;
     if (t->moved_len > len) t->moved_len = len;
 }
 
@@ -69,10 +77,19 @@ static bool strides_of(const wg_tape *t, wg_id x, wg_id y, const int64_t *stride
     } else if (op == WG_gather) { /* windows: (count, length, ...) of (extent, ...) */
         for (int k = 0; k < ndim; k++) out[k] = strides[k ? k - 1 : 0];
     } else if (!wg_view_op(op, attrs, wg_ndim(t, x), wg_shape(t, x), strides, ndim, wg_shape(t, y), &offset, out)) {
-        for (int k = 0; k < ndim; k++) out[k] = ((int64_t)k + 2) << 32; /* none that could be merged */
+        /* of a diagonal, whose last axis is of two: none that could be merged */
+        for (int k = 0; k < ndim; k++) out[k] = k < ndim - 1 ? strides[k] : (int64_t)1 << 40;
         return is_shared(t, y);
     }
     return true;
+}
+
+/* Whether a reshape merges no axes, whatever their order in memory, nor asks for C's. */
+static bool merges_nothing(const wg_tape *t, wg_id x, wg_id y) {
+    int64_t strides[WG_MAX_NDIM], out[WG_MAX_NDIM], offset;
+    for (int k = 0; k < wg_ndim(t, x); k++) strides[k] = ((int64_t)1 << 40) + k; /* none that could be merged */
+    return t->nodes[x].shape != t->nodes[y].shape && wg_view_op(WG_reshape, NULL, wg_ndim(t, x), wg_shape(t, x),
+                                                                strides, wg_ndim(t, y), wg_shape(t, y), &offset, out);
 }
 
 /* The views between a node and its array, from the array on. */
@@ -98,13 +115,17 @@ static wg_status chain_of(wg_tape *t, wg_id id, wg_chain *c) {
     int64_t strides[WG_MAX_NDIM], next[WG_MAX_NDIM];
     uint32_t array = 0;
     wg_contiguous_strides(wg_ndim(t, c->ids[0]), wg_shape(t, c->ids[0]), strides);
+    c->unknown = t->nodes[c->ids[0]].flags & WG_FLAG_TURNED;
     for (uint32_t k = 1; k < c->n; k++) {
-        wg_id y = c->ids[k];
-        if (strides_of(t, c->ids[k - 1], y, strides, next)) {
+        wg_id x = c->ids[k - 1], y = c->ids[k];
+        if (c->unknown && !is_number(t, x)) {
+            if (t->nodes[y].op == WG_reshape && !is_shared(t, y) && !merges_nothing(t, x, y)) c->undecided = k;
+        } else if (strides_of(t, x, y, strides, next)) {
             memcpy(strides, next, sizeof strides);
         } else { /* a copy */
             array = k;
             wg_contiguous_strides(wg_ndim(t, y), wg_shape(t, y), strides);
+            c->unknown = false;
         }
     }
     wg_contiguous_strides(wg_ndim(t, c->ids[c->n - 1]), wg_shape(t, c->ids[c->n - 1]), next);
@@ -129,13 +150,21 @@ static wg_status view_again(wg_tape *t, wg_id like, wg_id operand, wg_id *out) {
 
 static wg_status latest(wg_tape *t, wg_id id, wg_chain *c) {
     WG_TRY(chain_of(t, follow(t, id), c));
-    for (uint32_t k = 1; k < c->n; k++) {
+    bool lost = is_lost(t, c->ids[0]);
+    for (uint32_t k = 1; k < c->n && !lost; k++) {
         wg_id view = c->ids[k];
         if (t->nodes[view].in[0] == c->ids[k - 1]) continue;
+        lost = c->undecided > 0;
+        if (lost) break;
         WG_TRY(view_again(t, view, c->ids[k - 1], &c->ids[k]));
         WG_TRY(move(t, view, c->ids[k]));
     }
-    return WG_OK;
+    if (!lost) return WG_OK;
+    return wg_fail(
+        t, WG_VALUE_ERROR,
+        "an array and a reshape or ravel of it, one of which was written to: whether they share memory in "
+        "NumPy depends on the order of the array's axes in memory, which is not followed where it was made of "
+        "transposed or strided ones; take the reshape of a copy, v.copy().reshape(...)");
 }
 
 wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out) {
@@ -148,12 +177,12 @@ wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out) {
     return status;
 }
 
-wg_status wg_in_order(wg_tape *t, wg_id id, bool *out) {
+wg_status wg_in_order(wg_tape *t, wg_id id, int *out) {
     WG_TRY(wg_check_thread(t));
     WG_TRY(wg_check_id(t, id, "in_order"));
     wg_chain c;
     wg_status status = chain_of(t, id, &c);
-    if (status == WG_OK) *out = c.in_order;
+    if (status == WG_OK) *out = c.unknown ? -1 : c.in_order;
     chain_free(&c);
     return status;
 }
@@ -203,17 +232,21 @@ static wg_status write_back(wg_tape *t, wg_id base, wg_id view, wg_id value, wg_
 }
 
 static wg_status write(wg_tape *t, wg_chain *c, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs) {
-    wg_id view = c->ids[c->n - 1], array = c->ids[0], value = in[1];
+    uint32_t first = c->undecided; /* a copy, as if it was one */
+    wg_id view = c->ids[c->n - 1], array = c->ids[first], value = in[1];
     if (op != WG_copy) {
         wg_id operands[3] = {view, in[1], n_in > 2 ? in[2] : WG_NONE};
-        int flags = c->n == 1 && may_write_over(t, view) ? WG_FLAG_STEAL : 0;
+        int flags = c->n == first + 1 && may_write_over(t, view) ? WG_FLAG_STEAL : 0;
         WG_TRY(wg_append_flagged(t, op, n_in, operands, n_attr, attrs, flags, &value));
     }
     if (t->nodes[value].shape != t->nodes[view].shape || t->nodes[value].dtype != t->nodes[view].dtype)
         return wg_fail(t, WG_VALUE_ERROR, "write: the value has another shape or dtype than the array");
-    for (uint32_t k = c->n - 1; k > 0; k--) WG_TRY(write_back(t, c->ids[k - 1], c->ids[k], value, &value));
+    for (uint32_t k = c->n - 1; k > first; k--) WG_TRY(write_back(t, c->ids[k - 1], c->ids[k], value, &value));
     if (may_be_view(t, value) || is_number(t, value))
         WG_TRY(wg_append_flagged(t, WG_copy, 1, &value, 0, NULL, t->nodes[array].flags & WG_FLAG_SHARED, &value));
+    t->nodes[value].flags =
+        (uint8_t)((t->nodes[value].flags & ~WG_FLAG_TURNED) | (t->nodes[array].flags & WG_FLAG_TURNED));
+    if (first) WG_TRY(move(t, c->ids[0], WG_NONE));
     return move(t, array, value);
 }
 
@@ -221,6 +254,7 @@ wg_status wg_share(wg_tape *t, wg_id id) {
     WG_TRY(wg_check_thread(t));
     WG_TRY(wg_check_id(t, id, "share"));
     t->nodes[id].flags |= WG_FLAG_SHARED;
+    if (t->nodes[id].op == WG_copy) t->nodes[id].flags &= (uint8_t)~WG_FLAG_TURNED;
     return WG_OK;
 }
 

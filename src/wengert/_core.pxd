@@ -82,13 +82,13 @@ cdef extern from "wengert.h" nogil:
     wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *inputs, int n_attr, const int64_t *attrs)
     wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out)
     wg_status wg_share(wg_tape *t, wg_id id)
-    wg_status wg_in_order(wg_tape *t, wg_id id, c_bool *out)
+    wg_status wg_in_order(wg_tape *t, wg_id id, int *out)
     wg_status wg_partial(wg_tape *t, wg_id node, int k, wg_id *out)
 
     ctypedef struct wg_node_info:
         int op
         wg_dtype dtype
-        bint weak, has_value, shared
+        bint weak, has_value, shared, turned
         int ndim
         const int64_t *shape
         int n_in

@@ -113,10 +113,15 @@ cdef class Var:
 
     @property
     def in_order(self):
-        """Whether the elements lie in C order where NumPy would have them: what `ravel` need not copy."""
-        cdef c_bool out = False
+        """1 where NumPy has the elements in C order, which `ravel` does not copy; 0: no, -1: unknown."""
+        cdef int out = 0
         check(self.tape, wg_in_order(self.tape.handle, self.index, &out))
         return out
+
+    @property
+    def turned(self):
+        """Whether NumPy may have axes in another order in memory than C's here, or in what is made of it."""
+        return describe(self).turned
 
     @property
     def is_number(self):
@@ -125,7 +130,7 @@ cdef class Var:
         return info.ndim == 0 and not info.shared
 
     def share(self):
-        """Itself, from now on an array if of shape (), else a view and not a copy; see `wg_share`."""
+        """Itself, from now on an array if of shape (), a view and no copy, or in C order; see `wg_share`."""
         check(self.tape, wg_share(self.tape.handle, self.node))
         return self
 
@@ -334,9 +339,11 @@ cdef class Var:
 
     def copy(self, order="C"):
         """A copy that belongs to what is being recorded, which may write to it."""
+        if order == "F":
+            return self.T.copy().T
         inside = wg_current != NULL and within(<Tape>wg_current, self.tape)
         copied = unary(WG_copy, (<Tape>wg_current).as_var(self) if inside else self)
-        return copied.share() if describe(self).shared else copied
+        return copied.share() if describe(self).shared or (order == "C" and describe(self).ndim) else copied
 
     def __getattr__(self, name):
         return METHODS["attribute"](self, name)

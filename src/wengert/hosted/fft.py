@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import numpy as wnp
 from ..protocols.elementwise import real
-from ..protocols.registry import FUNCTIONS, into, normalize_axis, recorded
+from ..protocols.movement import disordered, is_ordered
+from ..protocols.registry import FUNCTIONS, append, into, normalize_axis, recorded
 from . import FFT, call, custom_vjp, files
 
 _FORWARD = {None: 0.0, "backward": 0.0, "ortho": 0.5, "forward": 1.0}  # the power of 1/n for each norm
@@ -59,6 +60,8 @@ def _transform(a: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Any:
     n = a.shape[axis] if n is None else int(n)
     a = _fitted(wnp.astype(a, np.result_type(a.dtype, np.complex64), copy=False), n, axis)
     last = (_INVERSE if inverse else _PLAIN)(wnp.moveaxis(a, axis, -1))
+    if axis < a.ndim - 1 or not is_ordered(a):
+        last = disordered(last)
     return _scaled(wnp.moveaxis(last, -1, axis), n, norm, inverse)
 
 
@@ -86,7 +89,7 @@ def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = Non
         raise TypeError(f"rfft: takes real numbers, got {a.dtype}; use fft")
     axis = normalize_axis(axis, a.ndim)
     n = a.shape[axis] if n is None else int(n)
-    return into(out, _transform(a, n, axis, norm, False)[_window(axis, 0, n // 2 + 1)])
+    return into(out, append("copy", _transform(a, n, axis, norm, False)[_window(axis, 0, n // 2 + 1)]))
 
 
 @_file(np.fft.irfft)

@@ -14,6 +14,7 @@ from .movement import (
     expand_dims,
     flip,
     for_each,
+    in_c_order,
     moveaxis,
     ravel,
     reshape,
@@ -68,6 +69,8 @@ def append_(arr: Any, values: Any, axis: Any = None) -> Any:
 def block(arrays: Any) -> Any:
     """An array put together from nested lists of blocks, the innermost side by side."""
     depth, ndim = _depth(arrays), _most_axes(arrays)
+    if not depth:
+        return NAMESPACE["copy"](arrays, "C")
     return _block(arrays, depth, max(depth, ndim), -depth)
 
 
@@ -303,8 +306,7 @@ def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, *, subok=Fa
 @implements(np.ascontiguousarray)
 def ascontiguousarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:
     """As `asarray`; a copy of a view whose elements do not lie one after the other."""
-    a = recorded(NAMESPACE["asarray"](a, dtype))
-    return a if a.in_order else append("copy", a)
+    return in_c_order(recorded(NAMESPACE["asarray"](a, dtype)))
 
 
 @implements(np.asfortranarray)

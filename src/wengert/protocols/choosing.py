@@ -259,9 +259,9 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
         index = NAMESPACE["remainder"](index, a.size)
     elif mode == "clip":
         index = NAMESPACE["clip"](index, 0, a.size - 1)
-    flat = ravel(a)
+    flat = append("copy", ravel(a))
     flat[ravel(index)] = _cycled(v, index.size)
-    a[...] = reshape(flat, a.shape)  # ravel may have copied
+    a[...] = reshape(flat, a.shape)
 
 
 @implements(np.fill_diagonal)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arranging import writable_diagonal
-from .movement import expand_dims, ravel, reshape, stack, transpose
+from .movement import disordered, expand_dims, is_ordered, ravel, reshape, stack, transpose
 from .products import dot, matmul
 from .reductions import sum_
 from .registry import (
@@ -59,7 +59,9 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: Any
     a = reshape(a, (*(1,) * len(lacking), *a.shape))
     word = "".join(lacking) + word
     a = transpose(a, tuple(word.index(letter) for letter in output))
-    return NAMESPACE["broadcast_to"](a, tuple(extents[letter] for letter in output)) if lacking else a
+    a = NAMESPACE["broadcast_to"](a, tuple(extents[letter] for letter in output)) if lacking else a
+    followed = len(arrays) == 1 or all(is_ordered(x) for x in (a, *arrays))
+    return a if followed and kwargs.get("order", "K") == "K" else disordered(a)
 
 
 def _parse(operands: tuple) -> tuple[list[Any], list[str], str]:
@@ -227,7 +229,8 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     if len(x) == len(y) == 2:
         return third
     u, v = (w[2] if len(w) == 3 else np.zeros((), third.dtype) for w in (x, y))
-    return stack([x[1] * v - u * y[1], u * y[0] - x[0] * v, third], axisc)
+    found = stack([x[1] * v - u * y[1], u * y[0] - x[0] * v, third], axisc)
+    return found if axisc == -1 and is_ordered(a) and is_ordered(b) else disordered(found)
 
 
 FUNCTIONS[np.linalg.cross] = cross

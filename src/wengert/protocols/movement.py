@@ -67,6 +67,11 @@ def reshape(a: Any, shape: Any, order: str = "C", **kwargs: Any) -> Any:
     """The same elements in another shape; one extent may be -1."""
     refuse_options("reshape", **kwargs)
     a = operand(a)
+    if order == "A" and a.in_order < 0:
+        raise ValueError(
+            'reshape: order="A" asks how an array lies in memory, which is not followed where it was made '
+            'of transposed or strided ones; say order="C" or "F"'
+        )
     if order == "F" or (order == "A" and not a.in_order and transpose(a).in_order):
         return transpose(reshape(transpose(a), dims(shape)[::-1]))
     if order not in ("C", "A"):
@@ -92,8 +97,24 @@ def _reshape_method(a: Var, *shape: Any, order: str = "C", **kwargs: Any) -> Any
 def ravel(a: Any, order: str = "C") -> Any:
     """The elements in one axis: a view where they lie one after the other, else a copy."""
     a = operand(a)
-    flat = reshape(a, (math.prod(a.shape),), order=order)
-    return flat if flat.in_order else append("copy", flat)
+    return in_c_order(reshape(a, (math.prod(a.shape),), order=order))
+
+
+def is_ordered(a: Any) -> bool:
+    """Whether NumPy is known to have the axes in C's order in memory."""
+    return not a.turned if isinstance(a, Var) else a.flags.c_contiguous
+
+
+def disordered(a: Any) -> Any:
+    """A result of which it is not followed how NumPy lays it in memory, as what is made of turned ones."""
+    return transpose(append("copy", transpose(a))) if a.ndim > 1 else a
+
+
+def in_c_order(a: Any) -> Any:
+    """An array in C order: itself or a copy, or what may be either."""
+    if a.in_order < 0:
+        return append("reshape", a, attrs=a.shape)
+    return a if a.in_order else append("copy", a).share()
 
 
 @method("flatten")
@@ -351,7 +372,9 @@ def _like(create: Any) -> Any:
         shape = options.pop("shape", None)
         refuse_options(f"{create.__name__}_like", **options)
         a = operand(a)
-        return create(a.shape if shape is None else shape, a.dtype if dtype is None else dtype)
+        turned = shape is None and isinstance(a, Var) and a.turned and a.T.in_order == 1
+        extents = a.shape if shape is None else shape
+        return create(extents, a.dtype if dtype is None else dtype, "F" if turned else "C")
 
     return function
 
@@ -369,7 +392,9 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, **kwargs: Any) -> Any:
         zeros[...] = fill_value
         return zeros
     refuse_options("full_like", **kwargs)
-    return NAMESPACE["full"](operand(a).shape, fill_value, operand(a).dtype if dtype is None else dtype)
+    a = operand(a)
+    full = NAMESPACE["full"](a.shape, fill_value, a.dtype if dtype is None else dtype)
+    return full if is_ordered(a) else disordered(full)
 
 
 @extra
@@ -381,7 +406,7 @@ def stop_gradient(x: Any) -> Any:
 @implements(np.copy)
 def copy(a: Any, order: str = "K", subok: bool = False) -> Var:
     """The same elements."""
-    return a.copy() if isinstance(a, Var) else append("copy", a)
+    return a.copy(order) if isinstance(a, Var) else append("copy", a)
 
 
 # What users call.  In this package the functions above serve results that are numbers, as sums are, too.

@@ -9,7 +9,7 @@ import numpy as np
 from .._core import Var
 from .constants import known
 from .indexing import getitem, index_set
-from .movement import astype, expand_dims, moveaxis, ravel
+from .movement import astype, disordered, expand_dims, is_ordered, moveaxis, ravel
 from .registry import append, extra, implements, method, normalize_axis, operand, recorded, refuse_options
 
 
@@ -54,7 +54,8 @@ def sort_complex(a: Any) -> Any:
     """The elements as complex numbers, in the order of their real parts; imaginary parts break ties."""
     a = operand(a)
     order = np.argsort(known("sort_complex", a), axis=-1)
-    return take_along_axis(astype(recorded(a), np.result_type(a.dtype, np.complex64)), order)
+    found = take_along_axis(astype(recorded(a), np.result_type(a.dtype, np.complex64)), order)
+    return found if is_ordered(a) else disordered(found)
 
 
 @implements(np.take_along_axis)

@@ -11,7 +11,17 @@ from .._core import Var, record, register
 from . import elementwise
 from .constants import known
 from .indexing import add_at
-from .movement import astype, broadcast_to, concatenate, moveaxis, ravel, reshape, stack
+from .movement import (
+    astype,
+    broadcast_to,
+    concatenate,
+    disordered,
+    is_ordered,
+    moveaxis,
+    ravel,
+    reshape,
+    stack,
+)
 from .refusals import users_line
 from .registry import FUNCTIONS, NAMESPACE, WAY_OUT, normalize_axes, normalize_axis, recorded, refuse_options
 
@@ -157,7 +167,8 @@ def _accumulate(ufunc: Any, array: Any, axis: int = 0, dtype: Any = None) -> Any
     axis = normalize_axis(axis, a.ndim)
     if ufunc in RUNNING:
         return NAMESPACE[RUNNING[ufunc]](a, axis=axis)
-    return stack(_fold(ufunc, moveaxis(a, axis, 0)), axis)
+    results = stack(_fold(ufunc, moveaxis(a, axis, 0)), axis)
+    return results if is_ordered(a) else disordered(results)
 
 
 def _reduceat(ufunc: Any, array: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
