@@ -7,32 +7,34 @@
 #include "program.h"
 
 typedef struct {
-    wg_array kept, reduced; /* the operand's axes, in two groups */
-    int64_t shapes[2][WG_MAX_NDIM], strides[2][WG_MAX_NDIM];
+    wg_array lines, kept, reduced; /* the operand with its kept axes in front; either group */
+    int64_t shape[WG_MAX_NDIM], strides[WG_MAX_NDIM];
 } wg_split;
 
 /* The kept axes stay in order; the reduced ones are sorted, so that memory is read in order. */
 static void split_axes(wg_split *s, const wg_array *x, uint64_t mask) {
-    int n[2] = {0, 0};
-    for (int i = 0; i < x->ndim; i++) {
-        const int group = mask >> i & 1;
-        int place = n[group]++;
-        for (; group && place > 0 && wg_distance(s->strides[1][place - 1]) < wg_distance(x->strides[i]); place--) {
-            s->shapes[1][place] = s->shapes[1][place - 1];
-            s->strides[1][place] = s->strides[1][place - 1];
+    int n[2] = {0, 0}; /* kept; both */
+    for (int i = 0; i < x->ndim; i++) n[1] = n[0] += !(mask >> i & 1);
+    for (int i = 0, kept = 0; i < x->ndim; i++) {
+        const bool reduces = mask >> i & 1;
+        int place = reduces ? n[1]++ : kept++;
+        for (; reduces && place > n[0] && wg_distance(s->strides[place - 1]) < wg_distance(x->strides[i]); place--) {
+            s->shape[place] = s->shape[place - 1];
+            s->strides[place] = s->strides[place - 1];
         }
-        s->shapes[group][place] = x->shape[i];
-        s->strides[group][place] = x->strides[i];
+        s->shape[place] = x->shape[i];
+        s->strides[place] = x->strides[i];
     }
-    s->kept = (wg_array){x->data, s->shapes[0], s->strides[0], n[0], x->dtype};
-    s->reduced = (wg_array){x->data, s->shapes[1], s->strides[1], n[1], x->dtype};
+    s->lines = (wg_array){x->data, s->shape, s->strides, x->ndim, x->dtype};
+    s->kept = (wg_array){x->data, s->shape, s->strides, n[0], x->dtype};
+    s->reduced = (wg_array){x->data, s->shape + n[0], s->strides + n[0], x->ndim - n[0], x->dtype};
 }
 
 typedef struct {
     wg_map_fn combine; /* add, mul, maximum, minimum */
     wg_fold_fn fold;
     wg_dtype dtype; /* of the result */
-    bool whole;     /* the order does not matter: contiguous elements are folded at once */
+    bool whole;     /* the order does not matter: all that is at hand is folded at once */
 } wg_reducer;
 
 static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype out) {
@@ -44,15 +46,27 @@ static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype 
     return (wg_reducer){k->map[of[op][1]][out], k->fold[of[op][0]][in], out, whole};
 }
 
-/* The fold of all elements of x, n >= 1, in chunks; out has the reducer's dtype. */
-static void fold_all(const wg_reducer *r, const wg_array *x, int64_t n, void *out) {
-    _Alignas(64) char tile[WG_TILE * 16], part[16];
-    const int64_t most = r->whole && wg_array_contiguous(x) ? n : WG_TILE;
-    for (int64_t start = 0; start < n; start += most) {
-        int64_t length = n - start < most ? n - start : most;
-        r->fold(start ? part : out, wg_fetch(tile, x, start, length), length);
-        if (start) r->combine(out, (const void *[]){out, part}, 1, NULL);
-    }
+enum { GATHERED = 4 * WG_TILE }; /* elements: some lines, or a part of one */
+
+/* The folds of lines of n >= 1 elements, in chunks; out has the reducer's dtype. */
+static void fold_lines(const wg_reducer *r, const wg_array *x, int64_t lines, int64_t n, char *out) {
+    _Alignas(64) char tile[GATHERED * 16], part[16];
+    const int64_t size = (int64_t)wg_itemsize(x->dtype), step = (int64_t)wg_itemsize(r->dtype);
+    const int64_t piece = wg_array_contiguous(x) ? lines * n : GATHERED;
+    const int64_t many = n < piece ? piece / n : 1, most = r->whole ? piece : WG_TILE;
+    for (int64_t i = 0; i < lines; i += many)
+        for (int64_t start = 0; start < n; start += piece) {
+            const int64_t count = lines - i < many ? lines - i : many, length = n - start < piece ? n - start : piece;
+            const char *at = wg_fetch(tile, x, i * n + start, count * length);
+            for (int64_t k = 0; k < count; k++, at += length * size)
+                for (int64_t place = 0, chunk; place < length; place += chunk) {
+                    char *const result = out + (i + k) * step;
+                    const bool first = start + place == 0;
+                    chunk = length - place < most ? length - place : most;
+                    r->fold(first ? result : part, at + place * size, chunk);
+                    if (!first) r->combine(result, (const void *[]){result, part}, 1, NULL);
+                }
+        }
 }
 
 /* log(sum(exp(x - m))) + m with m = max(x), or 0 where that is not finite. */
@@ -61,7 +75,7 @@ static void log_sum_exp(const wg_kernels *k, const wg_array *x, int64_t n, void 
     _Alignas(64) char tile[WG_TILE * sizeof(double)], shift[WG_TILE * sizeof(double)];
     bool f32 = x->dtype == WG_F32;
     double m = 0;
-    if (n) fold_all(&max, x, n, tile);
+    if (n) fold_lines(&max, x, 1, n, tile);
     if (n) m = f32 ? *(float *)tile : *(double *)tile;
     if (!isfinite(m)) m = 0;
     int64_t width = n < WG_TILE ? n : WG_TILE;
@@ -107,13 +121,16 @@ static void reduce_rows(const wg_reducer *r, wg_split *s, int64_t n_kept, int64_
     const int64_t itemsize = (int64_t)wg_itemsize(r->dtype);
     int last = s->kept.ndim - 1;
     while (s->kept.shape[last] == 1) last--;
-    const int64_t row = s->kept.shape[last], stride = s->kept.strides[last];
+    const int64_t row = s->kept.shape[last], stride = s->kept.strides[last], inner = s->reduced.ndim - 1;
+    const int64_t run = inner < 0 ? 1 : s->reduced.shape[inner], down = inner < 0 ? 0 : s->reduced.strides[inner];
     for (int64_t start = 0, n; start < n_kept; start += n, out += n * itemsize) {
         const char *x = s->kept.data + wg_place_of(&s->kept, start) * itemsize;
         n = row - start % row;
         if (stride != 1 && n > WG_TILE) n = WG_TILE;
-        for (int64_t j = 0; j < n_reduced; j++) {
-            const void *in[2] = {out, x + wg_place_of(&s->reduced, j) * itemsize};
+        for (int64_t j = 0, place = 0, left = 0; j < n_reduced; j++, left--) {
+            place = left ? place + down : wg_place_of(&s->reduced, j);
+            if (left == 0) left = run;
+            const void *in[2] = {out, x + place * itemsize};
             if (j == 0 || stride != 1) wg_copy_run(j ? tile : out, 1, in[1], stride, n, (size_t)itemsize);
             if (stride != 1) in[1] = tile;
             if (j) r->combine(out, in, n, NULL);
@@ -140,13 +157,13 @@ wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step) {
         reduce_rows(&r, &s, n_out, n_reduced, step->out.data);
         return WG_OK;
     }
+    if (step->op != WG_logsumexp) {
+        fold_lines(&r, &s.lines, n_out, n_reduced, step->out.data);
+        return WG_OK;
+    }
     for (int64_t i = 0; i < n_out; i++) {
-        char *out = step->out.data + i * (int64_t)itemsize;
-        s.reduced.data = x->data + wg_place_of(&s.kept, i) * (int64_t)wg_itemsize(x->dtype);
-        if (step->op == WG_logsumexp)
-            log_sum_exp(k, &s.reduced, n_reduced, out);
-        else
-            fold_all(&r, &s.reduced, n_reduced, out);
+        s.reduced.data = x->data + wg_place_of(&s.kept, i) * (int64_t)itemsize;
+        log_sum_exp(k, &s.reduced, n_reduced, step->out.data + i * (int64_t)itemsize);
     }
     return WG_OK;
 }

@@ -13,6 +13,22 @@ typedef struct {
     uint64_t half[2];
 } wg_wide;
 
+#ifdef __clang__
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define PICK(a, b, ...) __builtin_shuffle(a, b, (__typeof__(a)){__VA_ARGS__})
+#endif
+typedef uint32_t wg_four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint64_t wg_two __attribute__((vector_size(16), aligned(8), may_alias));
+
+/* Every other one of eight bytes, which compilers do not make vectors of. */
+static void copy_other(uint64_t *restrict d, const uint64_t *restrict s, int64_t n) {
+    int64_t i = 0;
+    for (; n - i > 2; i += 2) /* reads no further than the last */
+        *(wg_two *)(d + i) = PICK(*(const wg_two *)(s + 2 * i), *(const wg_two *)(s + 2 * i + 2), 0, 2);
+    for (; i < n; i++) d[i] = s[2 * i];
+}
+
 /* One element repeated, elements turned around, and every other one are loops that a compiler makes vectors of. */
 #define COPY_RUN(type)                                                                                                 \
     do {                                                                                                               \
@@ -37,6 +53,10 @@ void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, i
     }
     if (d_step == 1 && s_step == 0 && memcmp(src, &zero, itemsize) == 0) { /* adjoints begin so */
         memset(dst, 0, (size_t)n * itemsize);
+        return;
+    }
+    if (d_step == 1 && s_step == 2 && itemsize == 8) {
+        copy_other((uint64_t *)dst, (const uint64_t *)src, n);
         return;
     }
     switch (itemsize) {
@@ -76,14 +96,6 @@ enum {
 };
 
 /* Squares of a vector's width are turned in registers. */
-#ifdef __clang__
-#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define PICK(a, b, ...) __builtin_shuffle(a, b, (__typeof__(a)){__VA_ARGS__})
-#endif
-typedef uint32_t wg_four __attribute__((vector_size(16), aligned(4), may_alias));
-typedef uint64_t wg_two __attribute__((vector_size(16), aligned(8), may_alias));
-
 static inline void turn_four(uint32_t *d, int64_t d_step, const uint32_t *s, int64_t s_step) {
     const wg_four a = *(const wg_four *)s, b = *(const wg_four *)(s + s_step);
     const wg_four c = *(const wg_four *)(s + 2 * s_step), e = *(const wg_four *)(s + 3 * s_step);
