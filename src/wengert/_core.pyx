@@ -8,6 +8,7 @@ that a Var's operators call its functions without Python in between.
 import os
 import operator
 from collections import namedtuple
+from functools import partial
 from math import prod
 from threading import get_ident, main_thread
 

@@ -177,6 +177,29 @@ cdef object answer(object function, PyObject *const *args, size_t nargsf, PyObje
     return PyObject_Vectorcall(f.plain, args, nargsf, kwnames)
 
 
+cdef class OfUfuncs(Vectorcall):
+    """Var's `__array_ufunc__`, which NumPy asks the class for: a method would take a tuple and a dict."""
+
+    def __cinit__(self):
+        self.vectorcall = answer_ufunc
+
+    def __get__(self, instance, owner):
+        return self if instance is None else partial(self, instance)
+
+
+cdef object answer_ufunc(object function, PyObject *const *args, size_t nargsf, PyObject *kwnames):
+    """Called with the Var, the ufunc, the name of its method and the inputs."""
+    cdef Py_ssize_t k, n = PyVectorcall_NARGS(nargsf)
+    if kwnames == NULL and n > 3 and <object>args[2] == "__call__":
+        op = UFUNCS.get(<object>args[1])
+        if op is not None:
+            return put(op, n - 3, <PyObject **>args + 3)
+    given = [<object>args[k] for k in range(n)]
+    names = () if kwnames == NULL else <tuple>kwnames
+    options = {name: <object>args[n + k] for k, name in enumerate(names)}
+    return ARRAY_UFUNC(given[1], given[2], tuple(given[3:]), options)
+
+
 cdef bint see(wg_array *a, int64_t *strides, object x) noexcept:
     """Describes an array to C; False unless it is a plain one of some numbers as C has them."""
     cdef cnp.ndarray array

@@ -316,12 +316,7 @@ cdef class Var:
     def __reduce__(self):
         raise TypeError("a Var cannot be pickled or deep-copied: it refers to its tape; use v.value")
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        if method == "__call__" and not kwargs:
-            op = UFUNCS.get(ufunc)
-            if op is not None:
-                return put(op, len(inputs), items_of(inputs))
-        return ARRAY_UFUNC(ufunc, method, inputs, kwargs)
+    __array_ufunc__ = OfUfuncs()
 
     def __array_function__(self, func, types, args, kwargs):
         return ARRAY_FUNCTION(func, types, args, kwargs)

@@ -18,21 +18,28 @@ Examples
 np.float64(2.0)
 """
 
-from importlib import import_module
-from typing import Any
+from importlib import import_module as _import_module
+from types import ModuleType as _Module
+from typing import Any as _Any
 
 import numpy as _numpy
 
 from ..protocols import NAMESPACE as _NAMESPACE
 
+
+class _Later(_Module):
+    """A module that is imported when something of it is asked for."""
+
+    def __getattr__(self, name: str) -> _Any:
+        return getattr(_import_module(self.__name__), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(_import_module(self.__name__))
+
+
+# No __getattr__ of this module: with one, Python looks up each `np.sin` the long way, a quarter of a call.
+_OWN = ("__version__", "__array_api_version__", "__array_namespace_info__")  # not of a module as such
+globals().update({name: value for name, value in vars(_numpy).items() if name[0] != "_" or name in _OWN})
+globals().update({name: _Later(f"numpy.{name}") for name in dir(_numpy) if name not in vars(_numpy)})
+globals().update({name: _Later(f"{__name__}.{name}") for name in ("fft", "linalg", "random")})
 globals().update(_NAMESPACE)
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("linalg", "fft"):
-        return import_module(f"{__name__}.{name}")
-    return getattr(_numpy, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*_NAMESPACE, *dir(_numpy)})
