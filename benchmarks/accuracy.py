@@ -319,6 +319,11 @@ Poles and points beyond a function's domain have no error; `tests/test_special_v
 NumPy. Rows with a parameter have P(0) = {PARAMETERS[0]} here. What a row computes is in [ops.md](ops.md).
 The generic set is the plain twin of the others: float32 through double, float64 through the C library,
 in long double where it takes several roundings.
+
+Where a function is 0, a unit is as small as the result, and an error in proportion to what cancels is any
+number of units. `lgamma` keeps to the table at the numbers nearest to its zeros, on either side of 0. So does
+`digamma` in float32, and in float64 at its positive zero; about those below 0, one between every two poles,
+long double leaves an error of 2^-61, hence more than 2 units where the value is below 2^-9.
 """
 
 

@@ -66,7 +66,7 @@ FUNCTIONS = (  # the rest of the op table's elementwise functions that NumPy or 
     "subtract", "divide", "remainder", "maximum", "minimum", "negative", "absolute", "sign", "floor", "ceil",
     "trunc", "rint", "reciprocal", "square", "sqrt", "cbrt", "hypot", "power", "exp2", "expm1", "log2",
     "log10", "log1p", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh", "cosh", "arcsinh",
-    "arccosh", "arctanh", "expit", "erfc", "erfinv", "gammaln", "digamma",
+    "arccosh", "arctanh", "expit", "erfc", "erfinv", "gammaln", "digamma", "polygamma",
 )  # fmt: skip
 STREAMS = (
     *(

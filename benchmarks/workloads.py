@@ -144,7 +144,8 @@ OF_TWO = (
     "greater", "where",
 )  # fmt: skip
 # Where the numbers come from, if not from -4 ... 4.
-DOMAINS = dict.fromkeys(("log", "log2", "log10", "sqrt", "power", "gammaln", "digamma"), (0.1, 4.0))
+POSITIVE = ("log", "log2", "log10", "sqrt", "power", "gammaln", "digamma", "polygamma")
+DOMAINS = dict.fromkeys(POSITIVE, (0.1, 4.0))
 DOMAINS |= dict.fromkeys(("arcsin", "arccos", "arctanh", "erfinv", "log1p"), (-0.9, 0.9)) | {
     "arccosh": (1.0, 4.0)
 }
@@ -212,9 +213,11 @@ class Stream:
         return [*condition, *floats]
 
     def apply(self, np: ModuleType, *operands):
-        """The function in the given namespace; `astype` casts to the other width."""
+        """The function in the given namespace; `astype` casts to the other width, `polygamma` of order 1."""
         if self.function == "astype":
             return operands[0].astype("float64" if self.dtype == "float32" else "float32")
+        if self.function == "polygamma":
+            return np.polygamma(1, *operands)
         function = getattr(np, self.function)
         return function(operands[0], axis=self.axis) if self.reduces else function(*operands)
 

@@ -22,6 +22,18 @@ EDGES = np.array(
         -3.0,
         1e-310,
         -1e-310,
+        5e-324,
+        -5e-324,
+        1e-40,
+        -1e-40,
+        2.2250738585072014e-308,
+        2.0**-126,
+        -10.5,
+        -1e15,
+        1e15,
+        3.4028234663852886e38,
+        1.7976931348623157e308,
+        -1.7976931348623157e308,
         1e-30,
         1e300,
         -1e300,
@@ -58,7 +70,7 @@ def gradient(program, x, machine="eager"):
 ASTRAY = {
     "erfinv": lambda a: a == 0,
     "lgamma": lambda a: (a == -INF) | ((a != 0) & (np.abs(a) < 1e-300)),
-    "zeta": lambda s, q: (np.abs(s) > 1e30) | np.isnan(s) | np.isnan(q) | (q == -INF),
+    "zeta": lambda s, q: (q < -3) | (np.abs(s) > 1e10) | np.isnan(s) | np.isnan(q) | (q == -INF),
 }
 
 

@@ -147,8 +147,8 @@ def kernels(workload: Gemm | Stream, _kind: str, space: Any = None) -> Call:
             v.T if which in workload.transposed else v for which, v in zip("ab", operands, strict=True)
         ]
         function = (space or np).matmul
-    elif workload.function == "astype":
-        return Call(lambda: workload.apply(np, *operands), lambda: workload.apply(np, *operands))
+    elif workload.function in ("astype", "polygamma"):
+        return Call(*[lambda: workload.apply(space or Namespace(), *operands)] * 2)
     else:
         function = getattr(space or Namespace(), workload.function)
     if isinstance(workload, Stream) and workload.axis is not None:

@@ -1,5 +1,6 @@
-/* Special functions without vector code, in long double (on x86 eleven bits more than double): what vspecial.inc calls
- * one lane after the other.  Away from their zeros they are good to an ULP of double where long double is wider. */
+/* Special functions in long double (on x86 eleven bits more than double): the generic twins of vspecial.inc, which
+ * calls them too for what is rare.  Away from their zeros they are good to an ULP of double where long double is wider.
+ */
 #ifndef WG_SPECIAL_H
 #define WG_SPECIAL_H
 

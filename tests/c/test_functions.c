@@ -4,6 +4,7 @@
  *   cc -std=c11 -ffp-contract=off -Icsrc tests/c/test_functions.c csrc/kernels/{cpu,k_*}.c -lm
  */
 #include "kernel_testing.h"
+#include "kernels/special.h"
 
 /* Distance in units in the last place of the dtype at the reference. */
 static double ulps(wg_dtype dtype, double got, long double want) {
@@ -49,6 +50,7 @@ static long double erfinv_l(long double a) {
     }
     return copysignl(y, a);
 }
+static long double special_digamma_l(long double a) { return special_digamma((double)a); }
 static long double silu_l(long double a) { return a == -INFINITY ? -0.0L : a * sigmoid_l(a); }
 static long double mish_l(long double a) { return a == -INFINITY ? -0.0L : a * tanhl(log1pl(expl(fminl(a, 11000)))); }
 static long double log_sigmoid_l(long double a) { return -softplus_l(-a); }
@@ -110,6 +112,8 @@ static const struct {
     FUNCTION(gelu_tanh, gelu_tanh_l, -12, 12),
     FUNCTION(sinc, sinc_l, -9, 9),
     FUNCTION(erfinv, erfinv_l, -1, 1),
+    FUNCTION(lgamma, lgammal, -30, 30),
+    FUNCTION(digamma, special_digamma_l, -30, 30),
     FUNCTION(silu, silu_l, -110, 40),
     FUNCTION(mish, mish_l, -110, 40),
     FUNCTION(log_sigmoid, log_sigmoid_l, -40, 110),
