@@ -103,8 +103,9 @@ static void test_products(const wg_kernels *k, wg_dtype dtype) {
         check_product(k, dtype, 23, 41, 530, a, b, i & 1);
         check_product(k, dtype, 13, 1101, 19, a, b, i & 1);
         check_product(k, dtype, 211, 18, 21, a, b, i & 1);
-        check_product(k, dtype, 7, 5 + i % 31, 1 + i % 4, a, b, i & 1);   /* of few steps */
-        check_product(k, dtype, 9 + i % 31, 1 + i % 17, 37, a, b, i & 1); /* few columns, of as many rows or more */
+        check_product(k, dtype, 7, 5 + i % 31, 1 + i % 4, a, b, i & 1);    /* of few steps */
+        check_product(k, dtype, 9 + i % 31, 1 + i % 17, 37, a, b, i & 1);  /* few columns, of as many rows or more */
+        check_product(k, dtype, 9 + i % 31, 65 + i % 17, 21, a, b, i & 1); /* and few beyond whole vectors */
         check_product(k, dtype, 1, 147, 300, a, b, i & 1);
         check_product(k, dtype, 147, 1, 300, a, b, i & 1);
         check_product(k, dtype, 1, 1, 1000, a, b, i & 1);
