@@ -20,7 +20,7 @@ PACKAGE = Path(wengert.__file__).parent  # the installed one
 
 # ---- the rooms of the C core ----------------------------------------------------------------------------
 
-SHARED = {"wengert.h", "ops.def"}
+SHARED = {"wengert.h", "ops.def", "chains.def"}
 ROOMS = {
     "tape": {"tape"},
     "rules": {"rules", "tape"},
@@ -151,7 +151,7 @@ def python_lines(text: str) -> int:
 
 
 def test_the_c_core_keeps_its_budget():
-    assert sum(c_lines(path.read_text()) for path in [*C_FILES, CSRC / "ops.def"]) <= 12275
+    assert sum(c_lines(path.read_text()) for path in [*C_FILES, *CSRC.glob("*.def")]) <= 12475
 
 
 def test_the_binding_keeps_its_budget():

@@ -12,6 +12,7 @@
 #include "vmath_generic.inc"
 #include "elementwise.inc"
 #include "pairs.inc"
+#include "chains.inc"
 #include "reduce.inc"
 #undef REAL_BITS
 
@@ -21,6 +22,7 @@
 #include "vmath_generic.inc"
 #include "elementwise.inc"
 #include "pairs.inc"
+#include "chains.inc"
 #include "reduce.inc"
 #undef REAL_BITS
 
@@ -51,6 +53,8 @@ void wg_kernels_generic(wg_kernels *k) {
     fill_maps_f64(k);
     fill_pairs_f32(k);
     fill_pairs_f64(k);
+    fill_chains_f32(k);
+    fill_chains_f64(k);
     fill_folds_f32(k);
     fill_folds_f64(k);
     fill_plain(k);

@@ -57,6 +57,15 @@ enum {
     WG_THEN_COUNT
 };
 
+/* All steps of a row of chains.def on n elements: at[] points to its arrays, its single numbers (one vector of each, 64
+ * bytes) and its results, any of which may be the same pointer as an array. */
+typedef void (*wg_chain_fn)(void *const *at, int64_t n);
+enum {
+#define CHAIN(name, arrays, operands, results, n, steps) WG_CHAIN_##name,
+#include "../chains.def"
+    WG_CHAIN_COUNT
+};
+
 /* *out = fold of x[0..n), n >= 1, in an order fixed by n alone (not by alignment).  max and min give NaN if any is. */
 typedef void (*wg_fold_fn)(void *out, const void *x, int64_t n);
 
@@ -100,8 +109,9 @@ typedef struct {
     const char *isa;
     wg_map_fn map[WG_OP_COUNT][WG_DTYPE_COUNT]; /* by the dtype of a (of the branches for where, of g for d_...);
                                                    NULL where the row's class excludes it */
-    wg_instruction_fn scalar[WG_OP_COUNT][WG_DTYPE_COUNT]; /* as map; only of float32 and float64 */
-    wg_pair_fn pair[WG_FIRST_COUNT][WG_THEN_COUNT][WG_DTYPE_COUNT];
+    wg_instruction_fn scalar[WG_OP_COUNT][WG_DTYPE_COUNT];          /* as map; only of float32 and float64 */
+    wg_pair_fn pair[WG_FIRST_COUNT][WG_THEN_COUNT][WG_DTYPE_COUNT]; /* these two: of float32 and float64 */
+    wg_chain_fn chain[WG_CHAIN_COUNT][WG_DTYPE_COUNT];
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
     wg_find_fn find[WG_DTYPE_COUNT];                /* these two: of real dtypes */

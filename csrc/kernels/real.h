@@ -21,6 +21,14 @@
  *   scalef(x, n)     x 2^n for a whole n, rounded once; AVX-512 alone, vmath.inc does without
  *   lookup(table, i) the elements of an array of 16 that stand at the places i
  *   transpose(r)     the LANES x LANES matrix whose rows are r[0], ..., r[LANES-1] */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NEVER_INLINE __attribute__((noinline))
+#if defined(__clang__)
+#define UNROLL /* clang does so early enough by itself */
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #undef T
 #undef DTYPE
 #undef FN

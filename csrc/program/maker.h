@@ -72,5 +72,7 @@ wg_status wg_result_slot(wg_maker *m, wg_id id, uint32_t *out);
 wg_status wg_sum_slot(wg_maker *m, wg_id id, uint32_t *out);
 
 wg_status wg_make_scalars(wg_maker *m); /* scalars.c */
+/* chain.c: a micro-op for the nodes from `id` on, up to *end, if they match a row of chains.def; else *end is `id`. */
+wg_status wg_make_chain(wg_maker *m, wg_id id, wg_id *end);
 
 #endif

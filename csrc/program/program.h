@@ -170,12 +170,15 @@ typedef struct {          /* an operand as it is read: broadcast, turned or slic
     int64_t offset; /* elements */
 } wg_reading;
 
-typedef struct {                  /* what a micro-op knows beside its slots, by role */
-    double params[WG_MAX_PARAMS]; /* MAP */
-    wg_gemm gemm;                 /* PRODUCT, OUTER, COLUMNS, FOLD of inner axes: all but pointers and rows */
-    wg_reading reading;           /* gathers */
-    wg_dtype dtype;               /* of the operands */
-    int64_t extent;               /* FOLD: elements that make one result; PRODUCT, OUTER: rows of each row */
+enum { WG_CHAIN_SLOTS = 16 };
+
+typedef struct {                    /* what a micro-op knows beside its slots, by role */
+    double params[WG_MAX_PARAMS];   /* MAP */
+    wg_gemm gemm;                   /* PRODUCT, OUTER, COLUMNS, FOLD of inner axes: all but pointers and rows */
+    wg_reading reading;             /* gathers */
+    uint32_t slots[WG_CHAIN_SLOTS]; /* of a chain: arrays, single numbers, results */
+    wg_dtype dtype;                 /* of the operands */
+    int64_t extent; /* FOLD: elements that make one result; PRODUCT, OUTER: rows of each row; chain: slots */
 } wg_detail;
 
 typedef struct { /* one node, for a block of rows */
@@ -187,6 +190,7 @@ typedef struct { /* one node, for a block of rows */
     bool biased;      /* PRODUCT: in[2] is added to its rows */
     bool strides[4];  /* pair: operand k is an array, else one vector of the same number */
     wg_map_fn map;
+    wg_chain_fn chain;   /* MAP: instead of map, for the nodes of a chain */
     wg_pair_fn pair;     /* MAP: instead of map, for one or two nodes */
     uint32_t in[4], out; /* slots */
     uint32_t detail;

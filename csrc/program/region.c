@@ -246,12 +246,34 @@ wg_status wg_note_op(wg_maker *m, wg_id id) {
     return WG_OK;
 }
 
-static wg_status make_node(wg_maker *m, wg_id id) {
+/* The tiles of what `id` is the last to read. */
+static wg_status drop_operands(wg_maker *m, wg_id id) {
+    const wg_id *in;
+    int n = wg_operands(m->t, id, &in);
+    for (int k = 0; k < n; k++) {
+        const wg_id root = m->windows[in[k]].root;
+        if (!is_inside(m, root) || m->last[root - m->range.lo] != id) continue;
+        m->last[root - m->range.lo] = WG_NONE;
+        WG_TRY(wg_drop_tile(m, m->slot[root - m->range.lo]));
+    }
+    return WG_OK;
+}
+
+/* Makes the node, or a chain that begins with it; *end: what comes next. */
+static wg_status make_node(wg_maker *m, wg_id id, wg_id *end) {
     int64_t rows;
     const wg_role role = wg_role_of(m->t, m->windows, id, &rows);
     WG_TRY(wg_note_op(m, id));
     m->n_spare = 0;
-    if (role != WG_ROLE_MAP) m->latest = WG_NONE;
+    *end = id;
+    if (role == WG_ROLE_MAP) WG_TRY(wg_make_chain(m, id, end));
+    if (role != WG_ROLE_MAP || *end > id) m->latest = WG_NONE;
+    if (*end > id) {
+        for (; id < *end; id++)
+            if (wg_computes(m->t, m->windows, id)) WG_TRY(drop_operands(m, id));
+        return WG_OK;
+    }
+    *end = id + 1;
     switch (role) {
     case WG_ROLE_NONE:
         return wg_fail(m->t, WG_RUNTIME_ERROR, "region: %s has no part in it", wg_row(m->t->nodes[id].op)->name);
@@ -263,14 +285,7 @@ static wg_status make_node(wg_maker *m, wg_id id) {
     case WG_ROLE_TOTAL:
     case WG_ROLE_COLUMNS: WG_TRY(make_reduction(m, id, role)); break;
     }
-    const wg_id *in;
-    int n = wg_operands(m->t, id, &in);
-    for (int k = 0; k < n; k++) {
-        const wg_id root = m->windows[in[k]].root;
-        if (!is_inside(m, root) || m->last[root - m->range.lo] != id) continue;
-        m->last[root - m->range.lo] = WG_NONE;
-        WG_TRY(wg_drop_tile(m, m->slot[root - m->range.lo]));
-    }
+    WG_TRY(drop_operands(m, id));
     while (m->n_spare) WG_TRY(wg_drop_tile(m, m->spare[--m->n_spare]));
     return WG_OK;
 }
@@ -332,8 +347,10 @@ static wg_status make_region(wg_maker *m) {
         }
     }
     if (scalars) return wg_make_scalars(m);
-    for (wg_id id = m->range.lo; id < m->range.hi; id++)
-        if (wg_computes(m->t, m->windows, id)) WG_TRY(make_node(m, id));
+    for (wg_id id = m->range.lo, next; id < m->range.hi; id = next) {
+        next = id + 1;
+        if (wg_computes(m->t, m->windows, id)) WG_TRY(make_node(m, id, &next));
+    }
     wg_choose_blocks(m->r, m->tiles.size, m->flat, m->multiplies);
     for (uint32_t k = 0; k < m->r->n_slots; k++)
         if (m->r->slots[k].result) m->r->slots[k].array += m->face->n_operands;

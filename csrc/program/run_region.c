@@ -64,6 +64,13 @@ static void run_map(const wg_block_run *b, const wg_micro *micro) {
     }
 }
 
+static void run_chain(const wg_block_run *b, const wg_micro *micro) {
+    const wg_detail *detail = &b->run->r->details[micro->detail];
+    void *at[WG_CHAIN_SLOTS];
+    for (int k = 0; k < detail->extent; k++) at[k] = b->at[detail->slots[k]];
+    micro->chain(at, b->rows * micro->width);
+}
+
 static void run_gather(const wg_block_run *b, const wg_micro *micro) {
     const wg_detail *detail = &b->run->r->details[micro->detail];
     const wg_tape *t = b->run->r->t;
@@ -177,7 +184,7 @@ static void run_block(const wg_block_run *b) {
             continue;
         }
         switch ((wg_role)micro->role) {
-        case WG_ROLE_MAP: (micro->part ? run_parts : run_map)(b, micro); break;
+        case WG_ROLE_MAP: (micro->chain ? run_chain : micro->part ? run_parts : run_map)(b, micro); break;
         case WG_ROLE_FOLD: run_fold(b, micro); break;
         case WG_ROLE_TOTAL: run_total(b, micro); break;
         case WG_ROLE_PRODUCT:

@@ -307,6 +307,53 @@ static void test_pairs(const wg_kernels *k, const wg_kernels *generic, wg_dtype 
     }
 }
 
+/* A chain is what its steps are one after the other, bit for bit, also where its results take the place of arrays. */
+static void test_chains(const wg_kernels *k, const wg_kernels *generic, wg_dtype dtype) {
+    enum { OPERAND = 0x80, MOST = 16, SIZES = 40, VECTOR = 64 };
+    static const struct {
+        int arrays, operands, results, n;
+        struct {
+            int op, a, b, kept;
+        } steps[MOST];
+    } chains[] = {
+#define X(k) (OPERAND + (k))
+#define R(n) (n)
+#define STEP(n, op, a, b) {WG_##op, a, b, -1},
+#define KEEP(n, k, op, a, b) {WG_##op, a, b, k},
+#define ROOT(n, a) {WG_sqrt, a, a, -1},
+#define CHAIN(name, arrays, operands, results, n, steps) {arrays, operands, results, n, {steps}},
+#include "chains.def"
+    };
+    const size_t size = item_size[dtype];
+    for (int i = 0; i < WG_CHAIN_COUNT * SIZES; i++) {
+        const int row = i % WG_CHAIN_COUNT, n = i / WG_CHAIN_COUNT + 1;
+        void *x[MOST], *whole[MOST], *r[MOST], *kept[MOST], *at[2 * MOST];
+        for (int j = 0; j < chains[row].operands; j++) {
+            const bool single = j >= chains[row].arrays;
+            const double number = uniform(0.5, 2);
+            at[j] = x[j] = allocate((size_t)(single ? VECTOR : n * (int)size));
+            whole[j] = allocate((size_t)n * size);
+            for (int e = 0; e < n; e++) set(dtype, whole[j], e, single ? number : uniform(0.5, 2));
+            for (int e = 0; single && e < VECTOR / (int)size; e++) set(dtype, x[j], e, number);
+            if (!single) memcpy(x[j], whole[j], (size_t)n * size);
+        }
+        for (int j = 0; j < chains[row].n; j++) {
+            const int a = chains[row].steps[j].a, b = chains[row].steps[j].b, result = chains[row].steps[j].kept;
+            const void *in[] = {a < OPERAND ? r[a] : whole[a - OPERAND], b < OPERAND ? r[b] : whole[b - OPERAND]};
+            r[j] = allocate((size_t)n * size);
+            generic->map[chains[row].steps[j].op][dtype](r[j], in, n, NULL);
+            if (result >= 0) kept[result] = r[j];
+        }
+        for (int j = 0; j < chains[row].results; j++) at[chains[row].operands + j] = x[j + n % 2];
+        k->chain[row][dtype](at, n);
+        for (int j = 0; j < chains[row].results; j++)
+            CHECK(memcmp(x[j + n % 2], kept[j], (size_t)n * size) == 0, "%s %s chain %d n=%d: result %d", k->isa,
+                  dtype_name(dtype), row, n, j);
+        for (int j = 0; j < chains[row].operands; j++) free(x[j]), free(whole[j]);
+        for (int j = 0; j < chains[row].n; j++) free(r[j]);
+    }
+}
+
 static void test_folds(const wg_kernels *k, wg_dtype dtype) {
     const int64_t sizes[] = {1, 2, 3, 7, 8, 9, 31, 64, 65, 1000, 4095, 4096, 4097, 20001, 70000};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
@@ -457,6 +504,7 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
         test_scalar(k, dtype, WG_where, -3, 3);
         test_compare_and_where(k, dtype);
         test_pairs(k, generic, dtype);
+        test_chains(k, generic, dtype);
         test_folds(k, dtype);
     }
     test_integers(k);
