@@ -48,11 +48,15 @@ def main(path):
 
     figure = Figure(figsize=(7, 3.8), dpi=150)
     axes = figure.subplots()
-    axes.plot(observed, ".", color="#999999", markersize=2.5, label="observed")
+    axes.plot(observed, ".", color="#999999", markersize=4, label="observed")
     axes.plot(truth, color="#1f6f8b", alpha=0.4, linewidth=4, label="truth")
     axes.plot(filtered(best.x, observed)[1], color="#d1495b", linewidth=1.2, label="predicted a step ahead")
     axes.set(
-        xlabel="step", title=f"likelihood maximised in {best.nit} steps by gradient and Hessian of a scan"
+        xlim=(-1, 101),
+        ylim=(-35, 5),
+        ylabel="place",  # of 400 steps those where the noise is seen
+        xlabel="step",
+        title=f"likelihood maximised in {best.nit} steps by gradient and Hessian of a scan",
     )
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -37,8 +37,8 @@ def main(path):
     ):
         axes.plot(x, exact, color=color, alpha=0.35, linewidth=5, solid_capstyle="round")
         axes.plot(x, learned, color=color, linewidth=1.4, label=f"{name} of the net (wide: exact)")
-    axes.set(xlabel="x", title="sin(2x) exp(-x²/5), learned from 200 values")
-    axes.legend(frameon=False, loc="lower right")
+    axes.set(xlabel="x", ylim=(-1.6, 2.8), title="sin(2x) exp(-x²/5), learned from 200 values")
+    axes.legend(frameon=False, loc="upper right")
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path)
