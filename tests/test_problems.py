@@ -101,6 +101,18 @@ def test_black_scholes_with_all_greeks():
     volga = wg.grad(wg.grad(black_scholes, 3), 3)(*args)
     assert_allclose(volga, vega * d1 * d2 / v, rtol=1e-11)
     assert_allclose(wg.compile(gamma)(*args), gamma(*args), rtol=1e-12)
+    root = v * np.sqrt(t)
+    drift = 2 * r * t - d2 * root
+    charm = wg.grad(wg.grad(black_scholes), 4)(*args)
+    assert_allclose(charm, density * drift / (2 * t * root), rtol=1e-10)
+    veta = wg.grad(wg.grad(black_scholes, 3), 4)(*args)
+    assert_allclose(veta, vega * (1 + d1 * d2 - r * d1 * 2 * t / root) / (2 * t), rtol=1e-10)
+    speed, zomma, color = wg.grad(gamma, (0, 3, 4))(*args)
+    assert_allclose(speed, -gamma(*args) / s * (d1 / root + 1), rtol=1e-10)
+    assert_allclose(zomma, gamma(*args) * (d1 * d2 - 1) / v, rtol=1e-10)
+    assert_allclose(color, -density / (2 * s * t * root) * (1 + drift / root * d1), rtol=1e-10)
+    ultima = wg.grad(wg.grad(wg.grad(black_scholes, 3), 3), 3)(*args)
+    assert_allclose(ultima, -vega / v**2 * (d1 * d2 * (1 - d1 * d2) + d1**2 + d2**2), rtol=1e-10)
     spots = np.linspace(80, 120, 5)
     assert_allclose(
         wg.elementwise_grad(black_scholes)(spots, *args[1:]),

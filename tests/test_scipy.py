@@ -137,6 +137,14 @@ def test_gradients_are_hips_autograds(name):
 def test_plain_ufuncs_ask_the_var(name, tape):
     f, args = (np.i0, (X,)) if name == "i0 of numpy" else (getattr(scipy.special, name), SPECIAL[name])
     assert_allclose(f(*map(tape.leaf, args)).value, f(*args), rtol=1e-12)
+    wg.testing.check_grads(lambda *args: f(*args), args, order=2, scale=10)
+
+
+@pytest.mark.parametrize("name", ["polygamma", "logsumexp", "softmax", "log_softmax", "multigammaln"])
+def test_functions_that_are_no_ufuncs_name_their_mirror(name, tape):
+    args = (2,) if name == "polygamma" else ()
+    with pytest.raises(TypeError, match=rf"scipy\.special \({name}\).*use wengert\.scipy\.special"):
+        getattr(scipy.special, name)(*args, tape.leaf(X), *((2,) if name == "multigammaln" else ()))
 
 
 def test_convolutions_along_axes_are_hips_autograds():

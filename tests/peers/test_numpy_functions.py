@@ -7,6 +7,7 @@ import jax.scipy
 import jax.scipy.signal
 import numpy as np
 import pytest
+import test_every_function
 import test_fft
 import test_linalg
 import test_scipy
@@ -25,7 +26,9 @@ ASTRAY = {
         "unique union1d intersect1d setdiff1d setxor1d unique_values unique_counts".split(), "zero"
     ),
     **dict.fromkeys(
-        "nansum nanmean nanvar nanstd nanmax nanmin nan_to_num".split(), "NaN at the NaN left out"
+        "nansum nanmean nanvar nanstd nanmax nanmin nanprod nancumsum nancumprod nanmedian nanquantile "
+        "nanpercentile nan_to_num".split(),
+        "NaN at the NaN left out",
     ),
     "ldexp far": "zero where two to the exponent overflows, although the product does not",
     "arctan2": "that of half a tie in hypot(x, 2) at x = 2",
@@ -34,6 +37,11 @@ SINGLE = ("cumprod flat",)  # computed in float32
 EPS = np.finfo(np.float32).eps
 TABLE = {
     "numpy": FUNCTIONS,
+    "every function": {
+        name: case[:2]
+        for name, case in test_every_function.CASES.items()
+        if name not in test_every_function.ONLY_BEYOND
+    },
     "fft": {name: (f, (test_fft.X,)) for name, f in test_fft.CASES.items()},
     "linalg": test_linalg.CASES,
     "scipy": test_scipy.CASES,
@@ -66,7 +74,10 @@ def of_both(table, name, mode):
 
 
 @pytest.mark.parametrize("mode", ["grad", "jvp", "hvp"])
-@pytest.mark.parametrize(("table", "at_least"), [("numpy", 170), ("fft", 21), ("linalg", 49), ("scipy", 48)])
+@pytest.mark.parametrize(
+    ("table", "at_least"),
+    [("numpy", 170), ("every function", 50), ("fft", 21), ("linalg", 49), ("scipy", 48)],
+)
 def test_derivatives_agree_wherever_it_has_the_function(table, at_least, mode):
     pairs = {name: of_both(table, name, mode) for name in TABLE[table] if name not in ASTRAY}
     agreed = {name: pair for name, pair in pairs.items() if pair is not None}
