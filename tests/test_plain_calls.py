@@ -161,6 +161,8 @@ CALLS = {
     "out": lambda np, x, y: np.multiply(x, y, out=None),
     "dtype": lambda np, x, y: np.add(x, y, dtype=np.float64),
     "where": lambda np, x, y: np.where(np.greater(x, y), x, y),
+    "where of numbers": lambda np, x, y: np.where(x, x, y),
+    "where of a number": lambda np, x, y: np.where(np.greater(x, y), x, 1.0),
 }
 
 

@@ -26,9 +26,8 @@ def innermost(operands):
     for x in operands:
         if type(x) is Var:
             tape = inner(tape, (<Var>x).tape)
-    if wg_current != NULL and (tape is None or within(<Tape>wg_current, tape)):
-        return <Tape>wg_current
-    return tape
+    further_in = wg_current != NULL and (tape is None or within(<Tape>wg_current, tape))
+    return <Tape>wg_current if further_in else tape
 
 
 def record(int op, tuple operands, tuple attrs=()):
@@ -89,10 +88,7 @@ cdef bint belongs(object x, bint abstract) except -1:
     if type(x) is Var:
         return True
     if isinstance(x, (list, tuple)):
-        for part in x:
-            if belongs(part, abstract):
-                return True
-        return False
+        return any([belongs(part, abstract) for part in x])
     return abstract and isinstance(x, Array)
 
 
@@ -225,20 +221,24 @@ cdef object compute(int op, int n, PyObject *const *args):
     None where that is NumPy's: all that takes longer than its call, and all that takes a second look, such as
     broadcasting, promotion, subclasses and warnings.
     """
-    cdef wg_array arrays[3]
-    cdef int64_t strides[3][MAX_AXES]
+    cdef wg_array arrays[4]
+    cdef int64_t strides[4][MAX_AXES]
     cdef int64_t reduced[2]  # all axes, which go
     cdef Scalar number
-    cdef wg_array *a = &arrays[0]
+    cdef wg_array *a = &arrays[n == 3]  # behind the condition of `where`
     cdef wg_array *b = &arrays[n - 1]
-    if (n > 2 or not see(a, strides[0], <object>args[0])
-            or (n == 2 and not see(b, strides[1], <object>args[1]))
-            or a.dtype != b.dtype or (a.dtype != WG_F32 and a.dtype != WG_F64)):
+    cdef bint alike = True
+    cdef int k
+    for k in range(n):
+        if n > 3 or not see(&arrays[k], strides[k], <object>args[k]):
+            return None
+        alike &= (arrays[k].ndim == arrays[0].ndim
+                  and memcmp(arrays[k].shape, arrays[0].shape, arrays[0].ndim * sizeof(int64_t)) == 0)
+    if a.dtype != b.dtype or not WG_F32 <= a.dtype <= WG_F64 or (n == 3 and arrays[0].dtype != WG_BOOL):
         return None
     if op == WG_matmul:
         return product(a, b)
-    if (b.ndim != a.ndim or memcmp(a.shape, b.shape, a.ndim * sizeof(int64_t)) != 0
-            or cnp.PyArray_NBYTES(<cnp.ndarray>args[0]) > SMALL):
+    if not alike or cnp.PyArray_NBYTES(<cnp.ndarray>args[n - 1]) > SMALL:
         return None
     if op == WG_sum or op == WG_prod or op == WG_max or op == WG_min:
         reduced[0], reduced[1] = (1 << a.ndim) - 1, 0
@@ -246,8 +246,8 @@ cdef object compute(int op, int n, PyObject *const *args):
         whole = cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>args[0])  # its order is that of the sum
         return unpack(&number, a.dtype) if whole and wg_compute(op, 1, a, 2, reduced, &arrays[1]) else None
     array = new_array(a.ndim, a.shape, WG_BOOL if WG_equal <= op <= WG_greater_equal else a.dtype)
-    see(&arrays[2], strides[2], array)
-    return array if wg_compute(op, n, arrays, 0, NULL, &arrays[2]) else None
+    see(&arrays[3], strides[3], array)
+    return array if wg_compute(op, n, arrays, 0, NULL, &arrays[3]) else None
 
 
 cdef object product(const wg_array *a, const wg_array *b):

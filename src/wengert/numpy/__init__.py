@@ -1,10 +1,10 @@
 """NumPy's namespace for Vars and plain arrays alike: `import wengert.numpy as np`.
 
 Functions that record are here under NumPy's names, with the same meaning.  On plain arrays they are NumPy's
-own, but for matrix products, arithmetic, sums, extremes, exp, expm1, sin, cos and hypot of small arrays,
-which the core computes in less time (of `np.errstate`, `under` is then not looked at).  They are what cannot
-be reached by NumPy's protocols (`np.array([v0, v1])`), and while `wg.compile` records they take a captured
-array as an input of the program where NumPy would compute with it at once.
+own, but for matrix products, arithmetic, `where`, sums, extremes, exp, expm1, sin, cos and hypot of small
+arrays, which the core computes in less time (of `np.errstate`, `under` is then not looked at).  They are what
+cannot be reached by NumPy's protocols (`np.array([v0, v1])`), and while `wg.compile` records they take a
+captured array as an input of the program where NumPy would compute with it at once.
 Every other name (`pi`, `float64`, `linspace`, ...) is NumPy's.  Beyond NumPy: `relu`, `relu6`, `leaky_relu`,
 `elu`, `celu`, `selu`, `gelu`, `silu`, `mish`, `hard_tanh`, `hard_sigmoid`, `hard_swish`, `sigmoid` (`expit`),
 `log_sigmoid` (`log_expit`), `softplus`, `erf`, `erfc`, `erfinv`, `lgamma` (`gammaln`), `digamma`,

@@ -182,7 +182,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     return append("where", as_bool(condition), x, y)
 
 
-implements(np.where)(sharing(where, of_numbers=True))
+implements(np.where, computes="where")(sharing(where, of_numbers=True))
 
 
 @implements(np.clip, np._core.umath.clip)  # type: ignore[attr-defined]  # the ufunc has no public name
