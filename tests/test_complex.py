@@ -139,6 +139,31 @@ def test_a_complex_gradient_is_the_derivative():
         agree(wg.grad(wg.grad(lambda z: np.exp(2 * z)))(0.5j), 4 * np.exp(1j))
 
 
+PARTS = {
+    "grad": lambda f: wg.grad(lambda x: f(x)[0]),
+    "value_and_grad": lambda f: wg.value_and_grad(lambda x: f(x)[0]),
+    "compile": lambda f: wg.compile(wg.grad(lambda x: f(x)[0])),
+    "hvp": lambda f: lambda x: wg.hvp(lambda x: f(x)[0], x, x),
+    "hessian": lambda f: wg.hessian(f),
+    "elementwise_grad": lambda f: wg.elementwise_grad(f),
+    "jacrev": lambda f: wg.jacrev(f),
+    "tape": lambda f: lambda x: (lambda t: (lambda v: t.gradient(f(v)[0])[v])(t.var(x)))(wg.Tape()),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_real_part_alone_is_no_gradient(name):
+    """Of a complex number by a real one: half of it would be lost."""
+    with pytest.raises(TypeError, match=r"complex.*real.*np\.real"):
+        PARTS[name](lambda x: x[:2] ** 2 * (1 + 2j))(X[0])
+
+
+def test_jacobians_have_both_parts():
+    for jacobian in (wg.jacobian, wg.jacfwd):
+        agree(jacobian(lambda x: np.sum(x) * (1 + 2j))(X), np.full(X.shape, 1 + 2j))
+        agree(jacobian(lambda x: x * (1 + 2j))(X[0]), np.eye(X.shape[1]) * (1 + 2j))
+
+
 @pytest.mark.parametrize(
     ("array", "expected"),
     [

@@ -95,9 +95,33 @@ def test_a_method_answers_as_numpys_or_is_named(name, case, tape):
     for result, answer in pairs:
         value = result.value if isinstance(result, wg.Var) else result
         assert np.shape(value) == np.shape(answer)
+        if case == "reduce of nothing":
+            assert value.dtype == np.asarray(answer).dtype
         if np.asarray(answer).dtype == bool:
             assert_array_equal(np.asarray(value, bool), answer)
         assert_allclose(value, answer, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_a_method_has_its_derivatives(name, case):
+    """In both modes and of order two, where all is finite and floating."""
+    ufunc, x = UFUNCS[name], FLOATS + np.array([[0.011, 0.023, 0.037], [0.041, 0.059, 0.067]])
+    x = {"arccosh": x + 1, "tan": x / 2}.get(name, x)  # inside of the domain, and no pole nearby
+    call = (BOTH | BINARY if ufunc.nin == 2 else BOTH | UNARY)[case]
+
+    def floats(x):
+        results = call(ufunc, x)
+        return [y for y in (results if isinstance(results, tuple) else (results,)) if y.dtype == float]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            expected = floats(x)
+        except (TypeError, ValueError):  # not of this ufunc, or not of floats
+            return
+    refused = name in REFUSED or (name in CONSTANT and case in BOTH)
+    if expected and not refused and np.all(np.isfinite(np.concatenate(expected, axis=None))):
+        wg.testing.check_grads(floats, (x,))
 
 
 @pytest.mark.parametrize("name", ["matmul", "vecdot", "modf", "clip"])

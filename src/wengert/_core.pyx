@@ -29,6 +29,7 @@ cdef extern from *:
     static _Thread_local PyObject *wg_current = NULL;
     #define items_of(t) (((PyTupleObject *)(t))->ob_item)
     #define list_items(l) (((PyListObject *)(l))->ob_item)
+    #define no_sequence(type) ((type)->tp_as_sequence->sq_item = NULL)
     static void use_vectorcall(PyObject *self, PyTypeObject *base, Py_ssize_t offset) {
         PyTypeObject *type = Py_TYPE(self); /* may be a class written in Python, with a __call__ of its own */
         type->tp_vectorcall_offset = offset;
@@ -39,6 +40,7 @@ cdef extern from *:
     PyObject *PyCell_GET(object cell)
     PyObject **items_of(object t)
     PyObject **list_items(object l)
+    void no_sequence(PyTypeObject *type)
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
     object PyVectorcall_Call(object callable, tuple args, dict kwargs)
     object PyObject_Vectorcall(object callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
@@ -295,3 +297,4 @@ cdef int initialise() except -1:
 
 
 initialise()
+no_sequence(<PyTypeObject *>Var)  # of whose refusals NumPy would make its own: array[0] = v

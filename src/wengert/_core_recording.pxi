@@ -415,8 +415,8 @@ def value_and_grad(str name, f, tuple args, argnum):
             x = unary(WG_copy, x)
         start = frozen(x)  # whatever f writes to its argument
         y = f(*args[:argnum], x, *args[argnum + 1 or len(args):])
-        if type(y) is not Var or describe(y).ndim > 0 or describe(y).dtype < WG_F32:
-            y = METHODS["scalar_output"](name, tape, y)
+        if type(y) is not Var or describe(y).ndim > 0 or not WG_F32 <= describe(y).dtype <= WG_F64:
+            y = METHODS["scalar_output"](name, tape, y, [x])
         slope = tape.vjp((y,), (tape.full(1, y.dtype, y.shape),), (start,), True)[0]
         return y.value, np.zeros(start.shape, start.dtype)[()] if slope is None else slope.value
     finally:

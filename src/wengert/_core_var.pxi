@@ -13,13 +13,6 @@ def delegate(str name):
     return method
 
 
-def put_part(str name):
-    """The setter of `real` and `imag`, which are views."""
-    def setter(self, value):
-        METHODS[name](self)[...] = value
-    return setter
-
-
 cdef inline Var new_var(Tape tape, wg_id index):
     cdef Var v = Var.__new__(Var)
     v.tape, v.node, v.writes = tape, index, tape.writes
@@ -134,9 +127,13 @@ cdef class Var:
         check(self.tape, wg_share(self.tape.handle, self.node))
         return self
 
-    real = property(delegate("real"), put_part("real"))
-    imag = property(delegate("imag"), put_part("imag"))
-    T = property(delegate("transpose"))
+    real, imag, T = property(delegate("real")), property(delegate("imag")), property(delegate("transpose"))
+
+    def __setattr__(self, name, value):
+        if name not in ("real", "imag"):
+            raise AttributeError(f"v.{name} = ... ({METHODS['line']()}) cannot be done; write v[...] = x, or "
+                                 f"name another array, v = v.reshape(shape) or v.astype(dtype)")
+        METHODS[name](self)[...] = value
 
     def grad(self):
         """The gradient of this number by everything recorded before it: `v.tape.gradient(v)`."""
@@ -254,6 +251,9 @@ cdef class Var:
     def __iter__(self):
         return (self[k] for k in range(len(self)))
 
+    def __reversed__(self):
+        return iter([self[k] for k in reversed(range(len(self)))])
+
     def __getitem__(self, key):
         found = part(self, key if type(key) is tuple else (key,))
         return METHODS["getitem"](self, key) if found is None else found
@@ -314,7 +314,8 @@ cdef class Var:
         return str(self.value) if not self.tape.abstract else repr(self)
 
     def __reduce__(self):
-        raise TypeError("a Var cannot be pickled or deep-copied: it refers to its tape; use v.value")
+        raise TypeError(f"a Var cannot be pickled, saved or copied by module copy ({METHODS['line']()}): "
+                        "it refers to its tape; use v.copy(), or v.value")
 
     __array_ufunc__ = OfUfuncs()
 

@@ -292,6 +292,10 @@ class Gradient:
         self._tape._own("gradient", x)
         if x.dtype.kind not in "fc":
             raise TypeError(f"gradient: %{x.index} has dtype {x.dtype}, by which there is no derivative")
+        if self._z.dtype.kind == "c" != x.dtype.kind:
+            raise TypeError(
+                f"gradient: z is complex and %{x.index} real; take that of np.real, np.imag or np.abs"
+            )
         if x.index not in found:
             self._sweep([x.index])
         return found[x.index]

@@ -29,7 +29,7 @@ from . import (
     statistics,
     ufuncs,
 )
-from .registry import FUNCTIONS, METHODS, NAMESPACE, WAY_OUT
+from .registry import FUNCTIONS, METHODS, NAMESPACE, unsupported
 
 __all__ = [
     "FUNCTIONS", "NAMESPACE", "arranging", "attributes", "calculus", "choosing", "constants", "contracting",
@@ -47,7 +47,7 @@ def array_function(function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
         implementation = FUNCTIONS.get(function)
     if implementation is None:
         module = getattr(function, "__module__", "numpy") or "numpy"
-        raise TypeError(f"{module}.{function.__name__} is not supported on a Var; {WAY_OUT}")
+        raise unsupported(f"{module}.{function.__name__}")
     return implementation(*args, **kwargs)
 
 

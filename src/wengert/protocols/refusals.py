@@ -11,18 +11,18 @@ import numpy as np
 from .._core import Var, watch
 from .registry import method
 
-_LIBRARIES = ("numpy", "scipy", "wengert")
+_LIBRARIES = frozenset(("numpy", "scipy", "wengert"))
 _MIRRORS = ("scipy.linalg", "scipy.signal", "scipy.special", "scipy.stats")
 
 
 def _callers() -> tuple[str, str | None]:
-    """The innermost line of code that is neither NumPy's, SciPy's nor ours, and the function of SciPy's or of
-    numpy.random's that it called."""
+    """The innermost line of code that is neither Python's, NumPy's, SciPy's nor ours, and the function of
+    SciPy's or of numpy.random's that it called."""
     frame: FrameType | None = sys._getframe(1)
     called = None
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in _LIBRARIES:
+        if module.partition(".")[0] not in _LIBRARIES | sys.stdlib_module_names:
             return f"{frame.f_code.co_filename}, line {frame.f_lineno}", called
         if module.startswith("scipy"):
             called = f"{'.'.join(module.split('.')[:2])} ({frame.f_code.co_name})"

@@ -20,7 +20,14 @@ OPS = {op.name: op.code for op in ops()}
 FUNCTIONS: dict[Any, Callable] = {}  # NumPy array function or ufunc -> implementation
 METHODS: dict[str, Callable] = {}  # name of a Var's method -> implementation
 NAMESPACE: dict[str, Callable] = {}  # name in wengert.numpy -> function for Vars and plain arrays alike
-WAY_OUT = "compute it from functions that wengert has (see wengert.numpy), or use v.value for a constant"
+
+
+def unsupported(name: str) -> TypeError:
+    """What is raised for a function of NumPy's or SciPy's that does not take a Var."""
+    return TypeError(
+        f"{name} is not supported on a Var ({METHODS['line']()}); compute it from functions that wengert has "
+        f"(see wengert.numpy), or use v.value for a constant"
+    )
 
 
 def rely_on(tape: Any, arrays: list[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -107,7 +114,10 @@ def refuse_options(name: str, **options: Any) -> None:
     """Raises TypeError for NumPy's options that a Var does not take; None and defaults are not given."""
     for option, value in options.items():
         if value is not None and value is not np._NoValue and (option, value) != ("casting", "same_kind"):
-            raise TypeError(f"{name}: the argument {option}= is not supported on a Var; compute without it")
+            raise TypeError(
+                f"{name}: the argument {option}= is not supported on a Var ({METHODS['line']()}); "
+                f"compute without it"
+            )
 
 
 def into(out: Any, result: Any) -> Any:

@@ -23,7 +23,15 @@ from .movement import (
     stack,
 )
 from .refusals import users_line
-from .registry import FUNCTIONS, NAMESPACE, WAY_OUT, normalize_axes, normalize_axis, recorded, refuse_options
+from .registry import (
+    FUNCTIONS,
+    NAMESPACE,
+    normalize_axes,
+    normalize_axis,
+    recorded,
+    refuse_options,
+    unsupported,
+)
 
 REDUCTIONS = {
     np.add: "sum", np.multiply: "prod", np.maximum: "max", np.minimum: "min", np.logical_and: "all",
@@ -47,7 +55,7 @@ def array_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     if method == "__call__":
         return _written(out, _call(ufunc, inputs, out, **kwargs))
     if method not in METHODS or ufunc.nin != 2 or ufunc.signature:
-        raise TypeError(f"np.{ufunc.__name__}.{method} is not supported on a Var; {WAY_OUT}")
+        raise unsupported(f"np.{ufunc.__name__}.{method}")
     return _written(out, METHODS[method](ufunc, *inputs, **kwargs))
 
 
@@ -85,7 +93,7 @@ def _plain(ufunc: Any, inputs: tuple) -> Any:
     if code is None:  # scipy.special's ufuncs bear the names of the table
         code = elementwise.BY_NAME.get(ufunc.__name__)
         if code is None or len(inputs) != ufunc.nin:
-            raise TypeError(f"the ufunc {ufunc.__name__} is not supported on a Var; {WAY_OUT}")
+            raise unsupported(f"the ufunc {ufunc.__name__}")
         register(ufuncs={ufunc: code})
     return record(code, inputs)
 
@@ -140,7 +148,8 @@ def _folded(ufunc: Any, a: Any, axes: tuple[int, ...], start: Any, where: Any) -
     mask = None if where is True else _in_front(broadcast_to(where, a.shape), axes)
     a = _in_front(a, axes)
     if not a.shape[0] and (start is not None or ufunc.identity is not None):
-        return broadcast_to(recorded(ufunc.identity if start is None else start), a.shape[1:])
+        start = ufunc.identity if start is None else start
+        return broadcast_to(astype(recorded(start), a.dtype), a.shape[1:])
     return _fold(ufunc, a, start, mask)[-1]
 
 
@@ -212,7 +221,7 @@ def _at(ufunc: Any, a: Any, indices: Any, b: Any = None) -> None:
         add_at(a, indices, b if ufunc is np.add else NAMESPACE["negative"](recorded(b)))
         return
     if ufunc.nout > 1 or ufunc.nin != 1 + (b is not None):
-        raise TypeError(f"np.{ufunc.__name__}.at is not supported on a Var; {WAY_OUT}")
+        raise unsupported(f"np.{ufunc.__name__}.at")
     places = np.arange(math.prod(a.shape)).reshape(a.shape)[known(f"{ufunc.__name__}.at", indices)]
     operands = [] if b is None else [ravel(broadcast_to(recorded(b), places.shape))]
     places = np.ravel(places)

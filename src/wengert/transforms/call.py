@@ -206,7 +206,7 @@ def split_aux(name: str, y: Any, has_aux: bool) -> tuple[Any, Any]:
     return y
 
 
-def scalar_output(name: str, tape: Any, y: Any) -> Var:
+def scalar_output(name: str, tape: Any, y: Any, inputs: list[Var]) -> Var:
     """The one number that a function returned, on the tape."""
     if not isinstance(y, (*ARRAYS, int, float, complex)):
         raise TypeError(f"{name}: the function returned a {type(y).__name__}; it must return one number")
@@ -220,10 +220,24 @@ def scalar_output(name: str, tape: Any, y: Any) -> Var:
         number = np.asarray(y).item()
         return tape.as_var(number if type(number) is complex else float(number))
     refuse_integers(name, [y])
+    refuse_parts(name, [y], inputs)
     return tape.as_var(y)
 
 
 _core.register({"Tape": Tape, "scalar_output": scalar_output})
+
+
+def is_part(outputs: Iterable[Var], inputs: Iterable[Var]) -> bool:
+    """Whether a reverse sweep tells of the real part alone: of complex outputs, by real inputs."""
+    return any(y.dtype.kind == "c" for y in outputs) and any(x.dtype.kind == "f" for x in inputs)
+
+
+def refuse_parts(name: str, outputs: Iterable[Var], inputs: Iterable[Var]) -> None:
+    if is_part(outputs, inputs):
+        raise TypeError(
+            f"{name}: the output is complex and an argument real, and this would be the gradient of the real "
+            f"part alone: return np.real(y), np.imag(y) or np.abs(y), or use wg.jacfwd or wg.jvp"
+        )
 
 
 def refuse_integers(name: str, outputs: Iterable[Var]) -> None:

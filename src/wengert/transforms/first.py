@@ -20,6 +20,7 @@ from .call import (
     derived,
     operands,
     outputs_on,
+    refuse_parts,
     scalar_output,
     seed,
     split_aux,
@@ -71,7 +72,7 @@ def gradient(name: str, f: Callable, argnums: Argnums, has_aux: bool, has_value:
             tape = recording.tape
             bound = Bound(name, tape, args, argnums)
             y, aux = split_aux(name, f(*bound.args, **kwargs), has_aux)
-            output = scalar_output(name, tape, y)
+            output = scalar_output(name, tape, y, bound.inputs)
             one = tape.full(1, output.dtype, output.shape)
             swept = tape.vjp([output], [one], bound.inputs, recording.outermost)
             gradient = bound.rebuild(recording.derivatives(swept, bound.inputs))
@@ -243,6 +244,7 @@ def elementwise_grad(f, argnums=0, has_aux=False):
     """
 
     def rule(recording, bound, outputs, structure):
+        refuse_parts("elementwise_grad", outputs, bound.inputs)
         ones = [recording.tape.full(1, y.dtype, y.shape) for y in outputs]
         swept = recording.tape.vjp(outputs, ones, bound.inputs, recording.outermost)
         return bound.rebuild(recording.derivatives(swept, bound.inputs))

@@ -13,7 +13,7 @@ from .. import numpy as wnp
 from .._core import Var
 from ..pytree import tree_unflatten
 from .batching import batch
-from .call import Argnums, Recording, decorates, derived, places
+from .call import Argnums, Recording, decorates, derived, is_part, places, refuse_parts
 from .first import gradient, pushed
 
 
@@ -65,7 +65,8 @@ def _jacobian(name: str, f: Callable, argnums: Argnums, has_aux: bool, mode: Cal
 
 
 def _by_fewer(recording: Recording, inputs: list[Var], outputs: list[Var]) -> list[list[Any]]:
-    mode = _by_rows if sum(y.size for y in outputs) < sum(x.size for x in inputs) else _by_columns
+    fewer = sum(y.size for y in outputs) < sum(x.size for x in inputs) and not is_part(outputs, inputs)
+    mode = _by_rows if fewer else _by_columns
     return mode(recording, inputs, outputs)
 
 
@@ -77,6 +78,7 @@ MOST = 1 << 20
 def _by_rows(recording: Recording, inputs: list[Var], outputs: list[Var]) -> list[list[Any]]:
     """The Jacobian's blocks, by output and input: a batched reverse sweep per output gives a row of them."""
     tape, blocks = recording.tape, []
+    refuse_parts("jacrev, hessian", outputs, inputs)
     for y in outputs:
         if y.size == 1:
             seeds = [tape.full(1, y.dtype, y.shape)]
