@@ -29,6 +29,7 @@ from numpy.testing import assert_allclose
 
 import wengert as wg
 import wengert.numpy as wnp
+from wengert.pytree import tree_leaves
 
 LOSSES = {
     "float": (lambda v: float(v), "np.sin"),
@@ -409,3 +410,51 @@ def test_the_first_nan_is_found():
     finally:
         wg.debug_nans(False)
     assert math.isnan(wg.grad(np.sin)(np.nan))
+
+
+def bad(x):
+    return np.log(x - 5.0) * x
+
+
+NAN_LINE = bad.__code__.co_firstlineno + 1
+INSIDE = {
+    "grad": lambda x: wg.grad(bad)(x[0]),
+    "jvp": lambda x: wg.jvp(bad, (x,), (x,)),
+    "hessian": lambda x: wg.hessian(lambda x: np.sum(bad(x)))(x),
+    "compile": lambda x: wg.compile(bad)(x),
+    "compile with static arguments": lambda x: wg.compile(lambda x, k: bad(x[k]), static_argnums=1)(x, 1),
+    "compile of grad": lambda x: wg.compile(wg.grad(lambda x: np.sum(bad(x))))(x),
+    "grad of compile": lambda x: wg.grad(wg.compile(lambda x: np.sum(bad(x))))(x),
+    "vmap": lambda x: wg.vmap(bad)(x),
+    "vmap of grad": lambda x: wg.vmap(wg.grad(bad))(x),
+    "scan": lambda x: wg.scan(lambda c, x: (c + 1, bad(x)), 0, x),
+    "scan backwards": lambda x: wg.grad(
+        lambda x: wg.scan(lambda c, x: (c + bad(x), x), 0.0, x, reverse=True)[0]
+    )(x),
+    "cond": lambda x: wg.grad(lambda x: wg.cond(x > 0, bad, np.sin, x))(x[0]),
+    "while_loop": lambda x: wg.grad(lambda x: wg.while_loop(lambda x: x < 3, bad, x))(x[0]),
+    "compiled while_loop": lambda x: wg.compile(lambda x: wg.while_loop(lambda x: x < 3, bad, x))(x[0]),
+    "checkpoint": lambda x: wg.grad(wg.checkpoint(lambda x: np.sum(bad(x))))(x),
+    "nested": lambda x: wg.compile(wg.vmap(lambda x: wg.scan(lambda c, _: (bad(c), c), x, None, length=2)))(
+        x
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_the_first_nan_is_found_inside_of_what_is_recorded(name):
+    INSIDE[name](np.array([17.0, 18.0, 19.0]))  # none there
+    with wg.debug_nans(), pytest.raises(FloatingPointError, match=rf"^log made a NaN.*line {NAN_LINE}[;]"):
+        INSIDE[name](np.array([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_looking_for_nans_changes_no_value(name):
+    x = np.array([17.0, 18.0, 19.0])
+    expected = INSIDE[name](x)
+    with wg.debug_nans():
+        found = INSIDE[name](x)
+    for a, b in zip(tree_leaves(found), tree_leaves(expected), strict=True):
+        assert type(a) is type(b)
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        assert_allclose(a, b, rtol=1e-14)

@@ -227,6 +227,8 @@ cdef class Caller(Vectorcall):
     cdef object answer(self, PyObject **args, Py_ssize_t n, dict kwargs, object out):
         cdef tuple given, recent = self.recent  # another thread may set it meanwhile
         cdef object result, replay
+        if watching:
+            return MISSED
         if self.statics or kwargs:
             given = self.wrap(tuple_of(args, n))
             given = (given, kwargs) if kwargs else given

@@ -14,9 +14,10 @@ import numpy as np
 
 from ._core import MISSED, Caller, Var, current, innermost, supported
 from .protocols.registry import rely_on
-from .pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_map
+from .pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from .recording import Program, Static, Trace, count, describe
 from .tape import Tape
+from .transforms.call import Recording, watched
 
 __all__ = ["Compiled", "Program", "compile"]
 
@@ -67,6 +68,8 @@ class Compiled(Caller):
     def call(self, args: tuple, kwargs: dict, out: Any) -> Any:
         """A call that none of the recordings used last answers as it is."""
         keywords, leaves, tree = self._flatten(args, kwargs)
+        if watched(leaves) and out is None:
+            return self._recorded(keywords, leaves, tree)
         trace = self._trace(keywords, tree, leaves)
         target, variables = innermost(leaves), any(isinstance(leaf, Var) for leaf in leaves)
         if target is not None and (target.abstract or not trace.cacheable or variables):
@@ -79,6 +82,15 @@ class Compiled(Caller):
             return trace.program.run(operands, None if out is None else receivers(out, trace))
 
         return self._replay(trace, keywords, tree, leaves, leaves, run)
+
+    def _recorded(self, keywords: bool, leaves: list, tree: Structure) -> Any:
+        """The function itself on an eager tape, where `debug_nans` looks at each operation."""
+        with Recording(leaves) as recording:
+            given = [(x, describe(x)) for x in leaves]
+            given = [d.value if isinstance(d, Static) else recording.tape.as_var(x) for x, d in given]
+            whole = tree_unflatten(tree, given)
+            args, kwargs = whole if keywords else (whole, {})
+            return tree_map(recording.result, self._f(*args, **kwargs))
 
     def loop(self, *args: Any, each: Argnums, watch: Callable[[int], object] | None = None) -> Any:
         """Calls the function again and again as one C call, without Python in between.

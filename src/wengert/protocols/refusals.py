@@ -87,8 +87,10 @@ def look(v: Var) -> None:
 class debug_nans:  # noqa: N801  a context manager
     """Raises FloatingPointError at the first operation whose result has a NaN, naming it and the line.
 
-    Every operation of an eager tape is looked at, those of derivatives too; what `wg.compile` replays is not,
-    so call the function itself.  It ends with its `with` statement, or with `debug_nans(False)`.
+    Every operation of an eager tape is looked at, those of derivatives too.  While it is on, what would be
+    recorded and run as a whole (`compile`, `vmap`, `scan`, `checkpoint`) is run operation by operation; of a
+    custom rule's function and of `wg.host_call` the call is named.  It ends with its `with` statement, or by
+    `debug_nans(False)`.
 
     Examples
     --------

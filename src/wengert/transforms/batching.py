@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from .. import _core
 from .. import numpy as wnp
 from .._core import Var
 from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
-from .call import Recording, decorates
+from .call import Recording, decorates, watched
 from .child import Child, of_leaves
 
 _told: set[str] = set()  # ops of which it was said that they have no batching rule
@@ -59,6 +60,8 @@ def vmap(f, in_axes=0, out_axes=0):
         leaves, structure = tree_flatten((args, kwargs))
         axes = _mapped_axes(in_axes, structure, leaves)
         mapped = {k: axis for k, axis in enumerate(axes) if axis is not None}
+        if watched(leaves):
+            return _one_by_one(f, leaves, structure, mapped, out_axes)
 
         one = of_leaves(f, leaves, structure, list(mapped))
         with Recording(leaves) as recording:
@@ -71,6 +74,21 @@ def vmap(f, in_axes=0, out_axes=0):
             return tree_unflatten(child.structure, [recording.result(v) for v in results])
 
     return wrapped
+
+
+def _one_by_one(f: Callable, leaves: list, structure: Structure, mapped: dict, out_axes: Any) -> Any:
+    with Recording(leaves) as recording:
+        moved = {k: wnp.moveaxis(recording.tape.as_var(leaves[k]), axis, 0) for k, axis in mapped.items()}
+        rows = []
+        for n in range(len(next(iter(moved.values())))):
+            given = [moved[k][n] if k in moved else leaf for k, leaf in enumerate(leaves)]
+            args, kwargs = tree_unflatten(structure, given)
+            found, tree = tree_flatten(f(*args, **kwargs))
+            rows.append(found)
+        axes = spread_axes("out_axes", out_axes, tree)
+        columns = zip(zip(*rows, strict=True), axes, strict=True)
+        whole = [ys[0] if axis is None else wnp.stack(ys, axis) for ys, axis in columns]
+        return tree_unflatten(tree, [recording.result(v) for v in whole])
 
 
 def _apply(tape: Any, child: Child, operands: list[Var], out_axes: Any) -> list[Var]:

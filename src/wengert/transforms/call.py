@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _core
 from .. import numpy as wnp
-from .._core import Var, frozen, innermost, set_current
+from .._core import Var, frozen, innermost, set_current, watch
 from ..protocols.registry import append
 from ..pytree import Structure, leaf_names, tree_flatten, tree_map, tree_unflatten
 from ..tape import Tape
@@ -82,6 +82,14 @@ class Recording:
     def derivatives(self, swept: Iterable[Var | None], like: Iterable[Var]) -> list[Any]:
         """As `derivative`, for each of several."""
         return [self.derivative(v, x) for v, x in zip(swept, like, strict=True)]
+
+
+def watched(leaves: Iterable[Any]) -> bool:
+    """Whether `debug_nans` looks at what is computed with them: then loops and maps are Python's own, one
+    operation after the other, each with its line."""
+    tape, on = innermost(leaves), watch(False)
+    watch(on)
+    return on and (tape is None or not tape.abstract)
 
 
 def operands(args: tuple, kwargs: dict) -> list[Any]:

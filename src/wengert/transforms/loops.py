@@ -14,7 +14,7 @@ from .._core import Var, innermost
 from ..protocols.constants import known
 from ..pytree import leaf_names, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from ..tape import OPS, Tape
-from .call import Recording, decorates, on_tape
+from .call import Recording, decorates, on_tape, watched
 from .child import Child, of_leaves
 
 UNTIL = -1  # the number of steps of a loop that its condition ends
@@ -81,11 +81,23 @@ def scan(
     steps = _length(entries, leaf_names(entry_tree, "xs"), length)
     if checkpoint not in (None, "sqrt", "log"):
         raise ValueError(f"scan: checkpoint={checkpoint!r}; expected None, 'sqrt' or 'log'")
+    if steps and watched(carries + entries):
+        return _step_by_step(f, init, xs, range(steps)[:: -1 if reverse else 1])
     inner = math.isqrt(steps) if checkpoint == "sqrt" else 1
     if inner > _FEW:
         return _in_blocks(f, init, xs, steps, reverse, inner)
     block = _BLOCK if checkpoint == "log" and steps > _BLOCK else 0
     return _looped("scan", f, (carries, carry_tree), (entries, entry_tree), steps, reverse, block)
+
+
+def _step_by_step(f: Callable, carry: Any, xs: Any, steps: range) -> tuple:
+    with Recording(tree_leaves((carry, xs))) as recording:
+        tape, ys = recording.tape, {}
+        carry, xs = tree_map(lambda x: _start(tape, x), carry), tree_map(tape.as_var, xs)
+        for k in steps:
+            carry, ys[k] = f(carry, tree_map(lambda x, k=k: x[k], xs))
+        stacked = tree_map(lambda *y: wnp.stack(y), *(ys[k] for k in sorted(ys)))
+        return tree_map(recording.result, (carry, stacked))
 
 
 def _looped(
@@ -207,7 +219,7 @@ def checkpoint(f):
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
         leaves, structure = tree_flatten((args, kwargs))
-        if innermost(leaves) is None:
+        if innermost(leaves) is None or watched(leaves):
             return f(*args, **kwargs)
         places = [k for k, x in enumerate(leaves) if isinstance(x, (Var, np.ndarray))]
 
