@@ -17,7 +17,6 @@ from .protocols.registry import rely_on
 from .pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from .recording import Program, Static, Trace, count, describe
 from .tape import Tape
-from .transforms.call import Recording, watched
 
 __all__ = ["Compiled", "Program", "compile"]
 
@@ -67,6 +66,8 @@ class Compiled(Caller):
 
     def call(self, args: tuple, kwargs: dict, out: Any) -> Any:
         """A call that none of the recordings used last answers as it is."""
+        from .transforms.call import watched  # for transforms import this module
+
         keywords, leaves, tree = self._flatten(args, kwargs)
         if watched(leaves) and out is None:
             return self._recorded(keywords, leaves, tree)
@@ -85,6 +86,8 @@ class Compiled(Caller):
 
     def _recorded(self, keywords: bool, leaves: list, tree: Structure) -> Any:
         """The function itself on an eager tape, where `debug_nans` looks at each operation."""
+        from .transforms.call import Recording
+
         with Recording(leaves) as recording:
             given = [(x, describe(x)) for x in leaves]
             given = [d.value if isinstance(d, Static) else recording.tape.as_var(x) for x, d in given]
