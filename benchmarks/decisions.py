@@ -1,7 +1,7 @@
 """The measurements that the pages in docs/adr quote.
 
     python -m benchmarks.decisions [chain] [derivative] [program] [isa] [running] [products] [padding]
-                                   [passes] [stacked]
+                                   [passes] [stacked] [interruptions]
 
 Medians of rounds in which the alternatives take turns.  Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 to
 compare programs on one thread, as the page does.
@@ -288,6 +288,20 @@ def stacked(rounds: int = 300) -> None:
             print(f"{name}, {dtype}, {points} points: {taken}", flush=True)
 
 
+def interruptions(calls: int = 10**5) -> None:
+    """What the machine does to the 99.9th percentile of a call that only reads the clock, again and again."""
+    clock = time.perf_counter_ns
+    for length in (20, 35, 70, 140):
+        times = []
+        for _ in range(calls):
+            start = clock()
+            for _ in range(length):
+                clock()
+            times.append(clock() - start)
+        median, rare = (1e-3 * float(x) for x in np.quantile(times, (0.5, 0.999)))
+        print(f"calls of {median:.1f} us: 99.9th percentile {rare:.1f} us, {rare / median:.1f} medians")
+
+
 MEASUREMENTS = {
     "chain": chain,
     "derivative": derivative,
@@ -298,6 +312,7 @@ MEASUREMENTS = {
     "padding": padding,
     "passes": passes,
     "stacked": stacked,
+    "interruptions": interruptions,
 }
 
 
