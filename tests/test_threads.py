@@ -55,6 +55,25 @@ def test_products(dtype):
     same_bits(lambda m, a, b: [m.op("matmul", a, b)], batches)
 
 
+def test_replays_by_all_threads_and_by_one():
+    """A short program compares the two, again after 1,024 replays."""
+
+    def step(w, x):
+        y = np.tanh(x @ w)
+        return w + 1e-3 * np.sum(y), x.T @ y, np.sum(y, axis=0)
+
+    x, w = weights((400, 16)), weights((16, 16), 0.5)
+    wg.set_num_threads(1)
+    alone = wg.compile(step)
+    expected = alone(w, x)
+    wg.set_num_threads(2)
+    compared = wg.compile(step)
+    assert any(part.groups > 1 for part in compared.program(w, x).steps())
+    for _ in range(1100):
+        for found, want in zip(compared(w, x), expected, strict=True):
+            np.testing.assert_array_equal(found, want)
+
+
 def test_a_net_and_its_gradient():
     def net(m, x, w, v):
         h = m.op("tanh", m.op("matmul", x, w))

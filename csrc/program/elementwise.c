@@ -215,6 +215,6 @@ wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
     if (loop.flat)
         run_rows(&loop, loop.data, (int64_t[MOST]){0}, 1, loop.columns);
     else
-        wg_parallel(loop.parts, run_part, &loop);
+        wg_parallel(step->alone, loop.parts, run_part, &loop);
     return wg_stops(step->watch) ? WG_INTERRUPTED : WG_OK;
 }

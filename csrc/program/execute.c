@@ -139,7 +139,7 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
         for (p.row = 0; p.row < g.m; p.row += p.g.m) {
             p.g.m = g.m - p.row < row_step ? g.m - p.row : row_step;
             if ((p.row || p.batch) && wg_stops(step->watch)) return WG_INTERRUPTED;
-            wg_parallel(p.parts, run_product, &p);
+            wg_parallel(step->alone, p.parts, run_product, &p);
         }
     }
     return WG_OK;
@@ -180,6 +180,8 @@ void wg_prepare_steps(wg_program *p, const int32_t *alias) {
         }
         at += (uint32_t)(step->n_in + step->n_out);
         const double own = wg_nanoseconds(step);
+        const bool splits = step->region ? step->region->groups > 1 : step->max_parts > 1;
+        p->trial.splits |= splits, p->trial.cost += own;
         step->slow = own > often;
         step->looks = since > often;
         since = (step->looks ? 0 : since) + own;

@@ -45,6 +45,7 @@ typedef struct {
     void *scratch;         /* 64-byte aligned */
     size_t need, live;     /* in a program: bytes of scratch, and of the arena that are in use meanwhile */
     int max_parts;         /* that scratch was sized for */
+    bool alone;            /* one thread is to run all parts */
     bool looks, slow;      /* much has been done since the last look at the watch; so it is in this step alone */
     wg_watch *watch;       /* of a slow step; NULL where it must not be stopped */
     const char *problem;   /* set on failure */
@@ -276,6 +277,13 @@ typedef struct { /* an array whose memory is known only at replay: base[root] + 
 } wg_place;
 enum { WG_ROOT_ARENA, WG_ROOT_CONST, WG_ROOT_INPUTS /* then outputs */ };
 
+typedef struct { /* of a short program whose steps are split: are all threads faster, or one? */
+    bool splits;
+    double cost;     /* nanoseconds on one thread, about */
+    uint32_t replay; /* of the present comparison */
+    int64_t best[2]; /* nanoseconds of a replay by all, and by one */
+} wg_trial;
+
 struct wg_program {
     wg_tape *flat; /* the tape with calls inlined; owns shapes, strides and attributes */
     wg_step *steps;
@@ -293,6 +301,7 @@ struct wg_program {
     size_t arena_size, live_size, scratch_size, value_size, held_size; /* see wg_program_info */
     double *clock;                                                     /* by step, or NULL */
     uint32_t first_write;         /* the first step that overwrites a donated input: from there on nothing stops it */
+    wg_trial trial;               /* run.c */
     atomic_uint owner;            /* 0: free; else the fork generation of the caller that replays */
     _Atomic(const void *) thread; /* that caller's thread */
 };

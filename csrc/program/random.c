@@ -28,6 +28,6 @@ wg_status wg_execute_random(const wg_kernels *k, wg_step *step) {
     if (size == 0) return WG_OK;
     wg_draw d = {.k = k, .step = step, .each = size / wg_array_size(&step->in[0])};
     d.parts = wg_parts((double)size * 1.5, step->max_parts);
-    wg_parallel(d.parts, run_part, &d);
+    wg_parallel(step->alone, d.parts, run_part, &d);
     return WG_OK;
 }

@@ -308,9 +308,9 @@ wg_status wg_execute_region(const wg_kernels *k, wg_step *step) {
     wg_run run = {.k = k, .r = step->region, .step = step, .caller = wg_this_thread(), .areas = step->scratch};
     run.area_bytes = area_bytes(run.r);
     run.sums = run.areas + (size_t)run.r->groups * run.area_bytes;
-    wg_parallel(run.r->groups, run_group, &run);
+    wg_parallel(step->alone, run.r->groups, run_group, &run);
     if (wg_stops(step->watch)) return WG_INTERRUPTED;
     run.parts = run.r->groups > 1 && run.r->sum_bytes >= SHARED_SUMS ? run.r->groups : 1;
-    wg_parallel(run.parts, add_sums, &run);
+    wg_parallel(step->alone, run.parts, add_sums, &run);
     return WG_OK;
 }

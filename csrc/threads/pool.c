@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -143,8 +142,8 @@ wg_status wg_set_num_threads(int n) {
     return WG_OK;
 }
 
-void wg_parallel(int parts, wg_task_fn task, void *context) {
-    int threads = wg_get_num_threads();
+void wg_parallel(bool alone, int parts, wg_task_fn task, void *context) {
+    int threads = alone ? 1 : wg_get_num_threads();
     if (parts > 1 && parts <= MAX_PARTS && threads > 1 && pthread_mutex_trylock(&pool.taken) == 0) {
         int wanted = (threads < parts ? threads : parts) - 1;
         if (pool.workers < wanted) start_workers(wanted);

@@ -3,14 +3,15 @@
 #ifndef WG_POOL_H
 #define WG_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef void (*wg_task_fn)(void *context, int part);
 
 /* Runs task(context, part) once for every part in 0..parts-1 and returns when all are done.  The caller works too.
- * Where the pool is taken by another caller, or has one thread, the caller does it all: what a part computes must not
- * depend on who runs it. */
-void wg_parallel(int parts, wg_task_fn task, void *context);
+ * Where it is to be alone, or the pool is taken by another caller or has one thread, the caller does it all: what a
+ * part computes must not depend on who runs it. */
+void wg_parallel(bool alone, int parts, wg_task_fn task, void *context);
 
 /* The most threads that can be of use: those asked for, or the cores this process may use if they are more. */
 int wg_most_threads(void);

@@ -27,7 +27,7 @@ static void count_part(void *context, int part) {
 
 static int each_once(int parts, int rounds) {
     counts c = {0};
-    for (int round = 0; round < rounds; round++) wg_parallel(parts, count_part, &c);
+    for (int round = 0; round < rounds; round++) wg_parallel(false, parts, count_part, &c);
     for (int i = 0; i < parts; i++)
         if (atomic_load(&c.hits[i]) != rounds || c.plain[i] != rounds) return 0;
     return 1;
