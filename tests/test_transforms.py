@@ -453,6 +453,12 @@ def test_an_integer_beyond_64_bits_is_a_float():
     assert wg.grad(lambda x: np.sum(x * 2**70))(np.ones(2)).tolist() == [2.0**70] * 2
 
 
+@pytest.mark.parametrize(("f", "x"), [(np.fft.fft, np.arange(4.0)), (np.abs, np.array([1j, 2.0]))])
+def test_check_grads_refuses_complex_numbers_by_name(f, x):
+    with pytest.raises(TypeError, match=r"check_grads: complex numbers; check np\.real"):
+        wg.testing.check_grads(f, (x,))
+
+
 def test_check_grads_takes_a_tuple_of_arguments():
     with pytest.raises(
         TypeError, match=r"args is a ndarray; expected a tuple of the arguments, such as \(x,\)"

@@ -133,6 +133,8 @@ def _close(found: Any, expected: Any, tolerance: float, what: str) -> None:
 def _like(tree: Any, rng: np.random.Generator) -> Any:
     """Random numbers of the shapes and dtypes of a tree's leaves, as a direction of about unit length."""
     leaves, structure = tree_flatten(tree)
+    if any(np.iscomplexobj(x) for x in leaves):
+        raise TypeError("check_grads: complex numbers; check np.real and np.imag of f, by real arguments")
     drawn = [
         rng.standard_normal(np.shape(x)).astype(np.result_type(np.asarray(x).dtype, np.float32))
         for x in leaves
