@@ -441,6 +441,11 @@ INSIDE = {
 }
 
 
+def test_an_empty_batch_is_mapped_while_nans_are_looked_for():
+    with wg.debug_nans():
+        assert wg.vmap(np.sin)(np.ones((0, 3))).shape == (0, 3)
+
+
 @pytest.mark.parametrize("name", INSIDE)
 def test_the_first_nan_is_found_inside_of_what_is_recorded(name):
     INSIDE[name](np.array([17.0, 18.0, 19.0]))  # none there

@@ -60,7 +60,7 @@ def vmap(f, in_axes=0, out_axes=0):
         leaves, structure = tree_flatten((args, kwargs))
         axes = _mapped_axes(in_axes, structure, leaves)
         mapped = {k: axis for k, axis in enumerate(axes) if axis is not None}
-        if watched(leaves):
+        if watched(leaves) and all(np.size(leaves[k]) for k in mapped):  # what is empty has no NaN
             return _one_by_one(f, leaves, structure, mapped, out_axes)
 
         one = of_leaves(f, leaves, structure, list(mapped))
