@@ -96,6 +96,7 @@ stubs:
 # and the emulator that runs what it makes (which lays out a guest's stack itself, hence -s).  test_pool stays out of it:
 # it forks beside running threads, and qemu 7.2 fails an assertion of its own there.
 
+comma := ,
 OUT := build/asan
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 export UBSAN_OPTIONS := print_stacktrace=1
@@ -121,7 +122,9 @@ $(OUT)/csrc/%.o: csrc/%.c
 
 $(OUT)/test_%: tests/c/test_%.c $(C_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(C_FLAGS) $< $(C_OBJECTS) -o $@ -lm -pthread
+	$(CC) $(C_FLAGS) $< $(C_OBJECTS) -o $@ -lm -pthread $(LINK)
+
+$(OUT)/test_allocations: LINK := $(patsubst %,-Wl$(comma)--wrap=%,malloc calloc realloc aligned_alloc)
 
 $(OUT)/%.passed: $(OUT)/%
 	$(if $(filter %_deep,$*),$(RUN_DEEP),$(RUN)) $<
