@@ -228,7 +228,9 @@ static wg_status write_unit(wg_writer *w, wg_id first) {
     for (wg_id id = first; id != WG_NONE; id = group == WG_NONE ? WG_NONE : w->f->next[id])
         if (w->f->live[id]) WG_TRY(wg_copy_node(w->out, w->f->t, id, w->map, &w->map[id]));
     range.hi = w->out->len;
-    if (group == WG_NONE || (w->f->groups[group].n_steps < 2 && range.rows >= 0)) return WG_OK;
+    if (group == WG_NONE) return WG_OK;
+    const bool alone = w->f->groups[group].n_steps < 2 && range.rows >= 0;
+    if (alone && !wg_is_tall(w->f->t, w->f->windows, first)) return WG_OK;
     if (!wg_grow(&w->ranges, &w->cap_ranges, (uint64_t)w->n_ranges + 1, sizeof *w->ranges)) return wg_no_memory(w->out);
     w->ranges[w->n_ranges++] = range;
     return WG_OK;

@@ -85,6 +85,8 @@ typedef struct {
     wg_id root;       /* the node whose elements they are: itself, unless it is a view */
     int64_t offset;   /* elements from the root's first one */
     uint32_t strides; /* interned; of a root that is no input: contiguous */
+    uint32_t
+        gradient; /* of a root: the shape of a product of its transpose, as gradients by matrices are; or WG_NONE */
 } wg_window;
 /* Of all nodes; strides[k]: of input k, NULL where it lies in C order; NULL: all do. */
 wg_status wg_find_windows(wg_tape *t, const int64_t *const *strides, wg_window *windows);
@@ -129,6 +131,8 @@ typedef enum {
     WG_ROLE_COLUMNS, /* the sum over the rows */
     WG_ROLE_OUTER    /* (k, rows) times (rows, n): a sum over the rows as well */
 } wg_role;
+/* A sum over the rows of a tall matrix, which is a region even if nothing joins it. */
+bool wg_is_tall(const wg_tape *t, const wg_window *windows, wg_id id);
 wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows);
 /* Its result is whole only after the last block. */
 bool wg_sums_rows(wg_role role);

@@ -3,6 +3,9 @@
 
 /* A matrix that every block of rows reads or adds to should stay in the second-level cache beside the tiles. */
 enum { SMALL_MATRIX = 1 << 16 }; /* bytes */
+/* A tall matrix has at least so many times the rows that it is multiplied by: threads then exchange sums of the result
+ * instead of parts of the matrix.  Two groups of rows may have sums of so many bytes each (MAX_SUMS). */
+enum { TALL = 4, LARGE_SUM = 1 << 17 };
 /* So many rows of a product, at most, are one row of its region. */
 enum { MOST_PARTS = 64 };
 
@@ -38,11 +41,23 @@ static int64_t rows_of(const wg_tape *t, const wg_window *windows, wg_id x, int6
     return parts && wg_computes(t, windows, windows[x].root) ? rows : extent;
 }
 
+/* Few rows times a tall matrix by which the gradient is taken, too: a sum over the matrix' rows, so that threads read
+ * those of which they compute gradient and update (docs/adr/0029-tall-matrices.md). */
+bool wg_is_tall(const wg_tape *t, const wg_window *windows, wg_id id) {
+    const wg_id a = t->nodes[id].in[0], b = t->nodes[id].in[1];
+    if (t->nodes[id].op != WG_matmul || wg_ndim(t, a) != 2) return false;
+    if (windows[windows[a].root].gradient != t->nodes[b].shape) return false;
+    const bool by_rows = wg_vec(t, windows[a].strides)[1] == 1 && wg_vec(t, windows[b].strides)[1] == 1;
+    const int64_t m = wg_shape(t, id)[0], n = wg_shape(t, id)[1], k = wg_shape(t, b)[0];
+    return by_rows && m > 1 && n > 1 && k >= TALL * m && bytes_of(t, b) > SMALL_MATRIX && bytes_of(t, id) <= LARGE_SUM;
+}
+
 static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
     const wg_id a = t->nodes[id].in[0], b = t->nodes[id].in[1];
     if (wg_ndim(t, a) != 2 || wg_ndim(t, b) != 2 || !wg_is_float(t->nodes[id].dtype)) return WG_ROLE_NONE;
     if (wg_size(t, a) == 0 || wg_size(t, b) == 0) return WG_ROLE_NONE;
     const int64_t *strides = wg_vec(t, windows[a].strides);
+    if (wg_is_tall(t, windows, id)) return *rows = wg_shape(t, b)[0], WG_ROLE_OUTER;
     if (strides[0] == 1 && strides[1] != 1) { /* (k, rows) (rows, n): a sum over the rows */
         *rows = rows_of(t, windows, b, wg_shape(t, b)[0]);
         return bytes_of(t, id) <= SMALL_MATRIX ? WG_ROLE_OUTER : WG_ROLE_NONE;

@@ -20,13 +20,21 @@ uint32_t wg_contiguous(wg_tape *t, wg_id id) {
     return wg_intern(&t->vectors, wg_ndim(t, id), strides);
 }
 
+static void note_gradient(const wg_tape *t, wg_window *windows, wg_id product) {
+    const wg_id x = t->nodes[product].in[0];
+    const int64_t *strides = wg_vec(t, windows[x].strides);
+    if (wg_ndim(t, x) == 2 && strides[0] == 1 && strides[1] != 1)
+        windows[windows[x].root].gradient = t->nodes[product].shape;
+}
+
 wg_status wg_find_windows(wg_tape *t, const int64_t *const *strides, wg_window *windows) {
     for (wg_id id = 0; id < t->len; id++) {
         bool is_view = false;
         if (wg_is_view_op(t->nodes[id].op)) WG_TRY(window_of_view(t, windows, id, &is_view));
         if (is_view) continue;
         const int64_t *own = strides && t->nodes[id].op == WG_input ? strides[t->attrs[t->nodes[id].attrs + 1]] : NULL;
-        windows[id] = (wg_window){.root = id};
+        if (t->nodes[id].op == WG_matmul) note_gradient(t, windows, id);
+        windows[id] = (wg_window){.root = id, .gradient = WG_NONE};
         windows[id].strides = own ? wg_intern(&t->vectors, wg_ndim(t, id), own) : wg_contiguous(t, id);
         if (windows[id].strides == WG_NONE) return wg_no_memory(t);
     }
