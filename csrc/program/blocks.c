@@ -28,7 +28,9 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     int64_t most = multiplies ? divide_up(r->rows, GROUP_ROWS) : divide_up(r->rows, block);
     if (most > r->rows / r->unit) most = r->rows / r->unit; /* no group is empty */
     const double worth = multiplies ? PRODUCTS_NS : GROUP_NS;
-    int groups = r->cost >= 2 * GROUP_NS ? 2 : 1; /* a power of two, so that threads have as many each */
+    /* a power of two, so that threads have as many each; what only passes by costs twice as much beyond the first cache
+     */
+    int groups = r->cost >= (multiplies ? 2 : 1) * GROUP_NS ? 2 : 1;
     while (groups < WG_MAX_GROUPS && 2 * groups * worth <= r->cost) groups *= 2;
     while (groups > 1 && groups > most) groups /= 2;
     while (groups > 1 && wg_times((size_t)groups, r->sum_bytes) > MAX_SUMS) groups /= 2;

@@ -6,7 +6,7 @@
 enum { OPERAND = 0x80, MOST_STEPS = 16 };
 /* Of a chain for a byte of each array.  In one thread's cache it is 0.08; but a store to parameters that another thread
  * has read waits 20 to 140 ns for each line, so that threads should share even short updates. */
-static const double BYTE_NS = 0.45;
+static const double BYTE_NS = 0.225;
 
 typedef struct {
     int n_arrays, n_operands, n_steps;
