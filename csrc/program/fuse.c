@@ -266,12 +266,7 @@ static wg_status write_all(wg_writer *w) {
         WG_TRY(wg_copy_node(w->out, t, t->inputs[k], w->map, &w->map[t->inputs[k]]));
     for (wg_id id = 0; id < t->len; id++)
         if (w->f->live[id]) WG_TRY(write_from(w, id));
-    wg_id *outputs = malloc(((size_t)t->n_outputs + 1) * sizeof *outputs);
-    if (!outputs) return wg_no_memory(t);
-    for (uint32_t k = 0; k < t->n_outputs; k++) outputs[k] = w->map[t->outputs[k]];
-    wg_status status = wg_tape_set_outputs(w->out, (int)t->n_outputs, outputs);
-    free(outputs);
-    return status;
+    return wg_map_outputs(w->out, t, w->map);
 }
 
 /* ---- in all ------------------------------------------------------------------------------------------------ */

@@ -72,11 +72,7 @@ static wg_status inline_all(wg_inliner *w, const wg_tape *t) {
             pop_frame(w);
             continue;
         }
-        wg_id *outputs = malloc(((size_t)t->n_outputs + 1) * sizeof *outputs);
-        if (!outputs) return wg_no_memory(w->flat);
-        for (uint32_t k = 0; k < t->n_outputs; k++) outputs[k] = top->map[t->outputs[k]];
-        wg_status status = wg_tape_set_outputs(w->flat, (int)t->n_outputs, outputs);
-        free(outputs);
+        wg_status status = wg_map_outputs(w->flat, t, top->map);
         pop_frame(w);
         return status;
     }

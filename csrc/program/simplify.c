@@ -244,12 +244,7 @@ static wg_status simplify(wg_simplifier *s) {
     }
     for (uint32_t k = 0; k < t->n_outputs; k++) s->uses[t->outputs[k]]++;
     for (wg_id id = 0; id < t->len; id++) WG_TRY(simplify_node(s, id));
-    wg_id *outputs = malloc(((size_t)t->n_outputs + 1) * sizeof *outputs);
-    if (!outputs) return wg_no_memory(t);
-    for (uint32_t k = 0; k < t->n_outputs; k++) outputs[k] = s->map[t->outputs[k]];
-    wg_status status = wg_tape_set_outputs(s->out, (int)t->n_outputs, outputs);
-    free(outputs);
-    return status;
+    return wg_map_outputs(s->out, t, s->map);
 }
 
 wg_status wg_simplify(wg_program *p) {

@@ -225,11 +225,9 @@ static wg_status element(wg_batching *w, const wg_batchee *x, int k, int64_t i, 
     wg_id id = x->from[k];
     int ndim = wg_ndim(w->from, id);
     const int64_t *shape = wg_shape(w->from, id);
-    int64_t window[3 * WG_MAX_NDIM] = {i, 1, 1};
     *out = x->in[k];
     if (!w->batched[id]) return WG_OK;
-    for (int axis = 0; axis < ndim; axis++) memcpy(window + 3 * axis + 3, (int64_t[]){0, 1, shape[axis]}, 24);
-    WG_TRY(wg_append_flagged(w->t, WG_slice, 1, out, 3 * ndim + 3, window, 0, out));
+    WG_TRY(wg_emit_part(w->t, *out, 0, i, 1, out));
     return wg_append_flagged(w->t, WG_reshape, 1, out, ndim, shape, 0, out);
 }
 

@@ -88,8 +88,7 @@ wg_status wg_input_like(wg_tape *t, const wg_tape *from, wg_id like, wg_id *out)
 
 static wg_status zeros_where_none(wg_tape *t, int n, const wg_id *like, wg_id *ids) {
     for (int k = 0; k < n; k++)
-        if (ids[k] == WG_NONE)
-            WG_TRY(wg_emit_zeros(t, (wg_dtype)t->nodes[like[k]].dtype, t->nodes[like[k]].shape, &ids[k]));
+        if (ids[k] == WG_NONE) WG_TRY(wg_emit_zeros(t, like[k], &ids[k]));
     return WG_OK;
 }
 
@@ -138,18 +137,18 @@ wg_status wg_derive_child(wg_tape *child, wg_mode mode, const bool *given, const
     return WG_OK;
 }
 
-static wg_status derive(wg_tape *t, const wg_question *q, wg_mode mode, wg_tape **out) {
-    wg_status status = wg_derive_child(q->child, mode, q->given, q->asked, out);
-    return status == WG_OK ? WG_OK : wg_fail(t, status, "%s", q->child->error);
+static wg_status call_derived(wg_tape *t, const wg_question *q, wg_mode mode, int n, wg_id *answer) {
+    wg_tape *derived;
+    wg_status status = wg_derive_child(q->child, mode, q->given, q->asked, &derived);
+    if (status != WG_OK) return wg_fail(t, status, "%s", q->child->error);
+    status = wg_call(t, derived, n, q->ids, answer);
+    wg_tape_release(derived);
+    return status;
 }
 
 /* ---- the two rules ----------------------------------------------------------------------------------------- */
 static wg_status vjp_call(wg_sweep *s, wg_id call, const wg_question *q) {
-    wg_tape *t = s->t;
-    const wg_id *in;
-    wg_operands(t, call, &in);
     int n = q->n_in, any = 0;
-    if (n) memcpy(q->ids, in, (size_t)n * sizeof *in);
     for (int k = 0; k < q->n_in; k++) any |= q->asked[k] = wg_wants(s, q->ids[k]);
     for (int k = 0; k < q->n_out; k++) {
         wg_id id = call + 1 + (wg_id)k, g = id < s->hi ? wg_slot_of(s, id) : WG_NONE;
@@ -157,11 +156,8 @@ static wg_status vjp_call(wg_sweep *s, wg_id call, const wg_question *q) {
         if (g != WG_NONE) q->ids[n++] = g;
     }
     if (!any || n == q->n_in) return WG_OK;
-    wg_tape *derived;
     wg_id answer;
-    WG_TRY(derive(t, q, WG_REVERSE, &derived));
-    wg_status status = wg_call(t, derived, n, q->ids, &answer);
-    wg_tape_release(derived);
+    wg_status status = call_derived(s->t, q, WG_REVERSE, n, &answer);
     for (int k = 0; k < q->n_in && status == WG_OK; k++)
         if (q->asked[k]) status = wg_contribute(s, q->ids[k], answer++);
     wg_let_results_go(s, call); /* used */
@@ -169,18 +165,11 @@ static wg_status vjp_call(wg_sweep *s, wg_id call, const wg_question *q) {
 }
 
 static wg_status jvp_call(wg_sweep *s, wg_id call, const wg_id *tangents, const wg_question *q) {
-    wg_tape *t = s->t;
-    const wg_id *in;
-    wg_operands(t, call, &in);
     int n = q->n_in;
-    if (n) memcpy(q->ids, in, (size_t)n * sizeof *in);
     for (int k = 0; k < q->n_in; k++)
         if ((q->given[k] = tangents[k] != WG_NONE)) q->ids[n++] = tangents[k];
-    wg_tape *derived;
     wg_id answer;
-    WG_TRY(derive(t, q, WG_FORWARD, &derived));
-    wg_status status = wg_call(t, derived, n, q->ids, &answer);
-    wg_tape_release(derived);
+    wg_status status = call_derived(s->t, q, WG_FORWARD, n, &answer);
     for (int k = 0; k < q->n_out && status == WG_OK; k++) {
         wg_id id = call + 1 + (wg_id)k;
         if (id < s->hi && wg_wants(s, id)) wg_set_slot(s, id, answer + (wg_id)k);
@@ -196,6 +185,7 @@ static wg_status ask(const wg_sweep *s, wg_id call, wg_question *q) {
     wg_id *memory = malloc(2 * n * (sizeof *memory + sizeof(bool)));
     if (!memory) return wg_no_memory(s->t);
     bool *masks = (bool *)(memory + 2 * n);
+    if (n_in) memcpy(memory, in, (size_t)n_in * sizeof *in);
     *q = (wg_question){child, n_in, (int)child->n_outputs, masks, masks + n, memory};
     return WG_OK;
 }

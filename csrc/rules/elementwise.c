@@ -165,10 +165,7 @@ wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_
         wg_id part;
         if (tangents[k] == WG_NONE) continue;
         WG_TRY(emit_derivative(s->t, s->t->nodes[node].op + 1 + k, &l, tangents[k], &part));
-        if (*out == WG_NONE)
-            *out = part;
-        else
-            WG_TRY(wg_emit2(s->t, WG_add, *out, part, out));
+        WG_TRY(wg_emit_plus(s->t, *out, part, out));
     }
     return WG_OK;
 }
@@ -274,8 +271,7 @@ static wg_status tangent_through(wg_tape *t, wg_id node, const wg_id *tangents, 
         const wg_id c = tangents[k] == WG_NONE ? WG_NONE : wg_slot_of(&back, in[k]);
         if (c == WG_NONE) continue;
         WG_TRY(wg_emit2(t, WG_zmul, tangents[k], c, &part));
-        if (*out != WG_NONE) WG_TRY(wg_emit2(t, WG_add, *out, part, &part));
-        *out = part;
+        WG_TRY(wg_emit_plus(t, *out, part, out));
     }
     return WG_OK;
 }

@@ -55,9 +55,31 @@ wg_status wg_emit_sum(wg_tape *t, wg_id a, uint64_t axes, bool keepdims, wg_id *
     return wg_append_flagged(t, WG_sum, 1, &a, 2, (int64_t[]){(int64_t)axes, keepdims}, 0, out);
 }
 
-wg_status wg_emit_zeros(wg_tape *t, wg_dtype dtype, uint32_t shape, wg_id *out) {
-    WG_TRY(wg_number(t, dtype, 0, false, out));
-    return wg_emit_broadcast(t, *out, shape, out);
+wg_status wg_emit_zeros(wg_tape *t, wg_id like, wg_id *out) {
+    const wg_node_rec node = t->nodes[like];
+    WG_TRY(wg_number(t, (wg_dtype)node.dtype, 0, false, out));
+    return wg_emit_broadcast(t, *out, node.shape, out);
+}
+
+wg_status wg_emit_plus(wg_tape *t, wg_id a, wg_id b, wg_id *out) {
+    if (a == WG_NONE || b == WG_NONE) return *out = a == WG_NONE ? b : a, WG_OK;
+    return wg_emit2(t, WG_add, a, b, out);
+}
+
+int wg_along(const wg_tape *t, wg_id x, int64_t axis, int64_t start, int64_t length, int64_t *window) {
+    const int ndim = wg_ndim(t, x);
+    for (int i = 0; i < ndim; i++) {
+        window[3 * i] = i == axis ? start : 0;
+        window[3 * i + 1] = 1;
+        window[3 * i + 2] = i == axis ? length : wg_shape(t, x)[i];
+    }
+    return 3 * ndim;
+}
+
+wg_status wg_emit_part(wg_tape *t, wg_id x, int64_t axis, int64_t start, int64_t length, wg_id *out) {
+    int64_t window[3 * WG_MAX_NDIM];
+    const int n = wg_along(t, x, axis, start, length, window);
+    return wg_append_flagged(t, WG_slice, 1, &x, n, window, 0, out);
 }
 
 wg_status wg_unbroadcast(wg_tape *t, wg_id g, wg_id like, wg_id *out) {

@@ -86,8 +86,7 @@ static wg_status copy_old_nodes(wg_maker *m) {
 }
 
 static wg_status give(wg_maker *m, wg_id answer, wg_id like) { /* an output; zeros where there is no answer */
-    if (answer == WG_NONE)
-        WG_TRY(wg_emit_zeros(m->b, (wg_dtype)m->b->nodes[like].dtype, m->b->nodes[like].shape, &answer));
+    if (answer == WG_NONE) WG_TRY(wg_emit_zeros(m->b, like, &answer));
     m->outputs[m->n_outputs++] = answer;
     return WG_OK;
 }
@@ -107,15 +106,12 @@ static bool is_real(const wg_tape *t, wg_id id) { return wg_has_adjoint(t->nodes
 /* ---- reverse ----------------------------------------------------------------------------------------------- */
 /* Rows start ... start + length - 1 of a stacked array; of a single one also without its axis. */
 static wg_status rows_of(wg_tape *t, wg_id x, int64_t start, int64_t length, bool single, wg_id *out) {
-    int64_t window[3 * WG_MAX_NDIM];
-    int ndim = wg_ndim(t, x);
-    for (int i = 0; i < ndim; i++) memcpy(window + 3 * i, (int64_t[]){0, 1, wg_shape(t, x)[i]}, 3 * sizeof *window);
-    window[0] = start;
-    window[2] = length;
-    WG_TRY(wg_append_flagged(t, WG_slice, 1, &x, 3 * ndim, window, 0, out));
+    int64_t shape[WG_MAX_NDIM];
+    const int ndim = wg_ndim(t, x);
+    WG_TRY(wg_emit_part(t, x, 0, start, length, out));
     if (!single) return WG_OK;
-    for (int i = 1; i < ndim; i++) window[i - 1] = wg_shape(t, x)[i];
-    return wg_append_flagged(t, WG_reshape, 1, out, ndim - 1, window, 0, out);
+    for (int i = 1; i < ndim; i++) shape[i - 1] = wg_shape(t, x)[i];
+    return wg_append_flagged(t, WG_reshape, 1, out, ndim - 1, shape, 0, out);
 }
 
 typedef struct {
@@ -135,11 +131,10 @@ static wg_status last_cotangent(wg_reversal *r, int k, wg_id *out) {
     const wg_loop_info *l = r->m.l;
     const wg_id stacked = cotangent_of(r, l->n_carry + l->n_y + k), own = cotangent_of(r, k), like = result_of(r, k);
     wg_tape *t = r->s->t;
-    *out = own;
-    if (stacked != WG_NONE) WG_TRY(rows_of(t, stacked, l->reverse ? 0 : l->length, 1, true, out));
-    if (own != WG_NONE && stacked != WG_NONE) return wg_emit2(t, WG_add, own, *out, out);
-    if (*out != WG_NONE) return WG_OK;
-    return wg_emit_zeros(t, (wg_dtype)t->nodes[like].dtype, t->nodes[like].shape, out);
+    wg_id last = WG_NONE;
+    if (stacked != WG_NONE) WG_TRY(rows_of(t, stacked, l->reverse ? 0 : l->length, 1, true, &last));
+    WG_TRY(wg_emit_plus(t, own, last, out));
+    return *out == WG_NONE ? wg_emit_zeros(t, like, out) : WG_OK;
 }
 
 /* Inputs: cotangents of carries, sums for constants; carries, entries, cotangents of entries and of the values of
@@ -157,7 +152,7 @@ static wg_status reverse_inputs(wg_reversal *r) {
     }
     for (int k = c; k < l->n_in; k++) {
         if (!wg_wants(r->s, r->m.in[k])) continue;
-        WG_TRY(wg_emit_zeros(m->t, (wg_dtype)m->t->nodes[r->m.in[k]].dtype, m->t->nodes[r->m.in[k]].shape, &operand));
+        WG_TRY(wg_emit_zeros(m->t, m->in[k], &operand));
         WG_TRY(take(m, body->inputs[k], operand, given++));
     }
     m->n_carry = (int)(given - m->third);
@@ -228,17 +223,12 @@ static wg_status reverse_body(wg_reversal *r) {
     read_next(r, from);
     for (int k = 0, j = 0; k < l->n_carry; k++) {
         if (!is_real(body, body->inputs[k])) continue;
-        if (cotangent_of(r, states + k) != WG_NONE) {
-            part = given[at++];
-            if (answer[j] != WG_NONE) WG_TRY(wg_emit2(m->b, WG_add, answer[j], part, &part));
-            answer[j] = part;
-        }
+        if (cotangent_of(r, states + k) != WG_NONE) WG_TRY(wg_emit_plus(m->b, answer[j], given[at++], &answer[j]));
         WG_TRY(give(m, answer[j], inputs[j]));
         j++;
     }
     for (int j = n_real; j < m->n_carry; j++) { /* sums for constants */
-        part = given[j];
-        if (answer[j] != WG_NONE) WG_TRY(wg_emit2(m->b, WG_add, part, answer[j], &part));
+        WG_TRY(wg_emit_plus(m->b, given[j], answer[j], &part));
         WG_TRY(give(m, part, WG_NONE));
     }
     for (int j = m->n_carry; j < n_in; j++) WG_TRY(give(m, answer[j], inputs[j]));
@@ -297,9 +287,7 @@ static wg_status forward_inputs(wg_maker *m, const wg_id *tangents, int *n) {
             const wg_id input = body->inputs[k];
             wg_id tangent = tangents[k];
             if (kind == 0 ? !is_real(body, input) : tangent == WG_NONE) continue;
-            if (tangent == WG_NONE)
-                WG_TRY(
-                    wg_emit_zeros(m->t, (wg_dtype)m->t->nodes[m->in[k]].dtype, m->t->nodes[m->in[k]].shape, &tangent));
+            if (tangent == WG_NONE) WG_TRY(wg_emit_zeros(m->t, m->in[k], &tangent));
             m->first[*n] = m->map[input];
             WG_TRY(take(m, input, tangent, &m->second[(*n)++]));
         }
@@ -366,8 +354,7 @@ wg_status wg_mask_body(wg_tape *b, int n_carry, int guard) {
         int ndim = wg_ndim(b, next);
         for (int i = n_flag; i < ndim; i++) shape[i] = 1;
         status = wg_append_flagged(b, WG_reshape, 1, &flag, ndim, shape, 0, &go);
-        if (k >= n_carry && status == WG_OK)
-            status = wg_emit_zeros(b, (wg_dtype)b->nodes[next].dtype, b->nodes[next].shape, &old);
+        if (k >= n_carry && status == WG_OK) status = wg_emit_zeros(b, next, &old);
         if (status == WG_OK) status = wg_emit3(b, WG_where, go, next, old, &outputs[k]);
     }
     if (status == WG_OK) status = wg_tape_set_outputs(b, (int)b->n_outputs, outputs);

@@ -92,10 +92,6 @@ wg_status wg_vjp_slice_add(wg_sweep *s, wg_id node, wg_id g) {
 }
 
 /* A slice or rows that were overwritten: the base's part of g is 0 there, and b has what is there. */
-static wg_status zeros_like(wg_tape *t, wg_id x, wg_id *out) {
-    return wg_emit_zeros(t, (wg_dtype)t->nodes[x].dtype, t->nodes[x].shape, out);
-}
-
 wg_status wg_vjp_slice_set(wg_sweep *s, wg_id node, wg_id g) {
     wg_attr_copy window = wg_copy_attrs(s->t, node);
     wg_id base = operand(s, node, 0), b = operand(s, node, 1), part;
@@ -104,27 +100,19 @@ wg_status wg_vjp_slice_set(wg_sweep *s, wg_id node, wg_id g) {
         WG_TRY(wg_contribute(s, b, part));
     }
     if (!wg_wants(s, base)) return WG_OK;
-    WG_TRY(zeros_like(s->t, b, &part));
+    WG_TRY(wg_emit_zeros(s->t, b, &part));
     return wg_contribute_rest(s, base, node, WG_slice_set, 2, (wg_id[]){g, part}, window.n, window.x);
 }
 
 wg_status wg_vjp_concatenate(wg_sweep *s, wg_id node, wg_id g) {
     wg_attr_copy axis = wg_copy_attrs(s->t, node);
     const wg_id *in;
-    int n = wg_operands(s->t, node, &in), ndim = wg_ndim(s->t, node);
-    int64_t start = 0;
-    for (int k = 0; k < n; k++) {
+    int64_t start = 0, length;
+    for (int k = 0, n = wg_operands(s->t, node, &in); k < n; k++, start += length) {
         wg_id x = operand(s, node, k), part;
-        const int64_t *shape = wg_shape(s->t, x);
-        int64_t window[3 * WG_MAX_NDIM], length = shape[axis.x[0]];
-        for (int i = 0; i < ndim; i++) {
-            window[3 * i] = i == axis.x[0] ? start : 0;
-            window[3 * i + 1] = 1;
-            window[3 * i + 2] = shape[i];
-        }
-        start += length;
+        length = wg_shape(s->t, x)[axis.x[0]];
         if (!wg_wants(s, x)) continue;
-        WG_TRY(wg_append_flagged(s->t, WG_slice, 1, &g, 3 * ndim, window, 0, &part));
+        WG_TRY(wg_emit_part(s->t, g, axis.x[0], start, length, &part));
         WG_TRY(wg_contribute(s, x, part));
     }
     return WG_OK;
@@ -156,7 +144,8 @@ static wg_status keep_last(wg_tape *t, wg_id index, int64_t n_rows, wg_id part, 
     WG_TRY(wg_number(t, WG_I64, 1, false, &one));
     WG_TRY(wg_emit_broadcast(t, one, flat, &one));
     WG_TRY(wg_append_flagged(t, WG_recurrence, 2, (wg_id[]){one, one}, 2, (int64_t[]){0, 0}, 0, &number));
-    WG_TRY(wg_emit_zeros(t, WG_I64, places, &at));
+    WG_TRY(wg_number(t, WG_I64, 0, false, &zero));
+    WG_TRY(wg_emit_broadcast(t, zero, places, &at));
     WG_TRY(wg_emit_reshape(t, index, flat, &index));
     WG_TRY(wg_emit3(t, WG_index_set, at, index, number, &at));
     WG_TRY(wg_emit2(t, WG_gather, at, index, &found));
@@ -174,6 +163,6 @@ wg_status wg_vjp_index_set(wg_sweep *s, wg_id node, wg_id g) {
         WG_TRY(wg_contribute(s, b, part));
     }
     if (!wg_wants(s, base)) return WG_OK;
-    WG_TRY(zeros_like(s->t, b, &part));
+    WG_TRY(wg_emit_zeros(s->t, b, &part));
     return wg_contribute_rest(s, base, node, WG_index_set, 3, (wg_id[]){g, index, part}, 0, NULL);
 }

@@ -4,22 +4,14 @@
 
 /* Attributes of the slice of x from `start` on, all but one element along the axis. */
 static int but_one(const wg_tape *t, wg_id x, int64_t axis, int64_t start, int64_t *window) {
-    int ndim = wg_ndim(t, x);
-    for (int i = 0; i < ndim; i++) {
-        window[3 * i] = i == axis ? start : 0;
-        window[3 * i + 1] = 1;
-        window[3 * i + 2] = wg_shape(t, x)[i] - (i == axis);
-    }
-    return 3 * ndim;
+    return wg_along(t, x, axis, start, wg_shape(t, x)[axis] - 1, window);
 }
 
 /* x[x_start:] times y[y_start:], all but one element of each along the axis */
 static wg_status products(wg_tape *t, int64_t axis, wg_id x, int64_t x_start, wg_id y, int64_t y_start, wg_id *out) {
-    int64_t window[3 * WG_MAX_NDIM];
-    int n = but_one(t, x, axis, x_start, window);
-    WG_TRY(wg_append_flagged(t, WG_slice, 1, &x, n, window, 0, &x));
-    n = but_one(t, y, axis, y_start, window);
-    WG_TRY(wg_append_flagged(t, WG_slice, 1, &y, n, window, 0, &y));
+    const int64_t n = wg_shape(t, x)[axis] - 1;
+    WG_TRY(wg_emit_part(t, x, axis, x_start, n, &x));
+    WG_TRY(wg_emit_part(t, y, axis, y_start, n, &y));
     return wg_emit2(t, WG_zmul, x, y, out);
 }
 
@@ -42,7 +34,7 @@ wg_status wg_jvp_recurrence(wg_sweep *s, wg_id node, const wg_id *tangents, wg_i
     wg_id a = t->nodes[node].in[0], part, more = tangents[1];
     wg_attr_copy attrs = wg_copy_attrs(t, node);
     int64_t axis = attrs.x[0], turned = attrs.x[1] != 0, window[3 * WG_MAX_NDIM];
-    if (more == WG_NONE) WG_TRY(wg_emit_zeros(t, (wg_dtype)t->nodes[node].dtype, t->nodes[node].shape, &more));
+    if (more == WG_NONE) WG_TRY(wg_emit_zeros(t, node, &more));
     if (tangents[0] != WG_NONE && wg_shape(t, a)[axis] >= 2) { /* da[k] y[k-1] to k, or da[k+1] y[k+1] to k */
         WG_TRY(products(t, axis, tangents[0], 1, node, turned, &part));
         int n = but_one(t, a, axis, !turned, window);

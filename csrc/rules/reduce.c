@@ -34,7 +34,7 @@ static wg_status product_behind(wg_tape *t, wg_id x, wg_id *out) {
     WG_TRY(wg_make_shape(t, dtype, 2, (int64_t[]){rows, 1}, &column));
     WG_TRY(wg_number(t, dtype, 1, false, &one));
     WG_TRY(wg_emit_broadcast(t, one, column, &one));
-    WG_TRY(wg_emit_zeros(t, dtype, t->nodes[x].shape, &start));
+    WG_TRY(wg_emit_zeros(t, x, &start));
     WG_TRY(wg_append_flagged(t, WG_slice_set, 2, (wg_id[]){start, one}, 6, (int64_t[]){0, 1, rows, n - 1, 1, 1}, 0,
                              &start));
     return wg_append_flagged(t, WG_recurrence, 2, (wg_id[]){x, start}, 2, (int64_t[]){1, 1}, 0, out);
@@ -98,19 +98,12 @@ static wg_status jvp_weighted(wg_sweep *s, wg_id node, const wg_id *tangents, wg
     return wg_emit_sum(s->t, *out, (uint64_t)attrs.x[0], attrs.x[1] != 0, out);
 }
 
-wg_status wg_vjp_prod(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
-wg_status wg_vjp_max(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
-wg_status wg_vjp_min(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
-wg_status wg_vjp_logsumexp(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }
-wg_status wg_jvp_prod(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
-    return jvp_weighted(s, n, tangents, out);
-}
-wg_status wg_jvp_max(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
-    return jvp_weighted(s, n, tangents, out);
-}
-wg_status wg_jvp_min(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
-    return jvp_weighted(s, n, tangents, out);
-}
-wg_status wg_jvp_logsumexp(wg_sweep *s, wg_id n, const wg_id *tangents, wg_id *out) {
-    return jvp_weighted(s, n, tangents, out);
-}
+#define WEIGHTED(name)                                                                                                 \
+    wg_status wg_vjp_##name(wg_sweep *s, wg_id node, wg_id g) { return vjp_weighted(s, node, g); }                     \
+    wg_status wg_jvp_##name(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {                              \
+        return jvp_weighted(s, node, tangents, out);                                                                   \
+    }
+WEIGHTED(prod)
+WEIGHTED(max)
+WEIGHTED(min)
+WEIGHTED(logsumexp)

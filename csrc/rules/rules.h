@@ -85,7 +85,11 @@ wg_status wg_emit_reshape(wg_tape *t, wg_id a, uint32_t shape, wg_id *out);
 wg_status wg_emit_broadcast(wg_tape *t, wg_id a, uint32_t shape, wg_id *out);
 wg_status wg_emit_swap(wg_tape *t, wg_id a, wg_id *out); /* the last two axes */
 wg_status wg_emit_sum(wg_tape *t, wg_id a, uint64_t axes, bool keepdims, wg_id *out);
-wg_status wg_emit_zeros(wg_tape *t, wg_dtype dtype, uint32_t shape, wg_id *out);
+wg_status wg_emit_zeros(wg_tape *t, wg_id like, wg_id *out);
+wg_status wg_emit_plus(wg_tape *t, wg_id a, wg_id b, wg_id *out); /* WG_NONE is zero */
+/* Attributes of the slice of x that takes so many elements along an axis and all along the others; their number. */
+int wg_along(const wg_tape *t, wg_id x, int64_t axis, int64_t start, int64_t length, int64_t *window);
+wg_status wg_emit_part(wg_tape *t, wg_id x, int64_t axis, int64_t start, int64_t length, wg_id *out);
 /* Sums what broadcasting repeated: back to the shape of node `like`. */
 wg_status wg_unbroadcast(wg_tape *t, wg_id g, wg_id like, wg_id *out);
 /* Contributes after wg_unbroadcast. */

@@ -85,7 +85,7 @@ static wg_status contribute_part(wg_sweep *s, wg_id id, int op, int n_in, wg_id 
     wg_id now = wg_slot_of(s, id);
     bool owned = in_range(s, id) && s->marks[id - s->lo] & WG_MARK_OWNED;
     if (now == WG_NONE) {
-        WG_TRY(wg_emit_zeros(s->t, (wg_dtype)s->t->nodes[id].dtype, s->t->nodes[id].shape, &now));
+        WG_TRY(wg_emit_zeros(s->t, id, &now));
         owned = false;
     }
     in[0] = now;
@@ -269,11 +269,10 @@ static wg_status jvp_linear(wg_sweep *s, wg_id node, const wg_id *tangents, wg_i
     memcpy(x, in, (size_t)n * sizeof *x);
     wg_status status = WG_OK;
     for (int k = 0; k < n && status == WG_OK; k++) {
-        const wg_node_rec operand = s->t->nodes[x[k]];
         if (tangents[k] != WG_NONE)
             x[k] = tangents[k];
-        else if (wg_has_adjoint(operand.dtype))
-            status = wg_emit_zeros(s->t, (wg_dtype)operand.dtype, operand.shape, &x[k]);
+        else if (wg_has_adjoint(s->t->nodes[x[k]].dtype))
+            status = wg_emit_zeros(s->t, x[k], &x[k]);
     }
     if (status == WG_OK) status = wg_append_flagged(s->t, op, n, x, attrs.n, attrs.x, 0, out);
     free(x);
@@ -282,13 +281,10 @@ static wg_status jvp_linear(wg_sweep *s, wg_id node, const wg_id *tangents, wg_i
 
 static wg_status jvp_bilinear(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
     const wg_node_rec n = s->t->nodes[node];
-    wg_id part;
-    *out = WG_NONE;
-    if (tangents[0] != WG_NONE) WG_TRY(wg_emit2(s->t, n.op, tangents[0], n.in[1], out));
-    if (tangents[1] == WG_NONE) return WG_OK;
-    WG_TRY(wg_emit2(s->t, n.op, n.in[0], tangents[1], &part));
-    if (*out == WG_NONE) return *out = part, WG_OK;
-    return wg_emit2(s->t, WG_add, *out, part, out);
+    wg_id left = WG_NONE, right = WG_NONE;
+    if (tangents[0] != WG_NONE) WG_TRY(wg_emit2(s->t, n.op, tangents[0], n.in[1], &left));
+    if (tangents[1] != WG_NONE) WG_TRY(wg_emit2(s->t, n.op, n.in[0], tangents[1], &right));
+    return wg_emit_plus(s->t, left, right, out);
 }
 
 wg_status wg_jvp_node(wg_sweep *s, wg_id id, const wg_id *tangents, wg_id *out) {

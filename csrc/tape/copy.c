@@ -47,6 +47,15 @@ wg_status wg_copy_node(wg_tape *dst, const wg_tape *src, wg_id id, const wg_id *
     return wg_push(dst, &node, out);
 }
 
+wg_status wg_map_outputs(wg_tape *dst, const wg_tape *src, const wg_id *map) {
+    wg_id *outputs = malloc(((size_t)src->n_outputs + 1) * sizeof *outputs);
+    if (!outputs) return wg_no_memory(dst);
+    for (uint32_t k = 0; k < src->n_outputs; k++) outputs[k] = map[src->outputs[k]];
+    wg_status status = wg_tape_set_outputs(dst, (int)src->n_outputs, outputs);
+    free(outputs);
+    return status;
+}
+
 wg_tape *wg_tape_clone(const wg_tape *src) {
     wg_tape *t = wg_tape_create(NULL);
     wg_id *same = t ? malloc(((size_t)src->len + 1) * sizeof *same) : NULL;
@@ -56,7 +65,7 @@ wg_tape *wg_tape_clone(const wg_tape *src) {
         wg_id copied;
         ok = wg_copy_node(t, src, id, same, &copied) == WG_OK;
     }
-    if (ok && src->n_outputs) ok = wg_tape_set_outputs(t, (int)src->n_outputs, src->outputs) == WG_OK;
+    ok = ok && wg_map_outputs(t, src, same) == WG_OK;
     free(same);
     if (ok) return t;
     wg_tape_release(t);

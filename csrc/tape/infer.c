@@ -138,12 +138,17 @@ static wg_status slice(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
     return wg_make_shape(q->t, dtype, ndim, out, shape);
 }
 
+/* The base's shape, once operand b is known to have that of the part that it goes to. */
+static wg_status of_base(const wg_ask *q, int b, const char *part, uint32_t *shape) {
+    if (*shape == q->t->nodes[q->in[b]].shape) return *shape = q->t->nodes[q->in[0]].shape, WG_OK;
+    char value[256], wanted[256];
+    return wg_fail(q->t, WG_VALUE_ERROR, "%s: b has shape %s, %s %s", q->name, text_of(q, b, value), part,
+                   wg_shape_text(wg_vec_ndim(q->t, *shape), wg_vec(q->t, *shape), wanted, sizeof wanted));
+}
+
 static wg_status slice_add(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
     WG_TRY(slice(q, dtype, shape));
-    if (*shape == q->t->nodes[q->in[1]].shape) return *shape = q->t->nodes[q->in[0]].shape, WG_OK;
-    char value[256], window[256];
-    return wg_fail(q->t, WG_VALUE_ERROR, "%s: b has shape %s, the slice has %s", q->name, text_of(q, 1, value),
-                   wg_shape_text(wg_vec_ndim(q->t, *shape), wg_vec(q->t, *shape), window, sizeof window));
+    return of_base(q, 1, "the slice has", shape);
 }
 
 static wg_status concatenate(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
@@ -182,10 +187,7 @@ static wg_status gather(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
 
 static wg_status index_add(const wg_ask *q, wg_dtype dtype, uint32_t *shape) {
     WG_TRY(gather(q, dtype, shape));
-    if (*shape == q->t->nodes[q->in[2]].shape) return *shape = q->t->nodes[q->in[0]].shape, WG_OK;
-    char value[256], rows[256];
-    return wg_fail(q->t, WG_VALUE_ERROR, "%s: b has shape %s, the indexed rows have %s", q->name, text_of(q, 2, value),
-                   wg_shape_text(wg_vec_ndim(q->t, *shape), wg_vec(q->t, *shape), rows, sizeof rows));
+    return of_base(q, 2, "the indexed rows have", shape);
 }
 
 static wg_status ravel_index(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {

@@ -160,6 +160,8 @@ void wg_forget_moves(wg_tape *t, wg_id len); /* of and to nodes from `len` on */
 wg_status wg_push_child(wg_tape *t, wg_tape *child); /* takes a reference of its own */
 /* Appends node `id` of src to dst as it stands, its operands renamed by map[]; calls keep their child. */
 wg_status wg_copy_node(wg_tape *dst, const wg_tape *src, wg_id id, const wg_id *map, wg_id *out);
+/* The outputs of src as those of dst, by the ids that its nodes have there. */
+wg_status wg_map_outputs(wg_tape *dst, const wg_tape *src, const wg_id *map);
 /* A new abstract tape with the same nodes, so that ids stay what they were; NULL if out of memory. */
 wg_tape *wg_tape_clone(const wg_tape *src);
 
@@ -280,7 +282,6 @@ typedef union {
     double real;
     int64_t bits;
 } wg_either;
-static inline int64_t wg_double_bits(double x) { return (wg_either){.real = x}.bits; }
 static inline double wg_bits_double(int64_t x) { return (wg_either){.bits = x}.real; }
 
 #define WG_TRY(call)                                                                                                   \
