@@ -125,12 +125,8 @@ class Program(_core.Program):
         """One object per input slot: numbers between 0 and 1, zeros where they are whole."""
         found: list[Any] = []
         for slot, (dtype, shape) in enumerate(self.input_types()):
-            floating = dtype.kind in "fc"
-            x = (
-                np.resize(np.linspace(0.1, 0.9, 97), shape).astype(dtype)
-                if floating
-                else np.zeros(shape, dtype)
-            )
+            values = np.linspace(0.1, 0.9, 97) if dtype.kind in "fc" else np.zeros(1)
+            x = np.resize(values, shape).astype(dtype)
             number = self.weak(slot)
             found.append(x if number is None else number(x))
         return found

@@ -216,10 +216,8 @@ class Compiled(Caller):
             del sizes[0]
 
     def _labels(self, keywords: bool, tree: Structure) -> list[str]:
-        labels = leaf_names(tree)
-        if not keywords:
-            return [f"argument {label[1:].replace(']', '', 1)}" for label in labels]
-        return [f"argument {label[4:].replace(']', '', 1)}" for label in labels]
+        start = 4 if keywords else 1  # behind the "[", or the "[0][", of a tree of arguments
+        return [f"argument {label[start:].replace(']', '', 1)}" for label in leaf_names(tree)]
 
     def _refuse_objects(self, keywords: bool, tree: Structure, leaves: list, described: list) -> None:
         for k, (leaf, known) in enumerate(zip(leaves, described, strict=True)):

@@ -170,20 +170,13 @@ class Tape(_core.Tape):
         rows: list[tuple[str, ...] | str] = [
             ("", "op", "inputs", "shape" if self.abstract else "value", "local partials", "name")
         ]
-        places = range(len(self))
-        skipped = len(places) - SHOWN
-        for index in places:
-            if skipped > 0 and SHOWN // 2 <= index < SHOWN // 2 + skipped:
-                if index == SHOWN // 2:
-                    rows.append(f"... {skipped} nodes ...")
-                continue
+        n, half = len(self), SHOWN // 2
+        for index in range(n) if n <= SHOWN else (*range(half), *range(n - half, n)):
+            if index == n - half and n > SHOWN:
+                rows.append(f"... {n - SHOWN} nodes ...")
             rows += [f"--- {s.title}" for s in self._sections if s.start == index]
             rows.append(self._row(index))
-            rows += [
-                "--- recorded after it"
-                for s in self._sections
-                if s.stop == index + 1 and index + 1 < len(self)
-            ]
+            rows += ["--- recorded after it" for s in self._sections if s.stop == index + 1 < n]
         cells = [row for row in rows if isinstance(row, tuple)]
         widths = [max(len(row[k]) for row in cells) for k in range(6)]
         lines = [

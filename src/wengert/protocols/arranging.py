@@ -15,6 +15,7 @@ from .movement import (
     flip,
     for_each,
     in_c_order,
+    line,
     moveaxis,
     ravel,
     reshape,
@@ -238,8 +239,7 @@ def resize(a: Any, new_shape: Any) -> Any:
 
 def kept(a: Any, obj: Any, axis: Any) -> tuple[Any, int, np.ndarray]:
     """An array, an axis and the places along it that deleting `obj` leaves."""
-    a = recorded(a)
-    a, axis = (ravel(a), 0) if axis is None else (a, normalize_axis(axis, a.ndim))
+    a, axis = line(recorded(a), axis)
     return a, axis, np.delete(np.arange(a.shape[axis]), obj)
 
 
@@ -253,8 +253,7 @@ def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 @implements(np.insert)
 def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     """With values before places along an axis."""
-    a = recorded(arr)
-    a, axis = (ravel(a), 0) if axis is None else (a, normalize_axis(axis, a.ndim))
+    a, axis = line(recorded(arr), axis)
     extent = a.shape[axis]
     # NumPy's own insert says which places of the result hold a's elements (>= 0) and which hold values.
     numbers = np.insert(np.arange(extent), obj, -1)

@@ -100,6 +100,11 @@ def ravel(a: Any, order: str = "C") -> Any:
     return in_c_order(reshape(a, (math.prod(a.shape),), order=order))
 
 
+def line(a: Any, axis: Any) -> tuple[Any, int]:
+    """An array and an axis of it, from the front; with None that of the flattened array."""
+    return (ravel(a), 0) if axis is None else (a, normalize_axis(axis, a.ndim))
+
+
 def is_ordered(a: Any) -> bool:
     """Whether NumPy is known to have the axes in C's order in memory."""
     return not a.turned if isinstance(a, Var) else a.flags.c_contiguous
@@ -288,11 +293,8 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
     else:
         inner = [min(max(i + extent if i < 0 else i, 0), extent) for i in dims(list(indices_or_sections))]
         cuts = [0, *inner, extent]
-    parts = []
-    for start, stop in pairwise(cuts):
-        length = max(stop - start, 0)
-        parts.append(windows(a, {axis: (start if length else 0, 1, length)}))
-    return parts
+    boxes = ((start, 1, stop - start) if start < stop else (0, 1, 0) for start, stop in pairwise(cuts))
+    return [windows(a, {axis: box}) for box in boxes]
 
 
 @implements(np.take)
@@ -302,10 +304,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     refuse_options("take", out=out)
     if mode != "raise":
         raise TypeError(f'take: mode={mode!r} is not supported on a Var; use "raise"')
-    a, index = operand(a), operand(indices)
-    if axis is None:
-        return append("gather", ravel(a), index)
-    axis = normalize_axis(axis, a.ndim)
+    (a, axis), index = line(operand(a), axis), operand(indices)
     if axis == 0:
         return append("gather", a, index)
     rows = append("gather", moveaxis(a, axis, 0), index)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core import innermost
 from .elementwise import where
-from .movement import astype, broadcast_to, concatenate, flip, moveaxis, ravel, reshape, take, windows
+from .movement import astype, broadcast_to, concatenate, flip, line, moveaxis, ravel, reshape, take, windows
 from .reductions import max_, mean, min_
 from .registry import NAMESPACE, append, dims, extra, implements, method, normalize_axis, operand, recorded
 from .statistics import median
@@ -70,10 +70,7 @@ def tile(A: Any, reps: Any) -> Any:
 @method("repeat")
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     """Each element so many times in a row along an axis, or of the flattened array."""
-    a = recorded(a)
-    if axis is None:
-        a, axis = ravel(a), 0
-    axis = normalize_axis(axis, a.ndim)
+    a, axis = line(recorded(a), axis)
     counts = dims(repeats) if np.ndim(repeats) else (int(dims(repeats)[0]),)
     if min(counts, default=0) < 0:
         raise ValueError(f"repeat: repeats={repeats}; an element cannot be repeated less than 0 times")

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core import Var, innermost
 from .elementwise import as_bool
-from .movement import astype, broadcast_to, expand_dims, ravel, reshape
+from .movement import astype, broadcast_to, expand_dims, line, reshape
 from .registry import (
     append,
     extra,
@@ -17,7 +17,6 @@ from .registry import (
     into,
     method,
     normalize_axes,
-    normalize_axis,
     operand,
     recorded,
     refuse_options,
@@ -185,11 +184,11 @@ def all_(a, axis=None, out=None, keepdims=False, *, where=None) -> Var:
 
 def _first(name: str, a: Any, axis: Any, keepdims: Any) -> Var:
     a = operand(a)
-    whole = axis is None
-    index = append(name, ravel(a) if whole else a, attrs=(0 if whole else normalize_axis(axis, a.ndim),))
+    row, along = line(a, axis)
+    index = append(name, row, attrs=(along,))
     if keepdims is not True:
         return index
-    return reshape(index, (1,) * a.ndim) if whole else expand_dims(index, axis)
+    return reshape(index, (1,) * a.ndim) if axis is None else expand_dims(index, axis)
 
 
 @implements(np.argmax)
@@ -230,12 +229,10 @@ def cumprod(a, axis=None, dtype=None, out=None) -> Var:
 
 def _lines(a: Any, axis: Any, dtype: Any) -> tuple[Any, int]:
     """An array and the axis of it that a running sum or product follows."""
-    a = operand(a)
-    if axis is None:
-        a, axis = ravel(a), 0
+    a, axis = line(operand(a), axis)
     if dtype is None and a.dtype.kind in "bi":
         dtype = np.int64
-    return a if dtype is None else astype(a, dtype), normalize_axis(axis, a.ndim)
+    return a if dtype is None else astype(a, dtype), axis
 
 
 def _filled(a: Any, value: float, dtype: Any = None) -> Var:

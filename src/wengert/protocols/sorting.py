@@ -9,7 +9,7 @@ import numpy as np
 from .._core import Var
 from .constants import known
 from .indexing import getitem, index_set
-from .movement import astype, disordered, expand_dims, is_ordered, moveaxis, ravel
+from .movement import astype, disordered, expand_dims, is_ordered, line, moveaxis
 from .registry import append, extra, implements, method, normalize_axis, operand, recorded, refuse_options
 
 
@@ -18,19 +18,15 @@ from .registry import append, extra, implements, method, normalize_axis, operand
 def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Var:
     """The indices that sort along an axis.  NaN comes last; equal elements keep their order."""
     refuse_options("argsort", order=order)
-    a = operand(a)
-    if axis is None:
-        a, axis = ravel(a), 0
-    return append("argsort", a, attrs=(normalize_axis(axis, a.ndim), 0))
+    a, axis = line(operand(a), axis)
+    return append("argsort", a, attrs=(axis, 0))
 
 
 @implements(np.sort)
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """The elements in order along an axis; a derivative follows each to its place, ties in their order."""
     refuse_options("sort", order=order)
-    a = operand(a)
-    if axis is None:
-        a, axis = ravel(a), 0
+    a, axis = line(operand(a), axis)
     return take_along_axis(a, argsort(a, axis), axis)
 
 
@@ -61,10 +57,7 @@ def sort_complex(a: Any) -> Any:
 @implements(np.take_along_axis)
 def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     """Elements at integer indices along an axis, which match the array along the others."""
-    a, index = recorded(arr), recorded(indices)
-    if axis is None:
-        a, axis = ravel(a), 0
-    axis = normalize_axis(axis, a.ndim)
+    (a, axis), index = line(recorded(arr), axis), recorded(indices)
     if a.ndim != index.ndim:
         raise ValueError(f"take_along_axis: an array of {a.ndim} axes and indices of {index.ndim}")
     if index.dtype.kind not in "iu":

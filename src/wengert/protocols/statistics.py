@@ -240,10 +240,7 @@ def nanquantile(
     axes = normalize_axes(axis, a.ndim)
     rest = tuple(k for k in range(a.ndim) if k not in axes)
     rows = reshape(transpose(a, (*rest, *axes)), (-1, int(np.prod([a.shape[k] for k in axes]))))
-    parts = []
-    for k in range(rows.shape[0]):
-        row = rows[k]
-        parts.append(quantile(row[NAMESPACE["logical_not"](NAMESPACE["isnan"](row))], q, method=method))
+    parts = [quantile(row[_without_nan(row, 0.0)[1]], q, method=method) for row in rows]
     result = moveaxis(NAMESPACE["stack"](parts), 0, -1)
     shape = tuple(1 if k in axes else n for k, n in enumerate(a.shape) if keepdims or k not in axes)
     return into(out, reshape(result, (*np.shape(q), *shape)))

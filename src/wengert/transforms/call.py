@@ -170,8 +170,7 @@ def seed(name: str, tape: Any, x: Any, like: Var, label: str) -> Var:
         raise TypeError(f"{name}: {label} is a {type(x).__name__}; expected an array of shape {like.shape}")
     if np.shape(x) != like.shape:
         raise ValueError(f"{name}: {label} has shape {np.shape(x)}, expected {like.shape}")
-    v = tape.as_var(x)
-    return v if v.dtype == like.dtype and not v.weak else wnp.astype(v, like.dtype)
+    return wnp.astype(tape.as_var(x), like.dtype, copy=False)
 
 
 def outputs_on(name: str, tape: Any, y: Any) -> tuple[list[Var], Structure]:

@@ -240,8 +240,7 @@ class _Rule:
                     f"{self.custom.name}: {label} has shape {np.shape(leaf)}, expected {shape}: that of what "
                     f"it is the derivative of"
                 )
-            v = tape.as_var(leaf)
-            answers.append(v if v.dtype == dtype and not v.weak else wnp.astype(v, dtype))
+            answers.append(wnp.astype(tape.as_var(leaf), dtype, copy=False))
         return answers
 
     def _capture(self, tape: Any, source: Any, kind: tuple) -> None:
