@@ -118,8 +118,10 @@ wg_status wg_broadcast_shapes(wg_tape *t, const char *op, uint32_t a, uint32_t b
         int64_t x = i <= na ? sa[na - i] : 1, y = i <= nb ? sb[nb - i] : 1;
         if (x != y && x != 1 && y != 1) {
             char ta[256], tb[256];
-            return wg_fail(t, WG_VALUE_ERROR, "%s: operands of shapes %s and %s do not broadcast together", op,
-                           wg_shape_text(na, sa, ta, sizeof ta), wg_shape_text(nb, sb, tb, sizeof tb));
+            return wg_fail(t, WG_VALUE_ERROR,
+                           "%s: operands of shapes %s and %s do not broadcast together; x[:, None] or "
+                           "keepdims=True may align them",
+                           op, wg_shape_text(na, sa, ta, sizeof ta), wg_shape_text(nb, sb, tb, sizeof tb));
         }
         shape[n - i] = x == 1 ? y : x;
     }

@@ -60,11 +60,8 @@ def features(where, name, x, n_in, dtype):
     """Finite inputs (rows, in) with at least one row."""
     array = unmasked(where, name, x)
     if array.ndim != 2 or array.shape[1] != n_in:
-        hint = (
-            f"; reshape it to ({array.size // n_in}, {n_in})"
-            if array.ndim == 1 and array.size % n_in == 0
-            else ""
-        )
+        fits = array.ndim != 2 and array.size % n_in == 0
+        hint = f"; reshape it to ({array.size // n_in}, {n_in})" if fits else ""
         raise ValueError(f"{where}: {name} has shape {array.shape}, expected (rows, {n_in}){hint}")
     if len(array) == 0:
         raise ValueError(f"{where}: {name} has no rows")

@@ -6,6 +6,7 @@ import numpy as np
 
 from . import numpy as wnp
 from ._core import DTYPES, Var
+from .protocols.registry import operand
 
 
 def squared_error(output, target):
@@ -31,6 +32,7 @@ def squared_error(output, target):
     >>> float(squared_error(np.array([1.0, 2.0]), np.array([0.0, 4.0])))
     2.5
     """
+    output, target = operand(output), operand(target)
     return np.mean((output - as_shape_of(output, target, "squared_error")) ** 2)
 
 
@@ -62,8 +64,7 @@ def cross_entropy(logits, labels):
     >>> round(float(cross_entropy(np.zeros((3, 4)), np.array([0, 3, 1]))), 4)  # log 4
     1.3863
     """
-    if isinstance(labels, list | tuple):
-        labels = np.asarray(labels)
+    logits, labels = operand(logits), operand(labels)
     rows, n_out = _rows_and_classes(logits, labels)
     if n_out == 1:
         # -log sigmoid(z) = softplus(z) - z for class 1, softplus(z) for class 0
@@ -80,8 +81,6 @@ def cross_entropy(logits, labels):
 
 def as_shape_of(output, target, where):
     """`target`, reshaped where one is (rows,) and the other (rows, 1); nothing broadcasts."""
-    if isinstance(target, list | tuple | int | float):
-        target = np.asarray(target)
     a, b = output.shape, target.shape
     if a == b:
         return target

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from .pytree import tree_leaves, tree_map
+from .pytree import leaf_names, tree_flatten, tree_leaves, tree_map
 
 
 class Optimizer(ABC):
@@ -72,6 +72,23 @@ class Optimizer(ABC):
         """``p = p - lr direction``."""
         return tree_map(lambda p, d: p - self.rate_for(p) * d, params, direction)
 
+    def _zeros_like(self, params):
+        return tree_map(lambda p: np.zeros(np.shape(p), self.rate_for(p).dtype), params)
+
+    def _check(self, params, grads, state):
+        """Raises where the gradients or the state are not those of the parameters."""
+        name, begin = type(self).__name__, "; state begins as opt.init(params)"
+        for what, given, like in (("grads", grads, params), ("state", state, self.init(params))):
+            (leaves, structure), (expected, wanted) = tree_flatten(given), tree_flatten(like)
+            if structure != wanted:
+                raise ValueError(f"{name}: {what} has the structure {structure}, expected {wanted}{begin}")
+            for k, (x, y) in enumerate(zip(leaves, expected, strict=True)):
+                if np.shape(x) != np.shape(y):
+                    label = leaf_names(wanted, what)[k]
+                    raise ValueError(
+                        f"{name}: {label} has shape {np.shape(x)}, expected {np.shape(y)}{begin}"
+                    )
+
     @abstractmethod
     def init(self, params):
         """The state before the first step, a pytree of arrays that are zero."""
@@ -118,10 +135,11 @@ class SGD(Optimizer):
 
     def init(self, params):
         """One velocity per parameter, or nothing without momentum."""
-        return {"velocity": _zeros_like(params)} if self.momentum else {}
+        return {"velocity": self._zeros_like(params)} if self.momentum else {}
 
     def step(self, params, grads, state):
         """``v = momentum v + g``, ``p = p - lr v`` (Nesterov: ``p - lr (g + momentum v)``)."""
+        self._check(params, grads, state)
         grads = _decayed(self.weight_decay, params, grads)
         direction, state = self._velocity(grads, state)
         if self.nesterov:
@@ -165,10 +183,11 @@ class Adam(Optimizer):
 
     def init(self, params):
         """The number of steps done and both running means."""
-        return {"count": np.zeros(()), "mean": _zeros_like(params), "square": _zeros_like(params)}
+        return {"count": np.zeros(()), "mean": self._zeros_like(params), "square": self._zeros_like(params)}
 
     def step(self, params, grads, state):
         """``p = p - lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)``."""
+        self._check(params, grads, state)
         beta1, beta2 = self.betas
         count = state["count"] + 1.0
         mean = tree_map(lambda m, g: beta1 * m + (1 - beta1) * g, state["mean"], grads)
@@ -249,11 +268,12 @@ class RMSprop(Optimizer):
 
     def init(self, params):
         """The running mean of squares, and the velocity where there is momentum."""
-        velocity = {"velocity": _zeros_like(params)} if self.momentum else {}
-        return {"square": _zeros_like(params)} | velocity
+        velocity = {"velocity": self._zeros_like(params)} if self.momentum else {}
+        return {"square": self._zeros_like(params)} | velocity
 
     def step(self, params, grads, state):
         """``s = alpha s + (1 - alpha) g^2``, ``v = momentum v + g / (sqrt(s) + eps)``, ``p = p - lr v``."""
+        self._check(params, grads, state)
         grads = _decayed(self.weight_decay, params, grads)
         square = tree_map(lambda s, g: self.alpha * s + (1 - self.alpha) * (g * g), state["square"], grads)
         scaled = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
@@ -291,10 +311,11 @@ class Adagrad(Optimizer):
 
     def init(self, params):
         """The sums of squares."""
-        return {"square": _zeros_like(params)}
+        return {"square": self._zeros_like(params)}
 
     def step(self, params, grads, state):
         """``s = s + g^2``, ``p = p - lr g / (sqrt(s) + eps)``."""
+        self._check(params, grads, state)
         grads = _decayed(self.weight_decay, params, grads)
         square = tree_map(lambda s, g: s + g * g, state["square"], grads)
         direction = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
@@ -383,10 +404,6 @@ def clip_by_norm(grads, limit):
 
 
 OPTIMIZERS = {"adagrad": Adagrad, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD}
-
-
-def _zeros_like(params):
-    return tree_map(lambda p: np.zeros(p.shape, p.dtype), params)
 
 
 def _number(optimizer, name, value, low, high):

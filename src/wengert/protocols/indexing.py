@@ -126,6 +126,7 @@ def _entry(v: Var, entry: Any) -> list[Any]:
     if index.dtype.kind not in "iu":
         raise IndexError(
             f"only integers, slices, `...`, None and integer or boolean arrays are indices; got {index.dtype}"
+            + ("; pass .astype(int)" if index.dtype.kind == "f" else "")
         )
     return [index]
 
@@ -277,7 +278,10 @@ def overwrite(v: Var, result: Var) -> None:
     """v[...] = result, where nothing else refers to `result`."""
     _refuse_outside(v, result)
     if result.shape != v.shape:
-        raise ValueError(f"an array of shape {v.shape} cannot hold a result of shape {result.shape}")
+        raise ValueError(
+            f"an array of shape {v.shape} cannot hold a result of shape {result.shape}; "
+            f"write v = v + w in place of v += w"
+        )
     _write("copy", v, _as_same_kind("an operation in place", result, v.dtype))
 
 

@@ -59,9 +59,12 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     """Elements at integer indices along an axis, which match the array along the others."""
     (a, axis), index = line(recorded(arr), axis), recorded(indices)
     if a.ndim != index.ndim:
-        raise ValueError(f"take_along_axis: an array of {a.ndim} axes and indices of {index.ndim}")
+        raise ValueError(
+            f"take_along_axis: indices of shape {index.shape} for an array of shape {a.shape}; expected as "
+            f"many axes"
+        )
     if index.dtype.kind not in "iu":
-        raise IndexError(f"take_along_axis: indices must be integers, got {index.dtype}")
+        raise IndexError(f"take_along_axis: indices must be integers, got {index.dtype}; pass .astype(int)")
     return append("gather", a, index) if a.ndim == 1 else getitem(append("copy", a), along(a, index, axis))
 
 

@@ -96,13 +96,20 @@ def operands(args: tuple, kwargs: dict) -> list[Any]:
     return tree_flatten((args, kwargs) if kwargs else args)[0]
 
 
+def check_argnums(name: str, argnums: Any) -> None:
+    numbers = argnums if isinstance(argnums, (tuple, list)) else [argnums]
+    if not all(isinstance(number, (int, np.integer)) for number in numbers):
+        raise TypeError(
+            f"{name}: argnums is {argnums!r}, expected an int or a tuple of ints; the arguments of f "
+            f"go to the function that is returned: wg.{name}(f)(x)"
+        )
+
+
 def places(name: str, argnums: Argnums, n_args: int) -> Sequence[int]:
     """The arguments that `argnums` names."""
     if type(argnums) is int and -n_args <= argnums < n_args:
         return (argnums,)
     numbers = argnums if isinstance(argnums, (tuple, list)) else [argnums]
-    if not all(isinstance(number, (int, np.integer)) for number in numbers):
-        raise TypeError(f"{name}: argnums is {argnums!r}, expected an int or a tuple of ints")
     if len({number % max(n_args, 1) for number in numbers}) != len(numbers):
         raise ValueError(f"{name}: argnums={argnums} names an argument twice")
     for number in numbers:
@@ -191,6 +198,7 @@ def on_tape(name: str, tape: Any, leaves: list, structure: Structure, root: str)
 def derived(name: str, f: Callable, argnums: Argnums, has_aux: bool, rule: Callable) -> Callable[..., Any]:
     """What `rule` makes of a recording of `f`, its inputs (a `Bound`), its outputs and their structure: a
     function of f's arguments."""
+    check_argnums(name, argnums)
 
     @functools.wraps(f)
     def wrapped(*args, **kwargs):

@@ -41,7 +41,8 @@ class _Custom:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._rule is None:
-            raise TypeError(f"{self.name}: {self.__name__} has no rule yet; give it one")
+            way = f"{self.__name__}.{self.name.replace('custom_', 'def')}(...)"
+            raise TypeError(f"{self.name}: {self.__name__} has no rule yet; give it one with {way}")
         if kwargs:  # in their places
             args = inspect.signature(self._f).bind(*args, **kwargs).args
         numbers = places(f"{self.name}, nondiff_argnums", self._fixed, len(args))
@@ -91,7 +92,13 @@ class CustomVjp(_Custom):
         pair = forward(*self._merge(fixed, primals))
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise TypeError("custom_vjp: forward must return a pair (result, residuals)")
-        return tuple(backward(*fixed.values(), pair[1], tree_unflatten(*outer)))
+        cotangents = backward(*fixed.values(), pair[1], tree_unflatten(*outer))
+        if not isinstance(cotangents, (tuple, list)):
+            raise TypeError(
+                f"custom_vjp: backward returned a {type(cotangents).__name__}; expected a tuple with the "
+                f"cotangent of each argument: (g,) for one"
+            )
+        return tuple(cotangents)
 
 
 class CustomJvp(_Custom):

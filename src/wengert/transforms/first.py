@@ -16,6 +16,7 @@ from .call import (
     Argnums,
     Bound,
     Recording,
+    check_argnums,
     decorates,
     derived,
     operands,
@@ -63,6 +64,8 @@ def value_and_grad(f, argnums=0, has_aux=False):
 
 
 def gradient(name: str, f: Callable, argnums: Argnums, has_aux: bool, has_value: bool) -> Callable:
+    check_argnums(name, argnums)
+
     @functools.wraps(f)
     def wrapped(*args, **kwargs):
         short: Any = MISSED if has_aux or kwargs else _core.value_and_grad(name, f, args, argnums)
