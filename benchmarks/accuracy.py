@@ -28,8 +28,7 @@ from .report import cpu_model, lined
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"
 OPS = {op.name: op for op in _core.ops()}
-UNARY, BINARY, ZERO = 1, 2, 3  # the kinds of a row (enum wg_kind)
-ELEMENTWISE = [name for name, op in OPS.items() if op.kind in (UNARY, BINARY, ZERO)]
+ELEMENTWISE = [name for name, op in OPS.items() if op.kind in ("UNARY", "BINARY", "ZERO")]
 FLOATS = ("float32", "float64")
 PARAMETERS = (0.3,)  # P(0) of the rows that have one
 PRECISION = 160  # bits: three times those of float64

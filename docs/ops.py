@@ -14,8 +14,6 @@ import wengert.numpy as wnp
 from wengert import _core
 
 DOCS = Path(__file__).resolve().parent
-KINDS = "LEAF UNARY BINARY ZERO COMPARE LINEAR BILINEAR RULE FLAT DERIVATIVE BITWISE".split()  # enum wg_kind
-CLASSES = ("FLOAT", "NUMBER", "ANY", "INTEGER", "FIELD", "RING")  # enum wg_class
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "greater": ">", "less": "<", "equal": "=="}
 STRENGTH = {"==": 1, "<": 1, ">": 1, "+": 2, "-": 2, "*": 3, "/": 3}
 FLOATS = ("float32", "float64")
@@ -178,7 +176,7 @@ def page() -> str:
     elementwise = [("op", "NumPy", "class", "meaning", "d/da", "d/db", "kinks", "domain", *FLOATS)]
     arrays = [("op", "NumPy", "operands", "class", "derivative", "meaning", "cotangent")]
     for op in _core.ops():
-        kind, class_ = KINDS[op.kind], CLASSES[op.class_]
+        kind, class_ = op.kind, op.class_
         numpy = f"`{op.numpy}`" if op.numpy else ""
         if kind in ("UNARY", "BINARY", "ZERO", "COMPARE", "BITWISE"):
             slopes = [column(text) for text in op.derivative] if kind in ("UNARY", "BINARY") else ["0", ""]

@@ -21,27 +21,11 @@ import reference_complex  # noqa: F401  (as above)
 from wengert import _core
 
 OPS = {op.name: op for op in _core.ops()}
-KINDS = (
-    "LEAF",
-    "UNARY",
-    "BINARY",
-    "ZERO",
-    "COMPARE",
-    "LINEAR",
-    "BILINEAR",
-    "RULE",
-    "FLAT",
-    "DERIVATIVE",
-    "BITWISE",
-)
-
-
-CLASSES = ("FLOAT", "NUMBER", "ANY", "INTEGER", "FIELD", "RING")
 
 
 def names(*kinds):
     """The ops in rows of these kinds, in the table's order."""
-    return [name for name, op in OPS.items() if KINDS[op.kind] in kinds]
+    return [name for name, op in OPS.items() if op.kind in kinds]
 
 
 def weights(shape, phase=0.0):
@@ -52,7 +36,7 @@ def weights(shape, phase=0.0):
 
 def takes_complex(name):
     """Whether the row is of a class that has complex numbers."""
-    return CLASSES[OPS[name].class_] in ("FIELD", "RING", "ANY")
+    return OPS[name].class_ in ("FIELD", "RING", "ANY")
 
 
 # ---- machines -----------------------------------------------------------------------------------------

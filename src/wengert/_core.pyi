@@ -8,6 +8,8 @@ from typing_extensions import disjoint_base
 
 NODES: dict[type, tuple[Callable[[Any], tuple], Callable[[Any, tuple], Any]]]
 DTYPES: tuple[np.dtype[Any], ...]
+KINDS: list[str]
+CLASSES: list[str]
 
 class Node(NamedTuple):
     op: str
@@ -36,8 +38,8 @@ class Op(NamedTuple):
     derivative: tuple[str | None, str | None]
     lo: float
     hi: float
-    kind: int
-    class_: int
+    kind: str
+    class_: str
     arity: int
     n_params: int
     base: int

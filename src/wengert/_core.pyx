@@ -65,7 +65,6 @@ cdef enum:
     SMALL = 1 << 12         # their bytes,
     SMALL_PRODUCT = 1 << 17  # and multiplications, that take no longer than a few calls of NumPy
 
-cdef object np_asarray = np.asarray
 cdef object Array = np.ndarray
 cdef object Generic = np.generic
 cdef object NoneType = type(None)
@@ -94,6 +93,9 @@ raised = {}  # by thread: by Python code that the C core called, until the core 
 
 Node = namedtuple("Node", "op dtype weak shape inputs attrs has_value")
 Step = namedtuple("Step", "ops rows block groups tile_bytes flops bytes reason")
+# enum wg_kind and enum wg_class, as the rows of ops.def name them
+KINDS = "LEAF UNARY BINARY ZERO COMPARE LINEAR BILINEAR RULE FLAT DERIVATIVE BITWISE".split()
+CLASSES = "FLOAT NUMBER ANY INTEGER FIELD RING".split()
 Op = namedtuple("Op", "code name numpy doc derivative lo hi kind class_ arity n_params base operand")
 
 
@@ -109,9 +111,8 @@ cdef class Var
 
 cdef int check(Tape tape, wg_status status) except -1:
     """Turns a status into the Python exception that it stands for."""
-    if status == WG_OK:
-        return 0
-    raise_status(status, wg_tape_error(tape.handle))
+    if status != WG_OK:
+        raise_status(status, wg_tape_error(tape.handle))
 
 
 cdef int raise_status(wg_status status, const char *text) except -1:
@@ -175,7 +176,7 @@ def supported(x):
 
     Raises TypeError for float16, longdouble, uint64, object, str and the like.
     """
-    cdef object array = x if isinstance(x, Array) else np_asarray(x)
+    cdef object array = x if isinstance(x, Array) else np.asarray(x)
     if type(array) is not Array and array.__array_priority__ > 0:  # a class that computes in a way of its own
         raise TypeError(
             f"a {type(array).__name__} cannot be recorded, for its mask or its own arithmetic would be lost: "
@@ -241,7 +242,7 @@ def ops():
         row = wg_op(code)
         derivative = (text(row.derivative[0]), text(row.derivative[1]))
         table.append(Op(code, text(row.name), text(row.numpy), text(row.doc), derivative, row.lo, row.hi,
-                        row.kind, row.class_, row.arity, row.n_params, row.base, row.operand))
+                        KINDS[row.kind], CLASSES[row.class_], row.arity, row.n_params, row.base, row.operand))
     return table
 
 

@@ -308,7 +308,7 @@ cdef class Var:
             return "Var(ended)"
         if not describe(self).has_value:
             return f"Var(shape={self.shape}, dtype={self.dtype}, traced)"
-        return f"Var({np.array2string(np_asarray(self.value), separator=', ', threshold=20)})"
+        return f"Var({np.array2string(np.asarray(self.value), separator=', ', threshold=20)})"
 
     def __str__(self):
         return str(self.value) if not self.tape.abstract else repr(self)

@@ -22,7 +22,7 @@ from .registry import (
     sharing,
 )
 
-ELEMENTWISE_KINDS = (1, 2, 3, 4, 10)  # wg_kind: unary, binary, zero derivative, comparison, bitwise
+ELEMENTWISE_KINDS = ("UNARY", "BINARY", "ZERO", "COMPARE", "BITWISE")
 INNER = ("one_minus_square", "gelu_tanh")  # rows that `wengert.numpy` does not offer by themselves
 # What the core computes of small plain arrays.  The first line differs from NumPy by the units in the last
 # place that either may err, and is there for it is faster at every size; the others have one right answer.

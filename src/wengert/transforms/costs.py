@@ -15,7 +15,6 @@ from ..pytree import tree_flatten
 from ..tape import OPS, Tape
 from .child import Child, of_leaves
 
-LEAF, FLAT = 0, 8  # kinds of the op table
 VIEWS = ("copy", "reshape", "transpose", "broadcast", "slice", "stop_gradient", "result")
 MOVES = ("concatenate", "gather", "cast", "slice_set", "index_set")
 
@@ -88,11 +87,11 @@ def _count(tape: Any) -> list[int]:
         if node.op == "call":  # a loop, or a function with a rule
             times = _times(tape, nodes, live, k) if len(node.attrs) > 1 else 1
             counts = [times * n for n in _count(tape.child(k))]
-        elif OPS[node.op].kind == LEAF or node.op in VIEWS:
+        elif OPS[node.op].kind == "LEAF" or node.op in VIEWS:
             continue
         else:
             work = 2 * sizes[0] * operands[0].shape[-1] if node.op == "matmul" else max(sizes)
-            flops = 0 if OPS[node.op].kind == FLAT or node.op in MOVES else work
+            flops = 0 if OPS[node.op].kind == "FLAT" or node.op in MOVES else work
             moved = sum(n * x.dtype.itemsize for n, x in zip(sizes, (node, *operands), strict=True))
             counts = [1, flops, moved]
         total = [a + b for a, b in zip(total, counts, strict=True)]

@@ -30,8 +30,6 @@ from ..tape import OPS
 from .call import DIFFERENTIABLE, Bound, Recording, outputs_on, seed
 from .custom import against
 
-LEAF, UNARY, BINARY, LINEAR, BILINEAR, RULE, DERIVATIVE = 0, 1, 2, 5, 6, 7, 9  # kinds of the op table
-
 
 def jet(f: Callable, primals: Sequence[Any], series: Sequence[Any]) -> tuple[Any, list[Any]]:
     """The derivatives of `f` along a curve, from those of the curve: `jvp` of any order, as JAX's `jet`.
@@ -180,9 +178,9 @@ class _Jets:
             return
         first, operands = self.part.at(k), [self.series[i] for i in node.inputs]
         kind = OPS[node.op].kind
-        if kind == LEAF or not any(s.rule for s in operands):
+        if kind == "LEAF" or not any(s.rule for s in operands):
             self.series[k] = _Series(first)
-        elif kind == RULE:
+        elif kind == "RULE":
             self._along(k, node)
         else:
             self.series[k] = self.op(node.op, operands, node.attrs, first)
@@ -204,19 +202,19 @@ class _Jets:
     def _rule(self, name: str, s: list[_Series], attrs: tuple, y: _Series) -> Callable | None:
         """How the coefficient k follows from those before it and from the operands'."""
         row = OPS[name]
-        if name in ("mul", "zmul") or row.kind == BILINEAR:
+        if name in ("mul", "zmul") or row.kind == "BILINEAR":
             return lambda k: _cauchy(name, s[0], s[1], k, attrs)
         if name == "div":
             return lambda k: self._quotient(s[0], s[1], y, k)
         if name == "add":
             return lambda k: plus(s[0][k], s[1][k])
-        if row.kind == LINEAR:
+        if row.kind == "LINEAR":
             return lambda k: self._linear(name, s, attrs, k)
         column = functools.cache(self._column)  # when it is asked for: a column's ops have columns
-        if row.kind == DERIVATIVE:
+        if row.kind == "DERIVATIVE":
             base = list(OPS.values())[row.base]  # in the order of their codes
             return lambda k: _cauchy("zmul", s[0], column(base, row.operand, tuple(s[1:]), attrs), k)
-        if row.kind not in (UNARY, BINARY):
+        if row.kind not in ("UNARY", "BINARY"):
             return None  # piecewise constant, or no derivative flows through
         operands = (*s, *[s[0]] * (2 - len(s)), y)
         moving = [(i, a) for i, a in enumerate(s) if a.rule]

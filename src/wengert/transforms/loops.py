@@ -21,9 +21,8 @@ UNTIL = -1  # the number of steps of a loop that its condition ends
 _FEW = 2  # "sqrt": smaller blocks are not worth a loop
 _BLOCK = 16  # "log": of so many steps all carries are held at once
 LITTLE = 1024  # elements computed by quick ops: a branch of `cond` that takes no more is no loop of its own
-QUICK = frozenset(
-    name for name, op in OPS.items() if op.kind in (0, 1, 2, 3, 4, 5, 9)
-)  # all but products, loops
+SLOW = ("BILINEAR", "RULE", "FLAT", "BITWISE")  # kinds of products, loops and the like
+QUICK = frozenset(name for name, op in OPS.items() if op.kind not in SLOW)
 
 
 def scan(

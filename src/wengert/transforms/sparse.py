@@ -27,7 +27,7 @@ from .call import decorates, is_differentiable
 from .first import grad, jvp
 from .loops import UNTIL
 
-ELEMENTWISE = (1, 2, 9)  # kinds of the op table: unary, binary, derivative
+ELEMENTWISE = ("UNARY", "BINARY", "DERIVATIVE")  # kinds of the op table
 SAME_PLACES = ("where", "copy", "cast", "broadcast", "real", "imag", "conj", "to_complex", "stop_gradient")
 MOST = 10**8  # elements of what counts as dense
 
