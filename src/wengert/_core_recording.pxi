@@ -150,7 +150,7 @@ cdef class Function(Vectorcall):
         return self.__qualname__
 
     def __repr__(self):
-        return f"<function wengert.numpy.{self.__name__}>"
+        return f"<function {self.__module__}.{self.__name__}>"
 
 
 cdef object answer(object function, PyObject *const *args, size_t nargsf, PyObject *kwnames):

@@ -16,7 +16,7 @@ import numpy as np
 from .. import numpy as wnp
 from .. import transforms
 from .._core import DTYPES, Var, dtype_code, raised
-from ..protocols.registry import append, is_recorded, recorded
+from ..protocols.registry import FUNCTIONS, append, mirrored, recorded
 
 __all__ = ["LINALG", "call", "files"]
 
@@ -83,20 +83,14 @@ def call(function: Callable, *operands: Any, shape: tuple[int, ...], dtype: Any,
     return append("host", *operands, attrs=(_ADDRESS, place, dtype_code(dtype), stacks, *shape))
 
 
-def files(table: dict[str, Callable], functions: dict[Any, Callable], *numpy_functions: Any) -> Callable:
-    """Files an implementation under functions of NumPy's and under their names in a namespace."""
+def files(table: dict[str, Callable], function: Any) -> Callable:
+    """Files an implementation under a function of NumPy's and under its name in a namespace."""
 
     def file(implementation: Callable) -> Callable:
-        def public(*args: Any, **kwargs: Any) -> Any:
-            if is_recorded(args) or (kwargs and is_recorded(kwargs.values())):
-                return implementation(*args, **kwargs)
-            return numpy_functions[0](*args, **kwargs)
-
-        public.__name__, public.__doc__ = numpy_functions[0].__name__, implementation.__doc__
-        for function in numpy_functions:
-            functions[function] = implementation
-            table[function.__name__] = public
-        return public
+        module = "wengert.numpy.linalg" if table is LINALG else "wengert.numpy.fft"
+        FUNCTIONS[function] = implementation
+        table[function.__name__] = mirrored(function, implementation, module)
+        return table[function.__name__]
 
     return file
 

@@ -6,6 +6,7 @@ the complex ones of a Hermitian sequence, one half of it left out.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,11 @@ import numpy as np
 from .. import numpy as wnp
 from ..protocols.elementwise import real
 from ..protocols.movement import disordered, is_ordered
-from ..protocols.registry import FUNCTIONS, append, into, normalize_axis, recorded
+from ..protocols.registry import append, into, normalize_axis, recorded
 from . import FFT, call, custom_vjp, files
 
+_file = functools.partial(files, FFT)
 _FORWARD = {None: 0.0, "backward": 0.0, "ortho": 0.5, "forward": 1.0}  # the power of 1/n for each norm
-
-
-def _file(*functions: Any) -> Any:
-    return files(FFT, FUNCTIONS, *functions)
 
 
 def _primitive(function: Any) -> Any:

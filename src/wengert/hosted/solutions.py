@@ -6,6 +6,7 @@ the pseudo-inverse.  All functions take stacks of matrices, real and complex.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from .. import numpy as wnp
 from ..protocols.elementwise import real
-from ..protocols.registry import FUNCTIONS, normalize_axes
+from ..protocols.registry import normalize_axes
 from . import LINALG, adjoint, call, custom_jvp, custom_vjp, dagger, files, floating
 
 
@@ -27,9 +28,7 @@ def matrix(name: str, a: Any, square: bool = False) -> Any:
     return a
 
 
-def file(*functions: Any) -> Any:
-    """Files an implementation under functions of numpy.linalg."""
-    return files(LINALG, FUNCTIONS, *functions)
+file = functools.partial(files, LINALG)
 
 
 # ---- inverses and solutions ---------------------------------------------------------------------------

@@ -37,6 +37,15 @@ def rely_on(tape: Any, arrays: list[tuple[np.ndarray, np.ndarray]]) -> None:
         tape = tape.parent
 
 
+def mirrored(plain: Callable, implementation: Callable, module: str | None = None, **how: Any) -> Function:
+    """What computes as `plain`, and by the implementation where there is something to record; named as the
+    former in a module, by default the latter's."""
+    public: Any = functools.update_wrapper(Function(plain, implementation, **how), implementation)
+    public.__name__ = public.__qualname__ = plain.__name__
+    public.__module__ = module or implementation.__module__
+    return public
+
+
 def implements(
     *functions: Any, names: tuple[str, ...] = (), computes: str | None = None
 ) -> Callable[[Callable], Callable]:
@@ -52,11 +61,9 @@ def implements(
             return implementation
         op = OPS[computes] if computes else -1
         for function in reversed(present):  # each computes what is plain by itself
-            public = Function(function, implementation, op, computes=bool(computes))
+            public = mirrored(function, implementation, "wengert.numpy", op=op, computes=bool(computes))
             FUNCTIONS[function] = public if computes else implementation
-            functools.update_wrapper(public, implementation).__name__ = name = function.__name__
-            public.__module__, public.__qualname__ = "wengert.numpy", name
-            NAMESPACE[name] = public
+            NAMESPACE[function.__name__] = public
         NAMESPACE.update(dict.fromkeys(names, public))
         return public
 

@@ -14,7 +14,7 @@ from .._core import innermost
 from ..hosted import LINALG, call, custom_vjp, dagger, floating
 from ..hosted import linalg as _numpys  # which fills LINALG
 from ..hosted.solutions import broadcast_solve, matrix
-from ..protocols.registry import is_recorded, refuse_options
+from ..protocols.registry import is_recorded, mirrored, refuse_options
 
 globals().update(LINALG)
 
@@ -41,15 +41,13 @@ def _of_matrix(function: Callable) -> Callable:
 
     primitive.defvjp(forward, backward)
 
-    def public(a: Any) -> Any:
-        if not is_recorded((a,)):
-            return function(a)
+    def of_stack(a: Any) -> Any:
         a = matrix(name, a, True)
         if a.ndim > 2:
-            return wnp.stack([public(a[k]) for k in range(a.shape[0])])
+            return wnp.stack([of_stack(a[k]) for k in range(a.shape[0])])
         return primitive(a)
 
-    public.__name__ = name
+    public = mirrored(function, of_stack)
     public.__doc__ = f"As `scipy.linalg.{name}`; takes Vars and arrays."
     return public
 
@@ -81,12 +79,11 @@ def _triangular(lower: bool, unit: bool) -> Callable:
 _TRIANGULAR = {(lower, unit): _triangular(lower, unit) for lower in (False, True) for unit in (False, True)}
 
 
+@functools.partial(mirrored, _linalg.solve_triangular)
 def solve_triangular(
     a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False, **options: Any
 ) -> Any:
     """As `scipy.linalg.solve_triangular`; takes Vars and arrays."""
-    if not is_recorded((a, b)):
-        return _linalg.solve_triangular(a, b, trans, lower, unit_diagonal, **options)
     refuse_options("solve_triangular", **options)
     a = matrix("solve_triangular", a, True)
     if trans in (1, "T", 2, "C"):
@@ -139,10 +136,9 @@ def _banded(lower: int, upper: int) -> Callable:
     return primitive
 
 
+@functools.partial(mirrored, _linalg.solve_banded)
 def solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any, **options: Any) -> Any:
     """As `scipy.linalg.solve_banded`; takes Vars and arrays."""
-    if not is_recorded((ab, b)):
-        return _linalg.solve_banded(l_and_u, ab, b, **options)
     refuse_options("solve_banded", **options)
     tape = innermost((ab, b))
     ab, b = tape.as_var(floating(ab)), tape.as_var(floating(b))
@@ -173,19 +169,17 @@ def _sylvester_backward(residuals, g):
 _sylvester.defvjp(_sylvester_forward, _sylvester_backward)
 
 
+@functools.partial(mirrored, _linalg.solve_sylvester)
 def solve_sylvester(a: Any, b: Any, q: Any) -> Any:
     """As `scipy.linalg.solve_sylvester`, the x with a @ x + x @ b = q; takes Vars and arrays."""
-    if not is_recorded((a, b, q)):
-        return _linalg.solve_sylvester(a, b, q)
     operands = [floating(x) for x in (a, b, q)]
     dtype = np.result_type(*(x.dtype for x in operands))
     return _sylvester(*(wnp.astype(x, dtype) for x in operands))
 
 
+@functools.partial(mirrored, _linalg.cholesky)
 def cholesky(a: Any, lower: bool = False, **options: Any) -> Any:
     """As `scipy.linalg.cholesky`: upper triangular unless `lower`."""
-    if not is_recorded((a,)):
-        return _linalg.cholesky(a, lower, **options)
     return _numpys.cholesky(a, upper=not lower)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ import scipy.special as _special
 from .. import numpy as wnp
 from .._core import Var
 from ..hosted import call, custom_jvp
-from ..protocols.registry import FUNCTIONS, is_recorded, operand, recorded, refuse_options
+from ..protocols.registry import FUNCTIONS, mirrored, operand, recorded, refuse_options
 
 SQRT_2PI = 2.5066282746310002
 PRIMITIVES: dict[str, Callable] = {}
@@ -24,12 +25,7 @@ def _public(name: str, implementation: Callable) -> Callable:
     if isinstance(original, np.ufunc):
         FUNCTIONS[original] = implementation
 
-    def function(*args: Any, **kwargs: Any) -> Any:
-        if is_recorded(args):
-            return implementation(*args, **kwargs)
-        return original(*args, **kwargs)
-
-    function.__name__ = function.__qualname__ = name
+    function = mirrored(original, implementation)
     function.__doc__ = f"As `scipy.special.{name}`; takes Vars, arrays and scalars."
     return function
 
@@ -114,17 +110,17 @@ betainc = _hosted(
 )  # fmt: skip
 
 
+@functools.partial(mirrored, _special.polygamma)
 def polygamma(n: int, x: Any) -> Any:
     """The n-th derivative of the digamma function, for a Python integer n."""
     if isinstance(n, Var):
         raise TypeError("polygamma: the order must be a Python integer, not a Var")
-    return _polygamma(int(n), x) if is_recorded((x,)) else _special.polygamma(n, x)
+    return _polygamma(int(n), x)
 
 
+@functools.partial(mirrored, _special.multigammaln)
 def multigammaln(a: Any, d: int) -> Any:
     """The logarithm of the multivariate gamma function of dimension d."""
-    if not is_recorded((a,)):
-        return _special.multigammaln(a, d)
     steps = [gammaln(recorded(a) - 0.5 * k) for k in range(d)]
     return sum(steps[1:], steps[0]) + d * (d - 1) / 4 * float(np.log(np.pi))
 
@@ -172,10 +168,9 @@ def rel_entr(x: Any, y: Any) -> Any:
     return xlogy(x, wnp.where(x == 0, 1.0, x) / y)
 
 
+@functools.partial(mirrored, _special.logsumexp)
 def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False) -> Any:
     """log of the sum of b e^a over axes, without overflow."""
-    if not is_recorded((a, b)):
-        return _special.logsumexp(a, axis, b, keepdims)
     if b is None:
         return wnp.logsumexp(a, axis, keepdims)
     a = recorded(a)
