@@ -39,7 +39,6 @@ typedef struct {
     wg_way axes[WG_MAX_NDIM + 2];
     double params[WG_MAX_PARAMS];
     int parts;
-    bool flat; /* all contiguous and one block */
 } wg_loop;
 
 typedef struct {
@@ -133,7 +132,6 @@ static void choose_blocks(wg_loop *l, bool turned) {
     l->rows = most / l->columns < rows->shape ? most / l->columns : rows->shape;
     l->column_blocks = (columns->shape + l->columns - 1) / l->columns;
     l->row_blocks = (rows->shape + l->rows - 1) / l->rows;
-    l->flat = direct && l->columns == size;
     l->blocks = size / (rows->shape * columns->shape) * l->row_blocks * l->column_blocks;
 }
 
@@ -146,6 +144,29 @@ static void run_rows(const wg_loop *l, char *const *at, const int64_t *steps, in
         wg_map_operands(l->step->op, n_in, in, slots);
         l->map(at[n_in] + i * steps[n_in], slots, columns, l->params);
     }
+}
+
+static bool lie_alike(const wg_array *x, const wg_array *y) {
+    if (x->ndim != y->ndim) return false;
+    if (x->shape == y->shape && x->strides == y->strides) return true; /* interned */
+    for (int i = 0; i < x->ndim; i++)
+        if (x->shape[i] != y->shape[i] || x->strides[i] != y->strides[i]) return false;
+    return true;
+}
+
+/* In one call of the kernel, if all arrays lie alike and are few enough numbers: most steps, of which short ones shall
+ * not wait for a plan. */
+static bool run_flat(const wg_loop *l, int64_t size) {
+    const wg_step *step = l->step;
+    char *at[MOST];
+    if (size >= LOOK || wg_parts((double)size * 0.5, step->max_parts) > 1) return false;
+    for (int j = 0; j < step->n_in; j++) {
+        if (!lie_alike(&step->in[j], &step->out)) return false;
+        at[j] = step->in[j].data;
+    }
+    at[step->n_in] = step->out.data;
+    run_rows(l, at, (int64_t[MOST]){0}, 1, size);
+    return true;
 }
 
 static int64_t run_block(const wg_loop *l, int64_t number, wg_tiles *tiles) {
@@ -202,7 +223,8 @@ static void run_part(void *context, int part) {
 
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
     wg_loop loop;
-    if (wg_array_size(&step->out) == 0) return WG_OK;
+    const int64_t size = wg_array_size(&step->out);
+    if (size == 0) return WG_OK;
     loop.step = step;
     loop.map = k->map[step->op][step->in[step->op == WG_where].dtype];
     if (!loop.map) {
@@ -210,11 +232,9 @@ wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
         return WG_TYPE_ERROR;
     }
     for (int i = 0; i < step->n_attr && i < WG_MAX_PARAMS; i++) loop.params[i] = wg_bits_double(step->attrs[i]);
+    if (run_flat(&loop, size)) return WG_OK;
     merge_axes(&loop);
     choose_blocks(&loop, choose_axes(&loop));
-    if (loop.flat)
-        run_rows(&loop, loop.data, (int64_t[MOST]){0}, 1, loop.columns);
-    else
-        wg_parallel(step->alone, loop.parts, run_part, &loop);
+    wg_parallel(step->alone, loop.parts, run_part, &loop);
     return wg_stops(step->watch) ? WG_INTERRUPTED : WG_OK;
 }

@@ -38,6 +38,8 @@ cdef extern from *:
     """
     PyObject *wg_current
     PyObject *PyCell_GET(object cell)
+    PyObject *PyDict_GetItemWithError(object namespace, object name) except? NULL
+    PyObject *PyFunction_GetDefaults(object function)
     PyObject **items_of(object t)
     PyObject **list_items(object l)
     void no_sequence(PyTypeObject *type)
@@ -74,9 +76,12 @@ MISSED = object()  # in place of an answer: no recording at hand serves the call
 
 # By dtype code: NumPy's dtype, and its number there.
 DTYPES = tuple([np.dtype(name) for name in ("?", "i4", "i8", "f4", "f8", "c8", "c16")])
-cdef int[7] NUMBERS = [cnp.NPY_BOOL, cnp.NPY_INT32, cnp.NPY_INT64, cnp.NPY_FLOAT, cnp.NPY_DOUBLE,
-                       cnp.NPY_CFLOAT, cnp.NPY_CDOUBLE]
+cdef int[7] NUMBERS = [dtype.num for dtype in DTYPES]
 cdef dict CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
+cdef signed char[32] CODE_AT = [-1] * 32  # by NumPy's number of the dtype
+cdef object c_type
+for c_type in map(np.dtype, "?ilqfdFD"):  # of which some are one, under two numbers
+    CODE_AT[<int>c_type.num] = CODES.get(c_type, -1)
 # Small integers are held by the narrowest supported one and promote as that.
 cdef dict WIDENED = {np.dtype(a): np.dtype(b) for a, b in (
     ("i1", "i4"), ("u1", "i4"), ("i2", "i4"), ("u2", "i4"), ("u4", "i8"))}
@@ -146,18 +151,14 @@ cdef object unpack(const Scalar *x, int dtype):
 
 cdef int code_of(cnp.ndarray x):
     """The code of an array's dtype, if it is a supported one and lies in memory as C has it; else -1."""
-    cdef int number = cnp.PyArray_TYPE(x), code
-    if not cnp.PyArray_ISNOTSWAPPED(x) or not cnp.PyArray_ISALIGNED(x):
-        return -1
-    for code in range(WG_DTYPE_COUNT - 1, -1, -1):
-        if number == NUMBERS[code]:
-            return code
-    return WG_I64 if number == cnp.NPY_LONGLONG and sizeof(long) == 8 else -1
+    cdef int number = cnp.PyArray_TYPE(x)
+    plain = 0 <= number < 32 and cnp.PyArray_ISNOTSWAPPED(x) and cnp.PyArray_ISALIGNED(x)
+    return CODE_AT[number] if plain else -1
 
 
 cdef cnp.ndarray new_array(int ndim, const int64_t *shape, int dtype):
     """An array in C order for C to fill."""
-    return cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *>shape, NUMBERS[dtype], 0)
+    return cnp.PyArray_SimpleNew(ndim, <cnp.npy_intp *>shape, NUMBERS[dtype])
 
 
 cdef int weak_code(object x):

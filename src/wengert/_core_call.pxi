@@ -108,6 +108,11 @@ cdef bint unchanged(cnp.ndarray x, cnp.ndarray copy):
     return memcmp(cnp.PyArray_DATA(x), cnp.PyArray_DATA(copy), size) == 0
 
 
+cdef bint means(PyObject *found, object kept):
+    """Whether a name stands for the object that it stood for; MISSING: it is not bound."""
+    return found == <PyObject *>kept or (found == NULL and kept is MISSING)
+
+
 cdef class Guards:
     """The objects that names stood for when a function was recorded; `wengert.guards` finds them."""
     cdef public list names, cells, attributes, relied
@@ -116,17 +121,18 @@ cdef class Guards:
         """Whether every name still means the same object."""
         cdef tuple entry
         for entry in self.names:  # (namespace, name, object)
-            if (<dict>entry[0]).get(entry[1], MISSING) is not entry[2]:
+            if not means(PyDict_GetItemWithError(entry[0], entry[1]), entry[2]):
                 return False
         for entry in self.cells:  # (cell, contents)
-            if PyCell_GET(entry[0]) != (NULL if entry[1] is MISSING else <PyObject *>entry[1]):
+            if not means(PyCell_GET(entry[0]), entry[1]):
                 return False
         for entry in self.relied:  # (array, its contents)
             if not unchanged(entry[0], entry[1]):
                 return False
         for entry in self.attributes:  # (function, its defaults, those of its keywords)
-            function, defaults, keywords = entry
-            if function.__defaults__ is not defaults or (keywords and function.__kwdefaults__ != keywords):
+            if not means(PyFunction_GetDefaults(entry[0]), MISSING if entry[1] is None else entry[1]):
+                return False
+            if <dict>entry[2] and entry[0].__kwdefaults__ != entry[2]:
                 return False
         return True
 
@@ -175,7 +181,7 @@ cdef class Replay:
         if wg_current != NULL and (<Tape>wg_current).abstract:
             return MISSED
         for k in range(n):
-            plain = plain and type(<object>args[k]) is Array
+            plain = plain and (type(<object>args[k]) is Array or type(<object>args[k]) is float)
         if not plain:  # else the leaves are the arguments, as they lie there
             leaves = []
             for k in range(n):
@@ -208,6 +214,8 @@ cdef class Replay:
 
     cpdef object assemble(self, list outputs):
         """The function's result from its outputs."""
+        if self.structure.kind is None and not self.constants:
+            return outputs[0]
         for k, leaf in self.constants:
             outputs.insert(k, leaf)
         return Tree.build(self.structure, outputs)

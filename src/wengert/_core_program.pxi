@@ -298,9 +298,14 @@ cdef int64_t *turn_slot(Slot *slot, object strides) except? NULL:
 
 cdef bint is_like(const Slot *slot, cnp.ndarray x, bint each):
     """Whether x has the slot's dtype and shape, behind one axis more with `each`."""
-    cdef const cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
-    return (cnp.PyArray_NDIM(x) == slot.ndim + each and code_of(x) == <int>slot.dtype
-            and memcmp(shape + each, slot.shape, slot.ndim * sizeof(int64_t)) == 0)
+    cdef const cnp.npy_intp *shape = cnp.PyArray_DIMS(x) + each
+    cdef int k
+    if cnp.PyArray_NDIM(x) != slot.ndim + each or code_of(x) != <int>slot.dtype:
+        return False
+    for k in range(slot.ndim):
+        if shape[k] != slot.shape[k]:
+            return False
+    return True
 
 
 @cython.final
@@ -365,8 +370,13 @@ cdef class _Frame:
         for i in range(slot.ndim):
             shape[each + i] = slot.shape[i]
         array = new_array(slot.ndim + each, shape, slot.dtype)
-        self.view(k, slot, array, True, each)
+        self.place(k, slot, array, each)
         return array
+
+    cdef void place(self, int k, const Slot *slot, cnp.ndarray x, bint each) noexcept:
+        self.pointers[k] = cnp.PyArray_DATA(x)
+        self.nbytes[k] = slot.nbytes * (self.times if each else 1)
+        self.moves[k] = slot.nbytes if each else 0
 
     cdef bint view(self, int k, const Slot *slot, cnp.ndarray x, bint writable, bint each):
         """Points slot k at the memory of x, if it is of the slot's shape, dtype and strides.
@@ -381,9 +391,7 @@ cdef class _Frame:
         for i in range(slot.ndim if slot.turned else 0):
             if cnp.PyArray_STRIDES(x)[i] != slot.strides[i] * slot.itemsize:
                 return False
-        self.pointers[k] = cnp.PyArray_DATA(x)
-        self.nbytes[k] = slot.nbytes * (self.times if each else 1)
-        self.moves[k] = slot.nbytes if each else 0
+        self.place(k, slot, x, each)
         return True
 
     cdef bint overlaps(self, int k, int start, int stop):
