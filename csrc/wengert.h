@@ -27,7 +27,8 @@ typedef enum {
     WG_INDEX_ERROR,
     WG_MEMORY_ERROR,
     WG_RUNTIME_ERROR,
-    WG_INTERRUPTED
+    WG_INTERRUPTED,
+    WG_BUSY
 } wg_status;
 
 /* The op codes: every row of ops.def, each elementwise row followed by its d_<name>_<operand>. */
@@ -262,6 +263,7 @@ struct wg_repeat {
     wg_answer (*ask)(wg_repeat *); /* by the calling thread, every 40 ms; NULL: never */
     void *context;                 /* of ask */
     int64_t done;                  /* set: how many replays are complete */
+    bool tries; /* BUSY at once, where another caller is at it or it may take more than some microseconds */
 };
 /* So many replays, one after the other, as one call.  Stopped by ask it returns INTERRUPTED: what is donated is as the
  * last whole replay left it, for one that has begun to overwrite a donated input is completed first. */

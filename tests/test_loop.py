@@ -240,6 +240,29 @@ def test_what_interrupts_a_program_cannot_run_it():
     assert program.run([np.zeros(()), np.array(True)])[0] == 1.0
 
 
+def test_a_short_call_waits_without_keeping_a_long_one_from_python():
+    program, count, ticks = counting()
+    begun, heard = threading.Event(), []
+
+    def watch(done):  # needs the interpreter, which the short call must not hold while it waits
+        heard.append(done)
+        begun.set()
+        if len(heard) == 4:
+            raise LookupError("enough")
+
+    def run():
+        with pytest.raises(LookupError, match="enough"):
+            program.repeat([count, ticks], MANY, [1], watch)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert begun.wait(10)
+    assert program.run([np.zeros(()), np.array(True)])[0] == 1.0
+    thread.join()
+    assert len(heard) == 4
+    assert 0 < count < MANY
+
+
 def test_another_thread_than_the_main_one_is_not_asked():
     program, count, ticks = counting()
     few = 1 << 20

@@ -110,6 +110,7 @@ static wg_status run_steps(wg_program *p, bool alone, wg_watch *watch, char *mes
  * depend on it. */
 enum { TRIES = 4, PERIOD = 1024 }; /* replays in a row by all threads, then by one; and until they are compared again */
 static const double SHORT = 1e6;   /* nanoseconds: what takes longer gains by threads wherever they are */
+static const double BRIEF = 2e3;   /* nanoseconds: so long may a caller keep a lock that others wait for */
 
 static bool is_alone(wg_trial *t) {
     if (t->replay == PERIOD) t->replay = 0;
@@ -131,20 +132,21 @@ static wg_status run_once(wg_program *p, wg_watch *watch, char *message, size_t 
 }
 
 /* One caller at a time.  No mutex, for a child forked while another thread replays would wait for ever: it sees an
- * owner of another generation and takes the program over.  False where the owner waits for this very call. */
-static bool acquire(wg_program *p) {
+ * owner of another generation and takes the program over.  RUNTIME_ERROR where the owner waits for this very call. */
+static wg_status acquire(wg_program *p, const void *thread, bool waits) {
     const uint32_t me = wg_fork_generation();
     for (int tries = 0;; tries++) {
         unsigned owner = atomic_load(&p->owner);
         if (owner != me && atomic_compare_exchange_strong(&p->owner, &owner, me)) break;
-        if (owner == me && atomic_load_explicit(&p->thread, memory_order_relaxed) == wg_this_thread()) return false;
+        if (owner == me && atomic_load_explicit(&p->thread, memory_order_relaxed) == thread) return WG_RUNTIME_ERROR;
+        if (!waits) return WG_BUSY;
         if (tries < 100)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
-    atomic_store_explicit(&p->thread, wg_this_thread(), memory_order_relaxed); /* only this thread looks for itself */
-    return true;
+    atomic_store_explicit(&p->thread, thread, memory_order_relaxed); /* only this thread looks for itself */
+    return WG_OK;
 }
 
 static void release(wg_program *p) {
@@ -164,14 +166,14 @@ static bool goes_on(const wg_program *p, const wg_repeat *r) {
 
 wg_status wg_program_repeat(wg_program *p, void *const *inputs, void *const *outputs, wg_repeat *repeat, char *message,
                             size_t message_size) {
-    repeat->done = 0;
-    if (!acquire(p)) {
-        snprintf(message, message_size, "a program cannot run while a signal handler or callback has stopped it");
-        return WG_RUNTIME_ERROR;
-    }
     wg_watch watch = {.repeat = repeat, .caller = wg_this_thread()};
+    repeat->done = 0;
+    if (repeat->tries && p->trial.cost * (double)repeat->times > BRIEF) return WG_BUSY;
+    wg_status status = acquire(p, watch.caller, !repeat->tries);
+    if (status == WG_RUNTIME_ERROR)
+        snprintf(message, message_size, "a program cannot run while a signal handler or callback has stopped it");
+    if (status != WG_OK) return status;
     bind(p, inputs, outputs);
-    wg_status status = WG_OK;
     while (repeat->done < repeat->times && status == WG_OK) {
         if (repeat->done && repeat->moves) move_on(p, repeat->moves);
         if (!goes_on(p, repeat)) break;

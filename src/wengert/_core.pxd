@@ -16,7 +16,7 @@ cdef extern from "wengert.h" nogil:
 
     ctypedef enum wg_status:
         WG_OK, WG_VALUE_ERROR, WG_TYPE_ERROR, WG_INDEX_ERROR, WG_MEMORY_ERROR, WG_RUNTIME_ERROR
-        WG_INTERRUPTED
+        WG_INTERRUPTED, WG_BUSY
 
     # The op codes that operators of Var use; every other op is found by name.
     enum:
@@ -132,6 +132,7 @@ cdef extern from "wengert.h" nogil:
         wg_answer (*ask)(wg_repeat *) noexcept
         void *context
         int64_t done
+        bint tries
     wg_status wg_program_repeat(wg_program *p, void **inputs, void **outputs, wg_repeat *repeat,
                                 char *message, size_t message_size)
     void wg_program_describe(const wg_program *p, wg_program_info *info)

@@ -237,9 +237,14 @@ cdef class Program:
                         results[k] = frame.make(n + k, &self.slots[n + k])
             repeat.times, repeat.guard_bytes, frame.repeat = 1 if frame.times < 0 else frame.times, 0, &repeat
             repeat.moves, repeat.ask, repeat.context = frame.moves, ask_python, <void *>frame
-            with nogil:
-                status = wg_program_repeat(self.handle, frame.pointers, frame.pointers + n, &repeat, message,
-                                           sizeof(message))
+            repeat.tries = True  # with the GIL: giving it away and taking it again takes as long as a run
+            status = wg_program_repeat(
+                self.handle, frame.pointers, frame.pointers + n, &repeat, message, sizeof(message))
+            if status == WG_BUSY:
+                repeat.tries = False
+                with nogil:
+                    status = wg_program_repeat(
+                        self.handle, frame.pointers, frame.pointers + n, &repeat, message, sizeof(message))
             if status == WG_INTERRUPTED:
                 raise frame.error
             if status != WG_OK:

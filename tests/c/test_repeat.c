@@ -1,4 +1,5 @@
 /* Many replays as one call: operands that move on, a caller that stops it, donated inputs left whole. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,12 +62,46 @@ static void test_answers(wg_program *p) {
     CHECK(s.asked <= 2);
 }
 
+/* What tries is not kept waiting: neither by much work of its own nor by who is at it. */
+static wg_status try_it(wg_program *p, int64_t times) {
+    double total = 0, x = 1, square;
+    char message[100];
+    wg_repeat repeat = {.times = times, .tries = true};
+    wg_status status = wg_program_repeat(p, (void *[]){&total, &x}, (void *[]){&total, &square}, &repeat, message, 100);
+    CHECK(repeat.done == (status == WG_OK ? times : 0) && total == (double)repeat.done);
+    return status;
+}
+
+static void *try_once(void *p) {
+    CHECK(try_it(p, 1) == WG_BUSY);
+    return NULL;
+}
+
+static wg_answer try_elsewhere(wg_repeat *repeat) {
+    pthread_t thread;
+    const bool started = pthread_create(&thread, NULL, try_once, repeat->context) == 0;
+    CHECK(started);
+    if (started) pthread_join(thread, NULL);
+    CHECK(try_it(repeat->context, 1) == WG_RUNTIME_ERROR);
+    return WG_STOP;
+}
+
+static void test_tries(wg_program *p) {
+    double total = 0, x = 1, square;
+    char message[100];
+    CHECK(try_it(p, 1) == WG_OK && try_it(p, 1 << 20) == WG_BUSY);
+    wg_repeat repeat = {.times = INT64_MAX, .ask = try_elsewhere, .context = p};
+    CHECK(wg_program_repeat(p, (void *[]){&total, &x}, (void *[]){&total, &square}, &repeat, message, 100) ==
+          WG_INTERRUPTED);
+    CHECK(try_it(p, 1) == WG_OK);
+}
+
 int main(void) {
     char message[200];
     if (wg_kernels_init(getenv("WENGERT_ISA"), message, sizeof message) != WG_OK) return 2;
     wg_tape *t = wg_tape_new(true);
     wg_program *p = running_sum(t);
-    if (p) test_moves(p), test_answers(p);
+    if (p) test_moves(p), test_answers(p), test_tries(p);
     wg_program_release(p);
     wg_tape_release(t);
     return report();
