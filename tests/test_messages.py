@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy.special import erfcx
 
 import wengert as wg
 import wengert.numpy as wnp
@@ -62,6 +63,10 @@ MISTAKES = {
     "a method of another package": (
         lambda: wg.grad(lambda x: x.detach())(1.0),
         AttributeError, ["'detach'", "v.value", "v.grad()", "wg.stop_gradient(v)"],
+    ),
+    "a function of another library": (
+        lambda: wg.grad(lambda x: erfcx(np.asarray(x)))(1.0),
+        TypeError, ["np.asarray(v)", "wg.host_call for what is no NumPy code", "v.value"],
     ),
     "a rule that returns no tuple": (
         lambda: wg.grad(with_rule(lambda x, g: g * np.cos(x)))(np.ones(3)),

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Var
 from .constants import known
 from .elementwise import as_bool, where
 from .movement import astype, concatenate, ravel, reshape, take
-from .refusals import users_line
+from .refusals import written_to
 from .registry import NAMESPACE, append, implements, into, normalize_axis, operand, recorded, refuse_options
 from .sorting import along
 
@@ -168,7 +167,7 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
         y = where(NAMESPACE["equal"](y, -np.inf), float(info.min) if neginf is None else neginf, y)
     if copy or not x.ndim:
         return y
-    _target("nan_to_num", x)[...] = y
+    written_to("nan_to_num", x)[...] = y
     return x
 
 
@@ -213,19 +212,10 @@ def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 # ---- functions that write to their first argument -----------------------------------------------------
 
 
-def _target(name: str, a: Any) -> Var:
-    if not isinstance(a, Var):
-        raise TypeError(
-            f"np.{name}: writing a Var into a plain array would drop the derivative ({users_line()}); write "
-            f"to a Var, or use np.where"
-        )
-    return a
-
-
 @implements(np.copyto)
 def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     """dst[...] = src, where a mask holds."""
-    dst = _target("copyto", dst)
+    dst = written_to("copyto", dst)
     dst[...] = src if where is True else NAMESPACE["where"](where, src, dst)
 
 
@@ -238,14 +228,14 @@ def _cycled(values: Any, n: int) -> Any:
 @implements(np.putmask)
 def putmask(a: Any, mask: Any, values: Any) -> None:
     """a[mask] = values, each value at its own place."""
-    a = _target("putmask", a)
+    a = written_to("putmask", a)
     a[...] = where(mask, reshape(_cycled(values, a.size), a.shape), a)
 
 
 @implements(np.place)
 def place(arr: Any, mask: Any, vals: Any) -> None:
     """arr[mask] = vals, in order."""
-    arr = _target("place", arr)
+    arr = written_to("place", arr)
     places = np.nonzero(np.ravel(known("place", mask)))[0]
     put(arr, places, _cycled(vals, len(places)))
 
@@ -253,7 +243,7 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
 @implements(np.put)
 def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     """a.flat[ind] = v."""
-    a = _target("put", a)
+    a = written_to("put", a)
     index = recorded(ind)
     if mode == "wrap":
         index = NAMESPACE["remainder"](index, a.size)
@@ -267,7 +257,7 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
 @implements(np.fill_diagonal)
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     """a[i, i, ...] = val."""
-    a = _target("fill_diagonal", a)
+    a = written_to("fill_diagonal", a)
     n = min(a.shape)
     if a.ndim > 2 and len(set(a.shape)) > 1:
         raise ValueError("fill_diagonal: all extents of an array of more than two axes must be equal")
@@ -279,7 +269,7 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
 @implements(np.put_along_axis)
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
     """arr[..., indices, ...] = values along an axis."""
-    arr = _target("put_along_axis", arr)
+    arr = written_to("put_along_axis", arr)
     if axis is None:
         return put(arr, indices, values)
     arr[along(arr, recorded(indices), normalize_axis(axis, arr.ndim))] = values

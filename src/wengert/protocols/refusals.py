@@ -53,8 +53,19 @@ def refusal(what: str, instead: str) -> str:
         )
     return (
         f"{what} would drop the derivative ({line}): use the NumPy function on the Var ({instead}), "
-        f"wengert.random for random numbers, or v.value for the plain number"
+        f"wengert.random for random numbers, wg.host_call for what is no NumPy code, or v.value for the "
+        f"plain number"
     )
+
+
+def written_to(name: str, a: Any, way_out: str = "write to a Var, or use np.where") -> Var:
+    """The array that a function writes to, which is to be a Var."""
+    if not isinstance(a, Var):
+        raise TypeError(
+            f"np.{name}: writing a Var into a plain array would drop the derivative "
+            f"({users_line()}); {way_out}"
+        )
+    return a
 
 
 # ---- NaN ----------------------------------------------------------------------------------------------

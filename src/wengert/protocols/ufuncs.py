@@ -22,7 +22,7 @@ from .movement import (
     reshape,
     stack,
 )
-from .refusals import users_line
+from .refusals import users_line, written_to
 from .registry import (
     FUNCTIONS,
     NAMESPACE,
@@ -212,11 +212,9 @@ for _name, _function in NAMESPACE.items():
 
 def _at(ufunc: Any, a: Any, indices: Any, b: Any = None) -> None:
     """`ufunc.at(a, indices, b)`: a[indices] = ufunc(a[indices], b), repeated indices counting again."""
-    if not isinstance(a, Var):
-        raise TypeError(
-            f"np.{ufunc.__name__}.at: writing a Var into a plain array would drop the derivative "
-            f"({users_line()}); use wengert.numpy.index_add(a, indices, v), which returns a Var"
-        )
+    a = written_to(
+        f"{ufunc.__name__}.at", a, "use wengert.numpy.index_add(a, indices, v), which returns a Var"
+    )
     if ufunc in (np.add, np.subtract):
         add_at(a, indices, b if ufunc is np.add else NAMESPACE["negative"](recorded(b)))
         return
