@@ -12,12 +12,14 @@ enum {
     GROUP_NS = 4500, /* what a group of rows should be worth: waking a thread that has not gone to sleep takes 1 us */
     PRODUCTS_NS = 40000, /* beyond two groups, with products: each of them reads all matrices again */
     GROUP_ROWS = 16,     /* of products */
+    TALL_NS = 25000,     /* of tall matrices, of which each reads its rows alone; so many groups at most, */
+    TALL_GROUPS = 4,     /* for each has a whole result to add */
     MAX_SUMS = 1 << 18,  /* bytes of all groups' sums: adding them up must stay cheap beside the work */
 };
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies) {
+void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies, bool tall) {
     int64_t tile = row_bytes ? (int64_t)row_bytes : 8;
     for (uint32_t k = 0; k < r->n_slots && !multiplies; k++) /* arrays that pass by need the cache as well */
         if (r->slots[k].kind == WG_SLOT_ARRAY) tile += llabs(r->slots[k].per_row); /* some go backwards */
@@ -25,11 +27,10 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     if (block < least) block = least;
     if (flat && block > LONGEST) block = LONGEST;
     r->unit = flat ? r->rows > 1 ? ALIGNED_ROWS : 8 : 1;
-    int64_t most = multiplies ? divide_up(r->rows, GROUP_ROWS) : divide_up(r->rows, block);
+    int64_t most = tall ? TALL_GROUPS : divide_up(r->rows, multiplies ? GROUP_ROWS : block);
     if (most > r->rows / r->unit) most = r->rows / r->unit; /* no group is empty */
-    const double worth = multiplies ? PRODUCTS_NS : GROUP_NS;
-    /* a power of two, so that threads have as many each; what only passes by costs twice as much beyond the first cache
-     */
+    const double worth = tall ? TALL_NS : multiplies ? PRODUCTS_NS : GROUP_NS;
+    /* a power of two, so that threads have as many each; what only passes by costs twice as much beyond L1 */
     int groups = r->cost >= (multiplies ? 2 : 1) * GROUP_NS ? 2 : 1;
     while (groups < WG_MAX_GROUPS && 2 * groups * worth <= r->cost) groups *= 2;
     while (groups > 1 && groups > most) groups /= 2;

@@ -252,8 +252,9 @@ typedef struct {
 /* escapes[id]: somebody outside reads the node. */
 wg_status wg_region_new(wg_program *p, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
                         wg_interface *face);
-/* blocks.c.  row_bytes: of tiles for each row; flat: every element is a row; multiplies: there are products. */
-void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies);
+/* blocks.c.  row_bytes: of tiles for each row; flat: every element is a row; multiplies: there are products; tall: by
+ * the rows of a tall matrix. */
+void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies, bool tall);
 void wg_region_free(wg_region *r);
 size_t wg_region_scratch(const wg_region *r);
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step);

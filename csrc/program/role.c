@@ -4,8 +4,8 @@
 /* A matrix that every block of rows reads or adds to should stay in the second-level cache beside the tiles. */
 enum { SMALL_MATRIX = 1 << 16 }; /* bytes */
 /* A tall matrix has at least so many times the rows that it is multiplied by: threads then exchange sums of the result
- * instead of parts of the matrix.  Two groups of rows may have sums of so many bytes each (MAX_SUMS). */
-enum { TALL = 4, LARGE_SUM = 1 << 17 };
+ * instead of parts of the matrix.  For a product of more multiply-adds its few groups of rows were too few. */
+enum { TALL = 4, TALL_STEPS = 1 << 23 };
 /* So many rows of a product, at most, are one row of its region. */
 enum { MOST_PARTS = 64 };
 
@@ -49,7 +49,8 @@ bool wg_is_tall(const wg_tape *t, const wg_window *windows, wg_id id) {
     if (windows[windows[a].root].gradient != t->nodes[b].shape) return false;
     const bool by_rows = wg_vec(t, windows[a].strides)[1] == 1 && wg_vec(t, windows[b].strides)[1] == 1;
     const int64_t m = wg_shape(t, id)[0], n = wg_shape(t, id)[1], k = wg_shape(t, b)[0];
-    return by_rows && m > 1 && n > 1 && k >= TALL * m && bytes_of(t, b) > SMALL_MATRIX && bytes_of(t, id) <= LARGE_SUM;
+    return by_rows && m > 1 && n > 1 && k >= TALL * m && wg_size(t, b) <= TALL_STEPS / m &&
+           bytes_of(t, b) > SMALL_MATRIX && bytes_of(t, id) <= SMALL_MATRIX;
 }
 
 static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
