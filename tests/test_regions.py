@@ -402,7 +402,7 @@ UPDATES = {
 
 def update(name, theta, grad, *arrays):
     optimizer, names = UPDATES[name]
-    state = {"count": np.array(3.0)} | dict(zip(names, arrays, strict=False))
+    state = dict(zip(names, arrays, strict=False)) | ({"count": np.array(3.0)} if name == "adam" else {})
     theta, state = optimizer.step(theta, grad, state)
     return (theta, *(state[name] for name in names))
 
