@@ -461,3 +461,12 @@ def test_what_is_nearly_an_update_is_the_eager_bits(name, dtype):
     eager, compiled, _ = both(f, *arrays)
     for expected, got in zip(eager, compiled, strict=True):
         assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 7, 8, 10, 16, 63, 64, 65, 200])
+def test_a_column_is_repeated_along_rows_of_any_width(width, dtype):
+    rng = np.random.default_rng(width)
+    column, full = (rng.integers(-9, 9, size).astype(dtype) for size in ((37, 1), (37, width)))
+    choose = wg.compile(lambda column, full: wnp.where(full > 0, column, full) * 2)
+    assert np.array_equal(choose(column, full), np.where(full > 0, column, full) * 2)

@@ -66,8 +66,14 @@ enum {
     WG_CHAIN_COUNT
 };
 
-/* *out = fold of x[0..n), n >= 1, in an order fixed by n alone (not by alignment).  max and min give NaN if any is. */
-typedef void (*wg_fold_fn)(void *out, const void *x, int64_t n);
+/* out[i] = fold of x[i n ... i n + n - 1] for i < lines, n >= 1, in an order fixed by n alone (not by alignment).  max
+ * and min give NaN if any is. */
+typedef void (*wg_fold_fn)(void *out, const void *x, int64_t n, int64_t lines);
+/* Makes one of `line`, which folds a single line. */
+#define WG_FOLD_LINES(name, line, in_type, out_type)                                                                   \
+    static void name(void *out, const void *x, int64_t n, int64_t lines) {                                             \
+        for (int64_t i = 0; i < lines; i++) line((out_type *)out + i, (const in_type *)x + i * n, n);                  \
+    }
 
 /* The first place of *value among n elements that have it; of a NaN, if that comes first or *value is one. */
 typedef int64_t (*wg_find_fn)(const void *x, int64_t n, const void *value);

@@ -28,15 +28,15 @@ static int64_t along(const wg_search *s, const wg_array *line) {
     if (length == n) {
         const char *x = line->data;
         if (line->strides[0] != 1) wg_copy_run(tile, 1, x, line->strides[0], n, wg_itemsize(line->dtype)), x = tile;
-        s->fold(best, x, n);
+        s->fold(best, x, n, 1);
         return s->find(x, n, best);
     }
     wg_spots tiles; /* the first of them: which tile has the best */
     tiles.wide[0] = 0;
-    s->fold(best, wg_fetch(tile, line, 0, length), length);
+    s->fold(best, wg_fetch(tile, line, 0, length), length, 1);
     for (int64_t start = most; start < n; start += most) {
         length = n - start < most ? n - start : most;
-        s->fold(value, wg_fetch(tile, line, start, length), length);
+        s->fold(value, wg_fetch(tile, line, start, length), length, 1);
         s->advance(best, &tiles, value, 1, start / most, s->largest);
     }
     const int64_t place = place_at(s, &tiles, 0) * most;

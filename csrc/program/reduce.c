@@ -63,7 +63,7 @@ static void fold_lines(const wg_reducer *r, const wg_array *x, int64_t lines, in
                     char *const result = out + (i + k) * step;
                     const bool first = start + place == 0;
                     chunk = length - place < most ? length - place : most;
-                    r->fold(first ? result : part, at + place * size, chunk);
+                    r->fold(first ? result : part, at + place * size, chunk, 1);
                     if (!first) r->combine(result, (const void *[]){result, part}, 1, NULL);
                 }
         }
@@ -94,7 +94,7 @@ static void log_sum_exp(const wg_kernels *k, const wg_array *x, int64_t n, void 
         const void *in[2] = {wg_fetch(tile, x, start, length), shift};
         k->map[WG_sub][x->dtype](tile, in, length, NULL);
         k->map[WG_exp][x->dtype](tile, (const void *[]){tile}, length, NULL);
-        k->fold[WG_FOLD_SUM][x->dtype](&part, tile, length);
+        k->fold[WG_FOLD_SUM][x->dtype](&part, tile, length, 1);
         k->map[WG_add][x->dtype](&sum, (const void *[]){&sum, &part}, 1, NULL);
     }
     k->map[WG_log][x->dtype](&sum, (const void *[]){&sum}, 1, NULL); /* as a region does: the same bits */

@@ -120,7 +120,7 @@ static void run_total(const wg_block_run *b, const wg_micro *micro) {
     const wg_detail *detail = &b->run->r->details[micro->detail];
     void *sum = b->at[micro->out];
     int64_t part;
-    b->run->k->fold[WG_FOLD_SUM][detail->dtype](b->first ? sum : &part, b->at[micro->in[0]], b->rows * micro->width);
+    b->run->k->fold[WG_FOLD_SUM][detail->dtype](b->first ? sum : &part, b->at[micro->in[0]], b->rows * micro->width, 1);
     if (!b->first) b->run->k->map[WG_add][detail->dtype](sum, (const void *[]){sum, &part}, 1, NULL);
 }
 
@@ -129,23 +129,16 @@ enum { RESULTS = 64 }; /* of logsumexp at once */
 /* log(sum(exp(x - m))) + m for `n` rows of `extent` elements, m = max(x), or 0 where that is not finite. */
 static void log_sum_exp(const wg_kernels *k, wg_dtype dtype, char *out, const char *x, char *shifted, int64_t n,
                         int64_t extent) {
-    const int64_t item = (int64_t)wg_itemsize(dtype);
     _Alignas(64) char sums[RESULTS * sizeof(double)];
+    k->fold[WG_FOLD_MAX][dtype](out, x, extent, n);
     for (int64_t i = 0; i < n; i++) {
-        k->fold[WG_FOLD_MAX][dtype](out + i * item, x + i * extent * item, extent);
-        if (dtype == WG_F32) {
-            float *m = (float *)out + i, *to = (float *)shifted + i * extent;
-            if (!isfinite(*m)) *m = 0;
-            for (int64_t j = 0; j < extent; j++) to[j] = *m;
-        } else {
-            double *m = (double *)out + i, *to = (double *)shifted + i * extent;
-            if (!isfinite(*m)) *m = 0;
-            for (int64_t j = 0; j < extent; j++) to[j] = *m;
-        }
+        if (dtype == WG_F32 && !isfinite(((float *)out)[i])) ((float *)out)[i] = 0;
+        if (dtype == WG_F64 && !isfinite(((double *)out)[i])) ((double *)out)[i] = 0;
     }
+    wg_copy_plane(shifted, out, (wg_axis){n, extent, 1}, (wg_axis){extent, 1, 0}, (int64_t)wg_itemsize(dtype));
     k->map[WG_sub][dtype](shifted, (const void *[]){x, shifted}, n * extent, NULL);
     k->map[WG_exp][dtype](shifted, (const void *[]){shifted}, n * extent, NULL);
-    for (int64_t i = 0; i < n; i++) k->fold[WG_FOLD_SUM][dtype](sums + i * item, shifted + i * extent * item, extent);
+    k->fold[WG_FOLD_SUM][dtype](sums, shifted, extent, n);
     k->map[WG_log][dtype](sums, (const void *[]){sums}, n, NULL);
     k->map[WG_add][dtype](out, (const void *[]){sums, out}, n, NULL);
 }
@@ -172,7 +165,7 @@ static void run_fold(const wg_block_run *b, const wg_micro *micro) {
         return;
     }
     const int fold = micro->op == WG_max ? WG_FOLD_MAX : micro->op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;
-    for (int64_t i = 0; i < n; i++) k->fold[fold][detail->dtype](out + i * item, x + i * extent * item, extent);
+    k->fold[fold][detail->dtype](out, x, extent, n);
 }
 
 static void run_block(const wg_block_run *b) {

@@ -92,6 +92,7 @@ static void swap_axes(wg_axis *a, wg_axis *b) {
 
 enum {
     SHORT_RUN = 8, /* a run takes some nanoseconds to start */
+    LONG_ROW = 64, /* of one element repeated: worth a call */
     BLOCK = 16     /* a turned matrix is copied in squares: each line of memory that is read serves a whole one */
 };
 
@@ -124,7 +125,27 @@ static inline void turn_two(uint64_t *d, int64_t d_step, const uint64_t *s, int6
                     turn(d + i * rows.d + j, rows.d, s + i + j * columns.s, columns.s);                                \
         }
 
+/* Each element becomes a row of columns.n, at least a vector, of them: its last vector may overlap the one before. */
+#define REPEAT_ROWS(type, vector)                                                                                      \
+    do {                                                                                                               \
+        const int64_t last = columns.n - 16 / (int64_t)sizeof(type);                                                   \
+        for (int64_t i = 0; i < rows.n; i++) {                                                                         \
+            type *d = (type *)dst + i * rows.d;                                                                        \
+            const vector v = (vector){0} + ((const type *)src)[i * rows.s];                                            \
+            for (int64_t j = 0; j < last; j += 16 / (int64_t)sizeof(type)) *(vector *)(d + j) = v;                     \
+            *(vector *)(d + last) = v;                                                                                 \
+        }                                                                                                              \
+    } while (0)
+
 static void copy_rows(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
+    if (columns.s == 0 && columns.d == 1 && columns.n >= 4 && columns.n <= LONG_ROW &&
+        (itemsize == 4 || itemsize == 8)) {
+        if (itemsize == 4)
+            REPEAT_ROWS(uint32_t, wg_four);
+        else
+            REPEAT_ROWS(uint64_t, wg_two);
+        return;
+    }
     if (columns.n < SHORT_RUN && rows.n > columns.n) swap_axes(&rows, &columns);
     for (int64_t i = 0; i < rows.n; i++)
         wg_copy_run(dst + i * rows.d * itemsize, columns.d, src + i * rows.s * itemsize, columns.s, columns.n,

@@ -252,22 +252,22 @@ static void test_folds(const wg_kernels *k, wg_dtype dtype) {
             sum += a, size += fabs(a), least = fmin(least, a), most = fmax(most, a);
         }
         memcpy(elsewhere, x, bytes);
-        k->fold[WG_FOLD_PROD][dtype](&got, x, n < 60 ? n : 60); /* beyond, it may leave the range of float32 */
+        k->fold[WG_FOLD_PROD][dtype](&got, x, n < 60 ? n : 60, 1); /* beyond, it may leave the range of float32 */
         long double product = 1;
         for (int64_t i = 0; i < n && i < 60; i++) product *= get(dtype, x, i);
         CHECK(fabsl(get(dtype, &got, 0) - product) <=
                   60 * (dtype == WG_F32 ? FLT_EPSILON : DBL_EPSILON) * fabsl(product),
               "%s product n=%d", k->isa, (int)n);
-        k->fold[WG_FOLD_SUM][dtype](&got, x, n);
-        k->fold[WG_FOLD_SUM][dtype](&again, elsewhere, n);
+        k->fold[WG_FOLD_SUM][dtype](&got, x, n, 1);
+        k->fold[WG_FOLD_SUM][dtype](&again, elsewhere, n, 1);
         /* chains of at most 64 additions, then trees: 64 + log2 n roundings of half an epsilon each */
         const double error = (double)(fabsl(get(dtype, &got, 0) - sum) / size);
         CHECK(error <= 40 * (dtype == WG_F32 ? FLT_EPSILON : DBL_EPSILON), "%s sum n=%d off by %g", k->isa, (int)n,
               error);
         CHECK(memcmp(&got, &again, sizeof got) == 0, "%s sum n=%d depends on alignment", k->isa, (int)n);
-        k->fold[WG_FOLD_MAX][dtype](&got, x, n);
+        k->fold[WG_FOLD_MAX][dtype](&got, x, n, 1);
         CHECK(get(dtype, &got, 0) == most, "%s max n=%d", k->isa, (int)n);
-        k->fold[WG_FOLD_MIN][dtype](&got, x, n);
+        k->fold[WG_FOLD_MIN][dtype](&got, x, n, 1);
         CHECK(get(dtype, &got, 0) == least, "%s min n=%d", k->isa, (int)n);
         for (int64_t i = 0; i < n; i += n / 7 + 1) {
             const double kept = get(dtype, x, i);
@@ -277,14 +277,33 @@ static void test_folds(const wg_kernels *k, wg_dtype dtype) {
             set(dtype, x, i, NAN);
             set(dtype, &got, 0, NAN);
             CHECK(k->find[dtype](x, n, &got) == i, "%s found not the NaN %d of %d", k->isa, (int)i, (int)n);
-            k->fold[WG_FOLD_MAX][dtype](&got, x, n);
-            k->fold[WG_FOLD_MIN][dtype](&again, x, n);
+            k->fold[WG_FOLD_MAX][dtype](&got, x, n, 1);
+            k->fold[WG_FOLD_MIN][dtype](&again, x, n, 1);
             CHECK(isnan(get(dtype, &got, 0)) && isnan(get(dtype, &again, 0)), "%s lost NaN %d of %d", k->isa, (int)i,
                   (int)n);
             set(dtype, x, i, kept);
         }
         free(x), free(shifted);
     }
+}
+
+/* A fold of lines gives what folds of each line by itself give, bit for bit. */
+static void test_fold_lines(const wg_kernels *k, wg_dtype dtype) {
+    enum { LINES = 5, LONGEST = 70 };
+    const size_t item = item_size[dtype];
+    char *x = allocate(LINES * LONGEST * item);
+    double all[LINES], one;
+    for (int64_t i = 0; i < LINES * LONGEST; i++) set(dtype, x, i, uniform(-3, 5));
+    for (int64_t n = 1; n <= LONGEST; n++)
+        for (int fold = 0; fold < WG_FOLD_COUNT; fold++) {
+            k->fold[fold][dtype](all, x, n, LINES);
+            for (int64_t line = 0; line < LINES; line++) {
+                k->fold[fold][dtype](&one, x + (size_t)(line * n) * item, n, 1);
+                CHECK(memcmp((char *)all + (size_t)line * item, &one, item) == 0, "%s fold %d, line %d of %d", k->isa,
+                      fold, (int)line, (int)n);
+            }
+        }
+    free(x);
 }
 
 /* ---- integers, bool, complex, casts ---------------------------------------------------------------------------- */
@@ -323,10 +342,10 @@ static void test_integers(const wg_kernels *k) {
     }
     int64_t total;
     int32_t most;
-    k->fold[WG_FOLD_SUM][WG_I32](&total, (const int32_t[]){INT32_MAX, INT32_MAX, 2}, 3);
-    k->fold[WG_FOLD_MAX][WG_I32](&most, a, 4);
+    k->fold[WG_FOLD_SUM][WG_I32](&total, (const int32_t[]){INT32_MAX, INT32_MAX, 2}, 3, 1);
+    k->fold[WG_FOLD_MAX][WG_I32](&most, a, 4, 1);
     CHECK(total == 4294967296 && most == INT32_MAX, "int32 folds");
-    k->fold[WG_FOLD_SUM][WG_BOOL](&total, (const uint8_t[]){1, 0, 1}, 3);
+    k->fold[WG_FOLD_SUM][WG_BOOL](&total, (const uint8_t[]){1, 0, 1}, 3, 1);
     CHECK(total == 2, "bool sum");
     uint8_t greater[4];
     k->map[WG_greater][WG_BOOL](greater, (const void *const[]){(const uint8_t[]){0, 1, 1}, (const uint8_t[]){0, 0, 1}},
@@ -387,6 +406,7 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
         test_scalar(k, dtype, WG_where, -3, 3);
         test_compare_and_where(k, dtype);
         test_folds(k, dtype);
+        test_fold_lines(k, dtype);
     }
     test_integers(k);
     test_casts(k);
