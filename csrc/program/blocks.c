@@ -15,6 +15,7 @@ enum {
     TALL_NS = 25000,     /* of tall matrices, of which each reads its rows alone; so many groups at most, */
     TALL_GROUPS = 4,     /* for each has a whole result to add */
     MAX_SUMS = 1 << 18,  /* bytes of all groups' sums: adding them up must stay cheap beside the work */
+    SUM_NS = 32,         /* what 64 bytes of a second group's sums cost: 20 where cores are near, 140 where not */
 };
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -30,8 +31,9 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     int64_t most = tall ? TALL_GROUPS : divide_up(r->rows, multiplies ? GROUP_ROWS : block);
     if (most > r->rows / r->unit) most = r->rows / r->unit; /* no group is empty */
     const double worth = tall ? TALL_NS : multiplies ? PRODUCTS_NS : GROUP_NS;
+    const bool pays = tall || r->cost / 2 > (double)r->sum_bytes / 64 * SUM_NS;
     /* a power of two, so that threads have as many each; what only passes by costs twice as much beyond L1 */
-    int groups = r->cost >= (multiplies ? 2 : 1) * GROUP_NS ? 2 : 1;
+    int groups = pays && r->cost >= (multiplies ? 2 : 1) * GROUP_NS ? 2 : 1;
     while (groups < WG_MAX_GROUPS && 2 * groups * worth <= r->cost) groups *= 2;
     while (groups > 1 && groups > most) groups /= 2;
     while (groups > 1 && wg_times((size_t)groups, r->sum_bytes) > MAX_SUMS) groups /= 2;
