@@ -110,7 +110,7 @@ static wg_status run_steps(wg_program *p, bool alone, wg_watch *watch, char *mes
  * depend on it. */
 enum { TRIES = 4, PERIOD = 1024 }; /* replays in a row by all threads, then by one; and until they are compared again */
 static const double SHORT = 1e6;   /* nanoseconds: what takes longer gains by threads wherever they are */
-static const double BRIEF = 2e3;   /* nanoseconds: so long may a caller keep a lock that others wait for */
+static const double BRIEF = 1e4;   /* nanoseconds: so long may a caller keep a lock that others wait for */
 
 static bool is_alone(wg_trial *t) {
     if (t->replay == PERIOD) t->replay = 0;
