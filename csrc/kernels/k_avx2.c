@@ -22,6 +22,8 @@
 
 void wg_gemm_avx2_f32(const wg_gemm *g) { gemm_f32(g); }
 void wg_gemm_avx2_f64(const wg_gemm *g) { gemm_f64(g); }
+void wg_gemv_avx2_f32(const wg_gemm *g) { gemv_f32(g); }
+void wg_gemv_avx2_f64(const wg_gemm *g) { gemv_f64(g); }
 
 #if defined(__clang__)
 #pragma clang attribute pop

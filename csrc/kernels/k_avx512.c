@@ -1,6 +1,6 @@
 /* AVX-512 (Intel since Ice Lake, AMD since Zen 4): the float32 and float64 maps and matrix products.  Folds, and
- * products of a single row or column, stay with AVX2: they add in the order of its lanes, and in vectors of twice the
- * width they gained nothing, or lost (docs/adr/0012-avx512-maps.md). */
+ * products of a single row or column but for long rows, stay with AVX2: they add in the order of its lanes, and in
+ * vectors of twice the width they gained nothing, or lost (docs/adr/0012-avx512-maps.md). */
 #include "kernels.h"
 
 #if defined(__x86_64__)

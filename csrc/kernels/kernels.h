@@ -139,9 +139,11 @@ const wg_kernels *wg_kernels_table(void);
 /* Each ISA overrides what it offers. */
 void wg_kernels_generic(wg_kernels *k);
 void wg_kernels_avx2(wg_kernels *k);
-/* The matrix products of AVX2, for those of AVX-512 that have few columns. */
+/* The matrix products of AVX2, for those of AVX-512 that have few columns, or one row or column and several chains. */
 void wg_gemm_avx2_f32(const wg_gemm *g);
 void wg_gemm_avx2_f64(const wg_gemm *g);
+void wg_gemv_avx2_f32(const wg_gemm *g);
+void wg_gemv_avx2_f64(const wg_gemm *g);
 void wg_kernels_avx512(wg_kernels *k);
 void wg_kernels_neon(wg_kernels *k);
 
