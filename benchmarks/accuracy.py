@@ -42,6 +42,14 @@ SPECIAL = (
     9007199254740993.0, 3.4028234663852886e38, 1e300, 1.7976931348623157e308,
     np.pi / 2, np.pi, 1e5 * np.pi, np.inf,
 )  # fmt: skip
+# The numbers next to zeros about which large terms cancel.
+ZEROS = {
+    "digamma": (
+        1.4616321449683622, -0.5040830082644554, -1.5734984731623904, -2.6107208684441447, -3.635293366436901,
+        -9.702672540001863, -50.78563524788128, -1000.8641588557814,
+    ),
+    "lgamma": (-2.7476826467274127, -2.4570247382208006, -3.955294284858598, -3.14358088834998),
+}  # fmt: skip
 
 # ---- what is exact --------------------------------------------------------------------------------------
 
@@ -194,7 +202,9 @@ def points(name: str, dtype: str) -> list[np.ndarray]:
         np.exp2(rng.uniform(-40, 11, RANDOM)).astype(dtype) * rng.choice([-1, 1], RANDOM).astype(dtype)
         for _ in range(op.arity)
     ]
-    groups = [dense, patterns, moderate, special(op.arity, dtype)]
+    zeros = np.array(ZEROS.get(name, ()), dtype)
+    about = np.concatenate([zeros, np.nextafter(zeros, np.inf), np.nextafter(zeros, -np.inf)])
+    groups = [dense, patterns, moderate, special(op.arity, dtype), [about] * op.arity]
     arrays = [np.concatenate(group) for group in zip(*groups, strict=True)]
     # mpmath has no -0, which matters to two operands
     kept = np.logical_and.reduce([~np.isnan(x) & ((x != 0) | ~np.signbit(x)) for x in arrays])
@@ -320,9 +330,8 @@ The generic set is the plain twin of the others: float32 through double, float64
 in long double where it takes several roundings.
 
 Where a function is 0, a unit is as small as the result, and an error in proportion to what cancels is any
-number of units. `lgamma` keeps to the table at the numbers nearest to its zeros, on either side of 0. So does
-`digamma` in float32, and in float64 at its positive zero; about those below 0, one between every two poles,
-long double leaves an error of 2^-61, hence more than 2 units where the value is below 2^-9.
+number of units. `lgamma` and `digamma` keep to the table there, too: the numbers next to some of their zeros
+are among the points.
 """
 
 

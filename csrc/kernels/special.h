@@ -1,10 +1,13 @@
 /* Special functions in long double (on x86 eleven bits more than double): the generic twins of vspecial.inc, which
- * calls them too for what is rare.  Away from their zeros they are good to an ULP of double where long double is wider.
+ * calls them too for what is rare.  They are good to an ULP of double where long double is wider, zeta away from zeros.
  */
 #ifndef WG_SPECIAL_H
 #define WG_SPECIAL_H
 
+#include <float.h>
 #include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 long double lgammal_r(long double a, int *sign); /* every libm has it; no standard header under -std=c11 does */
 
@@ -79,11 +82,93 @@ static inline long double special_digamma_right(long double x) {
     return logl(x) - 0.5L / x - sum - below;
 }
 
+/* ---- digamma about its zeros on the left, where two large terms cancel: in twice the precision --------------------
+ */
+typedef struct {
+    long double hi, lo;
+} special_pair;
+
+static inline special_pair special_plus(special_pair a, special_pair b) {
+    const long double sum = a.hi + b.hi, moved = sum - a.hi;
+    const long double lo = (a.hi - (sum - moved)) + (b.hi - moved) + (a.lo + b.lo), hi = sum + lo;
+    return (special_pair){hi, lo - (hi - sum)};
+}
+
+/* a b less the product as rounded, by halves of the factors (Dekker 1971): fmal takes a microsecond. */
+static inline long double special_lost(long double a, long double b, long double product) {
+    const long double halves = 1 + ldexpl(1, (LDBL_MANT_DIG + 1) / 2), a_far = halves * a, b_far = halves * b;
+    const long double a_hi = a_far - (a_far - a), b_hi = b_far - (b_far - b), a_lo = a - a_hi, b_lo = b - b_hi;
+    return ((a_hi * b_hi - product) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo;
+}
+
+static inline special_pair special_times(special_pair a, special_pair b) {
+    const long double product = a.hi * b.hi;
+    const long double lo = special_lost(a.hi, b.hi, product) + (a.hi * b.lo + a.lo * b.hi), hi = product + lo;
+    return (special_pair){hi, lo - (hi - product)};
+}
+
+static inline special_pair special_over(special_pair a, special_pair b) {
+    const long double q = a.hi / b.hi, product = q * b.hi;
+    const long double rest = (a.hi - product) - special_lost(q, b.hi, product);
+    const long double lo = (rest + (a.lo - q * b.lo)) / b.hi, hi = q + lo;
+    return (special_pair){hi, lo - (hi - q)};
+}
+
+/* 1 - w1 z / (3 - w2 z / (5 - ...)) (Abramowitz & Stegun 4.3.94, 4.6.35): sqrt(z) over tan(sqrt(z)) with wk = 1, over
+ * atanh(sqrt(z)) with wk = k^2; to 2^-115 for z up to (pi / 2)^2 and 0.03. */
+static inline special_pair special_fraction(special_pair z, bool of_atanh) {
+    enum { TERMS = 20 };
+    special_pair c = {2 * TERMS + 1, 0};
+    for (int k = TERMS; k > 0; k--) {
+        c = special_times(special_over(z, c), (special_pair){of_atanh ? -k * k : -1, 0});
+        c = special_plus((special_pair){2 * k - 1, 0}, c);
+    }
+    return c;
+}
+
+/* B_2k / (2k) */
+static const int32_t special_numerators[] = {1,     -1,    1,       -1,    1,          -691,  1,
+                                             -3617, 43867, -174611, 77683, -236364091, 657931};
+static const int32_t special_denominators[] = {12, 120, 252, 240, 132, 32760, 12, 8160, 14364, 6600, 276, 65520, 12};
+
+/* digamma(x) as a pair, x > 1, x + SHIFT without error in a long double. */
+static inline special_pair special_digamma_pair(long double x) {
+    enum { SHIFT = 26, TERMS = sizeof special_numerators / sizeof *special_numerators };
+    const special_pair one = {1, 0}, ln2 = {0x1.62e42fefa39efp-1, 2.3190468138462995584177710e-17L};
+    special_pair y = {0, 0}, sum = {0, 0};
+    for (; x < SHIFT; x++) y = special_plus(y, special_over((special_pair){-1, 0}, (special_pair){x, 0}));
+    const special_pair inverse = special_over(one, (special_pair){x, 0}), square = special_times(inverse, inverse);
+    for (int k = TERMS; k-- > 0;) {
+        const special_pair above = {special_numerators[k], 0}, below = {special_denominators[k], 0};
+        sum = special_times(special_plus(sum, special_over(above, below)), square);
+    }
+    y = special_plus(y, (special_pair){-sum.hi, -sum.lo});
+    y = special_plus(y, special_times((special_pair){-0.5L, 0}, inverse));
+
+    int exponent;
+    long double m = frexpl(x, &exponent); /* log(x) = exponent ln 2 + 2 atanh(s) */
+    if (m < 0.70710678L) m *= 2, exponent--;
+    const special_pair s = special_over((special_pair){m - 1, 0}, special_plus((special_pair){m, 0}, one));
+    const special_pair atanh = special_over(s, special_fraction(special_times(s, s), true));
+    y = special_plus(y, special_times((special_pair){exponent, 0}, ln2));
+    return special_plus(y, special_times((special_pair){2, 0}, atanh));
+}
+
+/* digamma(1 - a) - pi / tan(pi rest), rest = a - rint(a) */
+static inline double special_digamma_reflected(double a) {
+    const special_pair pi = {0x1.921fb54442d18p1, 1.2246467991473531772260659e-16L}, rest = {a - rint(a), 0};
+    const special_pair angle = special_times(pi, rest);
+    const special_pair cotangent = special_over(special_fraction(special_times(angle, angle), false), rest);
+    const special_pair y = special_digamma_pair(1 - (long double)a);
+    return (double)special_plus(y, (special_pair){-cotangent.hi, -cotangent.lo}).hi;
+}
+
 static inline double special_digamma(double a) {
     if (a > 0 || isnan(a)) return isinf(a) ? a : (double)special_digamma_right(a);
     if (a == 0) return copysign(INFINITY, -a);
     if (a == rint(a)) return NAN;
-    return (double)(special_digamma_right(1 - (long double)a) - PI_LONG / tanl(PI_LONG * (a - rint(a))));
+    const long double y = special_digamma_right(1 - (long double)a) - PI_LONG / tanl(PI_LONG * (a - rint(a)));
+    return fabsl(y) < 0x1p-8L ? special_digamma_reflected(a) : (double)y; /* it is good to 2^-61 */
 }
 
 #endif
