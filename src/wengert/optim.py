@@ -77,17 +77,16 @@ class Optimizer(ABC):
 
     def _check(self, params, grads, state):
         """Raises where the gradients or the state are not those of the parameters."""
-        name, begin = type(self).__name__, "; state begins as opt.init(params)"
-        for what, given, like in (("grads", grads, params), ("state", state, self.init(params))):
+        name, begin = type(self).__name__, "; it begins as opt.init(params)"
+        pairs = (("grads", grads, params, ""), ("state", state, self.init(params), begin))
+        for what, given, like, hint in pairs:
             (leaves, structure), (expected, wanted) = tree_flatten(given), tree_flatten(like)
             if structure != wanted:
-                raise ValueError(f"{name}: {what} has the structure {structure}, expected {wanted}{begin}")
+                raise ValueError(f"{name}: {what} has the structure {structure}, expected {wanted}{hint}")
             for k, (x, y) in enumerate(zip(leaves, expected, strict=True)):
                 if np.shape(x) != np.shape(y):
                     label = leaf_names(wanted, what)[k]
-                    raise ValueError(
-                        f"{name}: {label} has shape {np.shape(x)}, expected {np.shape(y)}{begin}"
-                    )
+                    raise ValueError(f"{name}: {label} has shape {np.shape(x)}, expected {np.shape(y)}{hint}")
 
     @abstractmethod
     def init(self, params):
