@@ -24,6 +24,7 @@ enum {
     LOOK = 1 << 21, /* elements between two looks at the watch */
     MOST = 4        /* operands and the result */
 };
+static const double ELEMENT_NS = 0.5; /* of one element of a map, for the choice of how many threads share it */
 
 typedef struct {
     int64_t shape, strides[MOST]; /* elements; a repeated operand has stride 0 */
@@ -124,7 +125,7 @@ static void choose_blocks(wg_loop *l, bool turned) {
         direct &= columns->strides[j] == 1;
     }
     for (int i = 0; i < l->n_axes; i++) size *= l->axes[i].shape;
-    l->parts = wg_parts((double)size * 0.5, l->step->max_parts);
+    l->parts = wg_parts((double)size * ELEMENT_NS, l->step->max_parts);
     /* Direct blocks are as long as the watch allows; tiles that are filled again and again stay in the first cache. */
     most = direct ? (size / l->parts < LOOK ? size / l->parts : LOOK) + LONG_ROW : (turned ? TILE : TILE / 2) / widest;
     l->columns = turned && most / HIGH < columns->shape ? most / HIGH : columns->shape;
@@ -159,7 +160,7 @@ static bool lie_alike(const wg_array *x, const wg_array *y) {
 static bool run_flat(const wg_loop *l, int64_t size) {
     const wg_step *step = l->step;
     char *at[MOST];
-    if (size >= LOOK || wg_parts((double)size * 0.5, step->max_parts) > 1) return false;
+    if (size >= LOOK || wg_parts((double)size * ELEMENT_NS, step->max_parts) > 1) return false;
     for (int j = 0; j < step->n_in; j++) {
         if (!lie_alike(&step->in[j], &step->out)) return false;
         at[j] = step->in[j].data;

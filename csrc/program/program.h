@@ -82,11 +82,10 @@ int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4
 
 /* ---- views.c: where a node's elements lie ------------------------------------------------------------------ */
 typedef struct {
-    wg_id root;       /* the node whose elements they are: itself, unless it is a view */
-    int64_t offset;   /* elements from the root's first one */
-    uint32_t strides; /* interned; of a root that is no input: contiguous */
-    uint32_t
-        gradient; /* of a root: the shape of a product of its transpose, as gradients by matrices are; or WG_NONE */
+    wg_id root;        /* the node whose elements they are: itself, unless it is a view */
+    int64_t offset;    /* elements from the root's first one */
+    uint32_t strides;  /* interned; of a root that is no input: contiguous */
+    uint32_t gradient; /* of a root: the shape of a gradient by it, a product of a transposed matrix; or WG_NONE */
 } wg_window;
 /* Of all nodes; strides[k]: of input k, NULL where it lies in C order; NULL: all do. */
 wg_status wg_find_windows(wg_tape *t, const int64_t *const *strides, wg_window *windows);
