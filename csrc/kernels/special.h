@@ -82,8 +82,7 @@ static inline long double special_digamma_right(long double x) {
     return logl(x) - 0.5L / x - sum - below;
 }
 
-/* ---- digamma about its zeros on the left, where two large terms cancel: in twice the precision --------------------
- */
+/* ---- digamma about its zeros on the left, where two large terms cancel: in twice the precision ---------------- */
 typedef struct {
     long double hi, lo;
 } special_pair;
