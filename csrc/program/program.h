@@ -284,7 +284,9 @@ enum { WG_ROOT_ARENA, WG_ROOT_CONST, WG_ROOT_INPUTS /* then outputs */ };
 typedef struct { /* of a short program whose steps are split: are all threads faster, or one? */
     bool splits;
     double cost;     /* nanoseconds on one thread, about */
-    uint32_t replay; /* of the present comparison */
+    uint32_t replay; /* since the present comparison began, */
+    uint32_t waking; /* the first so many of which do not count */
+    int64_t since;   /* when it began */
     int64_t best[2]; /* nanoseconds of a replay by all, and by one */
 } wg_trial;
 

@@ -108,25 +108,28 @@ static wg_status run_steps(wg_program *p, bool alone, wg_watch *watch, char *mes
  * What it costs that cores use each other's data depends on where they are: ten times as much where they share no
  * cache, and a virtual machine may move them.  So a short program finds out, again and again.  Its results do not
  * depend on it. */
-enum { TRIES = 4, PERIOD = 1024 }; /* replays in a row by all threads, then by one; and until they are compared again */
-static const double SHORT = 1e6;   /* nanoseconds: what takes longer gains by threads wherever they are */
-static const double BRIEF = 1e4;   /* nanoseconds: so long may a caller keep a lock that others wait for */
-
-static bool is_alone(wg_trial *t) {
-    if (t->replay == PERIOD) t->replay = 0;
-    if (t->replay == 0) t->best[false] = t->best[true] = INT64_MAX;
-    return t->replay < 2 * TRIES ? t->replay >= TRIES : t->best[true] < t->best[false];
-}
+enum { TRIES = 4, SHARE = 128 };      /* replays in a row by all threads, then by one: one in so many is compared */
+static const int64_t WAKING = 200000; /* nanoseconds: sleeping threads take up to 100 us to come, and what replays take
+                                         until then says nothing of all threads */
+static const double WORTH = 0.97;     /* of one thread's time: more than that is no gain */
+static const double SHORT = 1e6;      /* nanoseconds: what takes longer gains by threads wherever they are */
+static const double BRIEF = 1e4;      /* nanoseconds: so long may a caller keep a lock that others wait for */
 
 /* Runs the steps by as many threads as seem best. */
 static wg_status run_once(wg_program *p, wg_watch *watch, char *message, size_t message_size) {
     wg_trial *t = &p->trial;
     if (!t->splits || t->cost > SHORT || p->clock || wg_get_num_threads() == 1)
         return run_steps(p, false, watch, message, message_size);
-    const bool alone = is_alone(t), timed = t->replay++ < 2 * TRIES;
+    if (t->replay == SHARE * (t->waking + 2 * TRIES)) t->replay = 0;
+    const bool timed = t->replay < t->waking + 2 * TRIES;
     const int64_t start = timed ? wg_now() : 0;
+    if (t->replay == 0) *t = (wg_trial){true, t->cost, .since = start, .best = {INT64_MAX, INT64_MAX}};
+    if (t->replay == t->waking && start - t->since < WAKING) t->waking++;
+    const int64_t turn = (int64_t)t->replay++ - t->waking; /* of the comparison; negative: the threads wake up */
+    const bool helps = (double)t->best[false] < WORTH * (double)t->best[true];
+    const bool alone = turn < 2 * TRIES ? turn >= TRIES : !helps;
     wg_status status = run_steps(p, alone, watch, message, message_size);
-    const int64_t time = timed ? wg_now() - start : INT64_MAX;
+    const int64_t time = timed && turn >= 0 ? wg_now() - start : INT64_MAX;
     if (time < t->best[alone]) t->best[alone] = time;
     return status;
 }
