@@ -110,6 +110,7 @@ static void test_products(const wg_kernels *k, wg_dtype dtype) {
         check_product(k, dtype, 147, 1, 300, a, b, i & 1);
         check_product(k, dtype, 1, 1, 1000, a, b, i & 1);
         check_product(k, dtype, 1, 300, 77, a, b, i & 1);
+        check_product(k, dtype, 512, 1, 9, a, b, i & 1);
         check_product(k, dtype, 1, 512, 9, a, b, i & 1);    /* rows of B begin at the same place of a line */
         check_product(k, dtype, 25, 27, 1024, a, b, i & 1); /* rows of A a page or two apart, which are packed */
     }
