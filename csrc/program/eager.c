@@ -122,7 +122,8 @@ static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
         step.out = array_of(t, id);
         if (stolen) operands[0] = step.out;
         step.n_attr = wg_attrs(t, id, &step.attrs);
-        step.scratch = wg_scratch(t, wg_prepare(k, &step));
+        wg_prepare(k, &step);
+        step.scratch = wg_scratch(t, step.need);
         status = step.scratch ? wg_execute(k, &step) : wg_no_memory(t);
         if (step.scratch && status != WG_OK) wg_explain(&step, status, t->error, sizeof t->error);
     }
@@ -223,8 +224,8 @@ bool wg_compute(int op, int n_in, const wg_array *in, int n_attr, const int64_t 
     const wg_kernels *k = wg_kernels_table();
     wg_step step = {.op = (uint16_t)op, .n_in = n_in, .in = in, .out = *out, .n_attr = n_attr, .attrs = attrs};
     _Alignas(64) char near[1 << 16]; /* to allocate takes as long as a product of few numbers */
-    size_t size = wg_prepare(k, &step);
-    step.scratch = size <= sizeof near ? near : aligned_alloc(64, wg_round_up(size));
+    wg_prepare(k, &step);
+    step.scratch = step.need <= sizeof near ? near : aligned_alloc(64, wg_round_up(step.need));
     if (!step.scratch) return false;
     const int raised = FE_INVALID | FE_OVERFLOW;
     if (op == WG_matmul && fetestexcept(raised)) feclearexcept(raised);

@@ -24,7 +24,6 @@ enum {
     LOOK = 1 << 21, /* elements between two looks at the watch */
     MOST = 4        /* operands and the result */
 };
-static const double ELEMENT_NS = 0.5; /* of one element of a map, for the choice of how many threads share it */
 
 typedef struct {
     int64_t shape, strides[MOST]; /* elements; a repeated operand has stride 0 */
@@ -39,7 +38,6 @@ typedef struct {
     char *data[MOST];
     wg_way axes[WG_MAX_NDIM + 2];
     double params[WG_MAX_PARAMS];
-    int parts;
 } wg_loop;
 
 typedef struct {
@@ -115,7 +113,7 @@ static bool choose_axes(wg_loop *l) {
 
 static void choose_blocks(wg_loop *l, bool turned) {
     const wg_way *columns = &l->axes[l->n_axes - 1], *rows = columns - 1;
-    const int n = l->step->n_in + 1;
+    const int n = l->step->n_in + 1, parts = l->step->parts;
     int64_t widest = 1, size = 1, most;
     bool direct = rows->shape == 1 || columns->shape >= LONG_ROW;
     for (int j = 0; j < n; j++) {
@@ -125,9 +123,8 @@ static void choose_blocks(wg_loop *l, bool turned) {
         direct &= columns->strides[j] == 1;
     }
     for (int i = 0; i < l->n_axes; i++) size *= l->axes[i].shape;
-    l->parts = wg_parts((double)size * ELEMENT_NS, l->step->max_parts);
     /* Direct blocks are as long as the watch allows; tiles that are filled again and again stay in the first cache. */
-    most = direct ? (size / l->parts < LOOK ? size / l->parts : LOOK) + LONG_ROW : (turned ? TILE : TILE / 2) / widest;
+    most = direct ? (size / parts < LOOK ? size / parts : LOOK) + LONG_ROW : (turned ? TILE : TILE / 2) / widest;
     l->columns = turned && most / HIGH < columns->shape ? most / HIGH : columns->shape;
     if (l->columns > most) l->columns = most;
     l->rows = most / l->columns < rows->shape ? most / l->columns : rows->shape;
@@ -160,7 +157,7 @@ static bool lie_alike(const wg_array *x, const wg_array *y) {
 static bool run_flat(const wg_loop *l, int64_t size) {
     const wg_step *step = l->step;
     char *at[MOST];
-    if (size >= LOOK || wg_parts((double)size * ELEMENT_NS, step->max_parts) > 1) return false;
+    if (size >= LOOK || step->parts > 1) return false;
     for (int j = 0; j < step->n_in; j++) {
         if (!lie_alike(&step->in[j], &step->out)) return false;
         at[j] = step->in[j].data;
@@ -213,10 +210,10 @@ static int64_t run_block(const wg_loop *l, int64_t number, wg_tiles *tiles) {
 
 static void run_part(void *context, int part) {
     const wg_loop *l = context;
-    const int64_t end = l->blocks * (part + 1) / l->parts;
+    const int64_t end = l->blocks * (part + 1) / l->step->parts;
     wg_tiles tiles;
     tiles.rows = 0;
-    for (int64_t number = l->blocks * part / l->parts, done = LOOK; number < end; number++) {
+    for (int64_t number = l->blocks * part / l->step->parts, done = LOOK; number < end; number++) {
         if (done >= LOOK && wg_stops(l->step->watch)) return;
         done = (done >= LOOK ? 0 : done) + run_block(l, number, &tiles);
     }
@@ -236,6 +233,6 @@ wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
     if (run_flat(&loop, size)) return WG_OK;
     merge_axes(&loop);
     choose_blocks(&loop, choose_axes(&loop));
-    wg_parallel(step->alone, loop.parts, run_part, &loop);
+    wg_parallel(step->alone, step->parts, run_part, &loop);
     return wg_stops(step->watch) ? WG_INTERRUPTED : WG_OK;
 }

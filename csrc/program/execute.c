@@ -65,12 +65,11 @@ typedef struct {
     wg_gemm_fn run;
     wg_gemm g;                   /* of the first batch */
     int64_t batch, batches, row; /* of this piece of the product: the first one, how many, the first row */
-    int parts;
     bool by_columns;
 } wg_product;
 
 enum { COLUMN_GRAIN = 16, ROW_GRAIN = 6 }; /* of the float32 register tile */
-static const double PIECE = 100e6;         /* nanoseconds on one thread, overestimated twice: a look at the watch */
+static const double PIECE = 100e6;         /* its cost is put at twice the time: a look at the watch */
 
 /* [start, end) of n that a part takes, in whole grains. */
 static void share(int64_t n, int part, int parts, int64_t grain, int64_t *start, int64_t *end) {
@@ -84,15 +83,12 @@ static void run_product(void *context, int part) {
     const wg_product *p = context;
     const wg_step *step = p->step;
     const wg_array *a = &step->in[0], *b = &step->in[1], *out = &step->out;
-    int64_t itemsize = (int64_t)wg_itemsize(out->dtype), start, end;
+    int64_t itemsize = (int64_t)wg_itemsize(out->dtype), start = 0, end = p->by_columns ? p->g.n : p->g.m;
     wg_gemm g = p->g;
-    size_t scratch = p->k->gemm_scratch[out->dtype](g.m, g.n, g.k);
-    g.scratch = (char *)step->scratch + (size_t)part * wg_round_up(scratch);
-    if (p->by_columns)
-        share(g.n, part, p->parts, COLUMN_GRAIN, &start, &end), g.n = end - start;
-    else
-        share(g.m, part, p->parts, ROW_GRAIN, &start, &end), g.m = end - start;
+    g.scratch = (char *)step->scratch + (part ? (size_t)part * (step->need / (size_t)step->parts) : 0);
+    if (step->parts > 1) share(end, part, step->parts, p->by_columns ? COLUMN_GRAIN : ROW_GRAIN, &start, &end);
     if (start >= end) return;
+    *(p->by_columns ? &g.n : &g.m) = end - start;
     int64_t row = p->row + (p->by_columns ? 0 : start), column = p->by_columns ? start : 0;
     for (int64_t i = p->batch; i < p->batch + p->batches; i++) {
         g.a = a->data + (batch_place(a, out, i) + row * g.a_row) * itemsize;
@@ -100,18 +96,6 @@ static void run_product(void *context, int part) {
         g.c = out->data + (i * out->shape[out->ndim - 2] * p->g.n + row * g.c_row + column) * itemsize;
         p->run(&g);
     }
-}
-
-double wg_nanoseconds(const wg_step *step) {
-    const wg_array *a = &step->in[0], *out = &step->out;
-    if (step->region) return step->region->cost;
-    if (step->op != WG_matmul) {
-        double elements = (double)wg_array_size(out);
-        for (int i = 0; i < step->n_in; i++) elements += (double)wg_array_size(&step->in[i]);
-        return elements;
-    }
-    double flops = 2.0 * (double)wg_array_size(out) * (double)a->shape[a->ndim - 1];
-    return flops / (out->dtype == WG_F32 ? 50 : 25); /* a nanosecond's on one core, about */
 }
 
 static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
@@ -125,13 +109,12 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
                  .b_col = b->strides[b->ndim - 1]};
     g.c_row = g.n;
     if (!k->gemm[out->dtype]) return step->problem = "matmul is not offered for this dtype", WG_TYPE_ERROR;
-    double time = wg_nanoseconds(step);
-    wg_product p = {.k = k, .step = step, .g = g, .parts = wg_parts(time, step->max_parts)};
+    wg_product p = {.k = k, .step = step, .g = g};
     p.run = wg_gemm_for(k, out->dtype, g.m, g.n);
-    p.by_columns = g.n >= p.parts * 4 * COLUMN_GRAIN && (g.a_col == 1 || g.n >= g.m);
+    p.by_columns = g.n >= step->parts * 4 * COLUMN_GRAIN && (g.a_col == 1 || g.n >= g.m);
     int64_t batches = g.m && g.n ? wg_array_size(out) / (g.m * g.n) : 0;
     /* In pieces, so that a long product can be stopped: of whole batches, of rows where a batch is long itself. */
-    int64_t pieces = (int64_t)(time / PIECE) + 1, batch_step = (batches + pieces - 1) / pieces;
+    int64_t pieces = (int64_t)(step->cost / PIECE) + 1, batch_step = (batches + pieces - 1) / pieces;
     int64_t row_pieces = (pieces + batches - 1) / (batches ? batches : 1);
     int64_t row_step = ((g.m + row_pieces - 1) / row_pieces + 255) / 256 * 256;
     for (p.batch = 0; p.batch < batches; p.batch += p.batches) {
@@ -139,25 +122,28 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
         for (p.row = 0; p.row < g.m; p.row += p.g.m) {
             p.g.m = g.m - p.row < row_step ? g.m - p.row : row_step;
             if ((p.row || p.batch) && wg_stops(step->watch)) return WG_INTERRUPTED;
-            wg_parallel(step->alone, p.parts, run_product, &p);
+            wg_parallel(step->alone, step->parts, run_product, &p);
         }
     }
     return WG_OK;
 }
 
-size_t wg_prepare(const wg_kernels *k, wg_step *step) {
-    /* a small step runs as one part, for which the system need not be asked for its cores */
-    step->max_parts = !step->region && wg_parts(2 * wg_nanoseconds(step), 2) == 1 ? 1 : wg_most_threads();
+static size_t scratch_of(const wg_kernels *k, const wg_step *step) {
+    const wg_array *a = &step->in[0], *out = &step->out;
     if (step->region) return wg_region_scratch(step->region);
     if (step->op == WG_argsort) return wg_argsort_scratch(step);
     if (step->op == WG_host) return wg_host_scratch(step);
-    if (step->op != WG_matmul) return 0;
-    const wg_array *a = &step->in[0], *out = &step->out;
-    wg_gemm_scratch_fn need = k->gemm_scratch[out->dtype];
-    if (!need) return 0;
-    step->max_parts = wg_parts(wg_nanoseconds(step), step->max_parts);
-    size_t one = need(out->shape[out->ndim - 2], out->shape[out->ndim - 1], a->shape[a->ndim - 1]);
-    return wg_times(wg_round_up(one), (size_t)step->max_parts);
+    if (step->op != WG_matmul || !k->gemm_scratch[out->dtype]) return 0;
+    size_t one =
+        k->gemm_scratch[out->dtype](out->shape[out->ndim - 2], out->shape[out->ndim - 1], a->shape[a->ndim - 1]);
+    return wg_times(wg_round_up(one), (size_t)step->parts);
+}
+
+void wg_prepare(const wg_kernels *k, wg_step *step) {
+    step->cost = wg_cost(step);
+    step->parts = wg_parts(step->cost, 2); /* what is not split does not ask the system for its cores */
+    if (step->parts > 1) step->parts = wg_parts(step->cost, wg_most_threads());
+    step->need = scratch_of(k, step);
 }
 
 /* Each step finds its arrays, in the order in which they were added. */
@@ -171,7 +157,7 @@ void wg_prepare_steps(wg_program *p, const int32_t *alias) {
         wg_step *step = &p->steps[i];
         step->in = p->arrays + at;
         step->out = p->arrays[at + (uint32_t)step->n_in];
-        step->need = wg_prepare(k, step);
+        wg_prepare(k, step);
         if (step->need > p->scratch_size) p->scratch_size = step->need;
         for (int result = 0; result < step->n_out; result++) {
             uint32_t root = p->places[at + (uint32_t)(step->n_in + result)].root,
@@ -179,20 +165,11 @@ void wg_prepare_steps(wg_program *p, const int32_t *alias) {
             if (alias && root >= first && alias[root - first] >= 0 && p->first_write > i) p->first_write = i;
         }
         at += (uint32_t)(step->n_in + step->n_out);
-        const double own = wg_nanoseconds(step);
-        const bool splits = step->region ? step->region->groups > 1 : step->max_parts > 1;
-        p->trial.splits |= splits, p->trial.cost += own;
-        step->slow = own > often;
+        p->trial.splits |= (step->region ? step->region->groups : step->parts) > 1, p->trial.cost += step->cost;
+        step->slow = step->cost > often;
         step->looks = since > often;
-        since = (step->looks ? 0 : since) + own;
+        since = (step->looks ? 0 : since) + step->cost;
     }
-}
-
-/* ---- how many parts ---------------------------------------------------------------------------------------- */
-int wg_parts(double nanoseconds, int most) {
-    const double grain = 30e3; /* waking a worker takes up to 10 us: a part should be worth several */
-    if (nanoseconds < 2 * grain) return 1;
-    return nanoseconds / grain < most ? (int)(nanoseconds / grain) : most;
 }
 
 void wg_explain(const wg_step *step, wg_status status, char *text, size_t size) {

@@ -43,8 +43,9 @@ typedef struct {
     const struct wg_region *region; /* what it runs instead of op; its n_out results stand behind its operands */
     int n_out;
     void *scratch;         /* 64-byte aligned */
-    size_t need, live;     /* in a program: bytes of scratch, and of the arena that are in use meanwhile */
-    int max_parts;         /* that scratch was sized for */
+    size_t need, live;     /* bytes of scratch; in a program, of the arena that are in use meanwhile */
+    double cost;           /* nanoseconds on one thread, about: cost.c */
+    int parts;             /* into which it falls, and for which scratch was sized */
     bool alone;            /* one thread is to run all parts */
     bool looks, slow;      /* much has been done since the last look at the watch; so it is in this step alone */
     wg_watch *watch;       /* of a slow step; NULL where it must not be stopped */
@@ -56,13 +57,8 @@ typedef struct {
 void wg_explain(const wg_step *step, wg_status status, char *text, size_t size);
 
 wg_status wg_execute(const wg_kernels *k, wg_step *step);
-/* To be called once, before the step runs; data may be unknown yet.  Returns the bytes of scratch that it takes. */
-size_t wg_prepare(const wg_kernels *k, wg_step *step);
-/* Into how many parts, at most `most`, work of so many nanoseconds on one thread is worth splitting.  Results do not
- * depend on it, nor on how many threads the parts then find. */
-int wg_parts(double nanoseconds, int most);
-/* The time on one thread, about. */
-double wg_nanoseconds(const wg_step *step);
+/* To be called once, before the step runs; data may be unknown yet: its cost, parts and scratch. */
+void wg_prepare(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step); /* elementwise.c */
 wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step);      /* reduce.c */
 wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step);   /* argreduce.c */
@@ -76,6 +72,14 @@ wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_host(wg_step *step); /* host.c */
 size_t wg_host_scratch(const wg_step *step);
+
+/* ---- cost.c: nanoseconds on one thread, about -------------------------------------------------------------- */
+double wg_cost(const wg_step *step);
+double wg_element_cost(int op, wg_dtype dtype); /* of the result; of a reduction, of the operand; in the cache */
+double wg_product_cost(double multiplications, wg_dtype dtype);
+/* Into how many parts, at most `most`, work of that cost is worth splitting.  Results do not depend on it, nor on how
+ * many threads the parts then find. */
+int wg_parts(double cost, int most);
 
 /* Where d_<op>_<k> and the other elementwise kernels expect their operands; returns their number. */
 int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4]);
@@ -266,7 +270,7 @@ wg_status wg_loop_plan_new(const wg_program *p, const wg_window *windows, const 
                            wg_loop_plan **out, wg_interface *face);
 void wg_loop_plan_free(wg_loop_plan *l);
 size_t wg_loop_scratch(const wg_loop_plan *l);
-double wg_loop_nanoseconds(const wg_loop_plan *l);
+double wg_loop_cost(const wg_loop_plan *l);
 double wg_loop_flops(const wg_loop_plan *l); /* of all turns; of one, where a condition ends it */
 wg_status wg_execute_loop(wg_step *step);
 

@@ -5,7 +5,6 @@ typedef struct {
     const wg_kernels *k;
     const wg_step *step;
     int64_t each; /* elements of one key */
-    int parts;
 } wg_draw;
 
 /* Part `part` of every key's elements. */
@@ -13,8 +12,9 @@ static void run_part(void *context, int part) {
     const wg_draw *d = context;
     const wg_array *keys = &d->step->in[0], *out = &d->step->out;
     const int64_t *attrs = d->step->attrs, itemsize = (int64_t)wg_itemsize(out->dtype);
-    int64_t length = (d->each / d->parts + WG_TILE - 1) / WG_TILE * WG_TILE, start = part * length;
-    int64_t end = part == d->parts - 1 || start + length > d->each ? d->each : start + length;
+    const int parts = d->step->parts;
+    int64_t length = (d->each / parts + WG_TILE - 1) / WG_TILE * WG_TILE, start = part * length;
+    int64_t end = part == parts - 1 || start + length > d->each ? d->each : start + length;
     for (int64_t i = 0, n = wg_array_size(keys); i < n && start < end; i++) {
         uint64_t item;
         const uint64_t *key = wg_fetch(&item, keys, i, 1);
@@ -27,7 +27,6 @@ wg_status wg_execute_random(const wg_kernels *k, wg_step *step) {
     int64_t size = wg_array_size(&step->out);
     if (size == 0) return WG_OK;
     wg_draw d = {.k = k, .step = step, .each = size / wg_array_size(&step->in[0])};
-    d.parts = wg_parts((double)size * 1.5, step->max_parts);
-    wg_parallel(step->alone, d.parts, run_part, &d);
+    wg_parallel(step->alone, step->parts, run_part, &d);
     return WG_OK;
 }

@@ -8,13 +8,6 @@
 enum { CHUNK = 1024 }; /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
 
 /* ---- micro-ops, by role ------------------------------------------------------------------------------------ */
-static double map_cost(const wg_tape *t, wg_id id) { /* nanoseconds an element, about, in the cache */
-    const int op = t->nodes[id].op, base = wg_row(op)->kind == WG_KIND_DERIVATIVE ? wg_row(op)->base : op;
-    const bool quick = base == WG_add || base == WG_sub || base == WG_mul || base == WG_neg || base == WG_where ||
-                       base == WG_square || base == WG_relu || base == WG_maximum || base == WG_cast;
-    return (quick ? 0.02 : 0.12) * (double)wg_itemsize(t->nodes[id].dtype);
-}
-
 /* How many elements the fills of a node hold: whole rows. */
 static int64_t chunk_of(const wg_maker *m, int64_t width) {
     const int64_t rows = width >= CHUNK ? 1 : CHUNK / width;
@@ -109,7 +102,7 @@ static wg_status make_map(wg_maker *m, wg_id id) {
         WG_TRY(wg_map_operand(m, id, t->nodes[id].in[k], chunk, pairs, &micro.part, &arguments[k]));
         if (!arguments[k].moves && !arguments[k].single) micro.chunk = chunk;
     }
-    m->r->cost += (double)wg_size(t, id) * map_cost(t, id);
+    m->r->cost += (double)wg_size(t, id) * wg_element_cost(op, (wg_dtype)t->nodes[id].dtype);
     if (second && m->r->n_code == n_code)
         return make_second(m, id, latest, joined, micro.part, &arguments[n == 1 ? 0 : 1 - joined]);
     const void *given[3] = {&arguments[0], &arguments[1], &arguments[2]}, *wanted[4];
@@ -145,7 +138,7 @@ static wg_status make_reduction(wg_maker *m, wg_id id, wg_role role) {
         detail.gemm = (wg_gemm){.m = 1, .n = inner, .k = detail.extent, .b_row = inner, .b_col = 1, .c_row = inner};
     if (op == WG_logsumexp) WG_TRY(wg_spare_tile(m, width_of(m, x) * itemsize_of(m, x), &micro.in[1]));
     WG_TRY(role == WG_ROLE_FOLD ? wg_result_slot(m, id, &micro.out) : wg_sum_slot(m, id, &micro.out));
-    m->r->cost += (double)wg_size(m->t, x) * (op == WG_logsumexp ? 1.0 : 0.1);
+    m->r->cost += (double)wg_size(m->t, x) * wg_element_cost(op, detail.dtype);
     if (role == WG_ROLE_FOLD) m->r->cost += 10.0 * (double)wg_size(m->t, id);
     return wg_add_micro(m, micro, &detail);
 }
@@ -181,7 +174,7 @@ static wg_status make_change(wg_maker *m, wg_id id) {
     add.gap[0] = add.gap[3] = part.step - part.n;
     add.pitch[3] = place.pitch, add.offset[3] = place.offset;
     add.pair = wg_kernels_table()->pair[WG_FIRST_ADD][WG_THEN_NONE][dtype];
-    m->r->cost += (double)wg_size(t, id) * map_cost(t, id);
+    m->r->cost += (double)wg_size(t, id) * wg_element_cost(WG_add, dtype);
     return wg_add_micro(m, add, NULL);
 }
 
@@ -217,7 +210,7 @@ static wg_status make_product(wg_maker *m, wg_id id, wg_role role) {
     detail.extent = (role == WG_ROLE_OUTER ? g->k : g->m) / m->r->rows;
     micro.width = detail.extent * g->n;
     m->multiplies = true, m->tall |= wg_is_tall(t, m->windows, id);
-    m->r->cost += (double)g->m * (double)g->n * (double)g->k / (detail.dtype == WG_F32 ? 30 : 15);
+    m->r->cost += wg_product_cost((double)g->m * (double)g->n * (double)g->k, detail.dtype);
     WG_TRY(factor(m, a, role == WG_ROLE_OUTER, detail.extent, &micro.in[0], &g->a_row, &g->a_col));
     if (role == WG_ROLE_OUTER) {
         WG_TRY(factor(m, b, 0, detail.extent, &micro.in[1], &g->b_row, &g->b_col));
@@ -363,7 +356,7 @@ wg_status wg_region_new(wg_program *p, const wg_window *windows, const bool *esc
     m.r = *out = calloc(1, sizeof *m.r);
     if (m.r && range.rows == WG_LOOPS) {
         WG_TRY(wg_loop_plan_new(p, windows, escapes, range, &m.r->loop, face));
-        return m.r->cost = wg_loop_nanoseconds(m.r->loop), WG_OK;
+        return m.r->cost = wg_loop_cost(m.r->loop), WG_OK;
     }
     wg_status status = m.r ? make_region(&m) : wg_no_memory(m.t);
     free(m.slot);

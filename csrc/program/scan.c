@@ -147,10 +147,8 @@ void wg_loop_plan_free(wg_loop_plan *l) {
 
 size_t wg_loop_scratch(const wg_loop_plan *l) { return l->scratch; }
 
-double wg_loop_nanoseconds(const wg_loop_plan *l) {
-    double once = 0;
-    for (uint32_t i = 0; i < l->body->n_steps; i++) once += wg_nanoseconds(&l->body->steps[i]);
-    return l->info.length == WG_UNTIL ? 1e9 : once * (double)l->info.length; /* it may never end: to be asked */
+double wg_loop_cost(const wg_loop_plan *l) { /* where it may never end: to be asked */
+    return l->info.length == WG_UNTIL ? 1e9 : l->body->trial.cost * (double)l->info.length;
 }
 
 double wg_loop_flops(const wg_loop_plan *l) {
