@@ -228,11 +228,14 @@ bool wg_compute(int op, int n_in, const wg_array *in, int n_attr, const int64_t 
     step.scratch = step.need <= sizeof near ? near : aligned_alloc(64, wg_round_up(step.need));
     if (!step.scratch) return false;
     const int raised = FE_INVALID | FE_OVERFLOW;
-    if (op == WG_matmul && fetestexcept(raised)) feclearexcept(raised);
-    bool done = wg_execute(k, &step) == WG_OK;
+    bool done = wg_execute(k, &step) == WG_OK, overflows = op == WG_matmul && fetestexcept(raised);
+    if (done && overflows) { /* or something did before, which is seldom: to look costs 10 ns */
+        feclearexcept(raised);
+        done = wg_execute(k, &step) == WG_OK, overflows = fetestexcept(raised);
+    }
     if (step.scratch != near) free(step.scratch);
     /* The flags tell sooner, but most maps treat lanes apart: they raise flags for what they throw away, and none. They
      * are this thread's, so a product must be too small to be shared (the binding asks for 2^17 multiplications at
      * most). */
-    return done && (op == WG_matmul ? !fetestexcept(raised) : all_finite(out));
+    return done && !overflows && (op == WG_matmul || all_finite(out));
 }

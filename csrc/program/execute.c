@@ -112,11 +112,14 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
     wg_product p = {.k = k, .step = step, .g = g};
     p.run = wg_gemm_for(k, out->dtype, g.m, g.n);
     p.by_columns = g.n >= step->parts * 4 * COLUMN_GRAIN && (g.a_col == 1 || g.n >= g.m);
-    int64_t batches = g.m && g.n ? wg_array_size(out) / (g.m * g.n) : 0;
-    /* In pieces, so that a long product can be stopped: of whole batches, of rows where a batch is long itself. */
-    int64_t pieces = (int64_t)(step->cost / PIECE) + 1, batch_step = (batches + pieces - 1) / pieces;
-    int64_t row_pieces = (pieces + batches - 1) / (batches ? batches : 1);
-    int64_t row_step = ((g.m + row_pieces - 1) / row_pieces + 255) / 256 * 256;
+    int64_t batches = g.m && g.n, batch_step, row_step = g.m;
+    for (int axis = 0; axis < out->ndim - 2; axis++) batches *= out->shape[axis];
+    batch_step = batches;
+    if (step->cost > PIECE && batches) { /* so that it can be stopped: some batches, some rows of a long batch */
+        const int64_t pieces = (int64_t)(step->cost / PIECE) + 1, row_pieces = (pieces + batches - 1) / batches;
+        batch_step = (batches + pieces - 1) / pieces;
+        row_step = ((g.m + row_pieces - 1) / row_pieces + 255) / 256 * 256;
+    }
     for (p.batch = 0; p.batch < batches; p.batch += p.batches) {
         p.batches = batches - p.batch < batch_step ? batches - p.batch : batch_step;
         for (p.row = 0; p.row < g.m; p.row += p.g.m) {

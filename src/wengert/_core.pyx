@@ -77,6 +77,7 @@ MISSED = object()  # in place of an answer: no recording at hand serves the call
 # By dtype code: NumPy's dtype, and its number there.
 DTYPES = tuple([np.dtype(name) for name in ("?", "i4", "i8", "f4", "f8", "c8", "c16")])
 cdef int[7] NUMBERS = [dtype.num for dtype in DTYPES]
+cdef int[7] SHIFTS = [dtype.itemsize.bit_length() - 1 for dtype in DTYPES]  # 2 ** it bytes
 cdef dict CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
 cdef signed char[32] CODE_AT = [-1] * 32  # by NumPy's number of the dtype
 cdef object c_type

@@ -198,20 +198,19 @@ cdef object answer_ufunc(object function, PyObject *const *args, size_t nargsf, 
 
 cdef bint see(wg_array *a, int64_t *strides, object x) noexcept:
     """Describes an array to C; False unless it is a plain one of some numbers as C has them."""
-    cdef cnp.ndarray array
     cdef int code, k
     if type(x) is not Array:
         return False
-    array = <cnp.ndarray>x
+    cdef cnp.ndarray array = <cnp.ndarray>x
     code = code_of(array)
     a.ndim, a.shape, a.strides = cnp.PyArray_NDIM(array), <int64_t *>cnp.PyArray_DIMS(array), strides
     a.dtype, a.data = <wg_dtype>code, <char *>cnp.PyArray_DATA(array)
     if code < 0 or a.ndim == 0 or a.ndim > MAX_AXES:
         return False
     for k in range(a.ndim):
-        if a.shape[k] == 0 or cnp.PyArray_STRIDES(array)[k] % cnp.PyArray_ITEMSIZE(array) != 0:
+        strides[k] = cnp.PyArray_STRIDES(array)[k] >> SHIFTS[code]  # a division takes as long as all the rest
+        if a.shape[k] == 0 or strides[k] << SHIFTS[code] != cnp.PyArray_STRIDES(array)[k]:
             return False
-        strides[k] = cnp.PyArray_STRIDES(array)[k] // cnp.PyArray_ITEMSIZE(array)
     return True
 
 
@@ -232,7 +231,7 @@ cdef object compute(int op, int n, PyObject *const *args):
     for k in range(n):
         if n > 3 or not see(&arrays[k], strides[k], <object>args[k]):
             return None
-        alike &= (arrays[k].ndim == arrays[0].ndim
+        alike &= (op != WG_matmul and arrays[k].ndim == arrays[0].ndim
                   and memcmp(arrays[k].shape, arrays[0].shape, arrays[0].ndim * sizeof(int64_t)) == 0)
     if a.dtype != b.dtype or not WG_F32 <= a.dtype <= WG_F64 or (n == 3 and arrays[0].dtype != WG_BOOL):
         return None
