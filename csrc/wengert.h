@@ -72,8 +72,9 @@ typedef enum {
 
 typedef struct {
     const char *name, *numpy, *doc;
-    const char *derivative[2]; /* text of d/da and d/db, valid Python; NULL if none */
-    double lo, hi;             /* test domain */
+    const char *kind_name, *class_name; /* as the constants of kind and class_ end */
+    const char *derivative[2];          /* text of d/da and d/db, valid Python; NULL if none */
+    double lo, hi;                      /* test domain */
     uint8_t kind, class_, infer;
     int8_t arity;     /* -1: any number */
     uint8_t n_params; /* real parameters P(i), kept as attributes */

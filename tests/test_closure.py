@@ -1,11 +1,12 @@
 """Closure: every op that a rule appends has a rule itself, so derivatives exist to any order."""
 
+import re
+from pathlib import Path
+
 import pytest
 from oracle import OPS, Core, names, run
 from test_array_ops import CASES, arrays
 from test_ops import operands, program
-
-from wengert import _core
 
 ELEMENTWISE = names("UNARY", "BINARY", "ZERO", "COMPARE")
 DIFFERENTIABLE = set(
@@ -94,8 +95,11 @@ def test_derivative_nodes_are_differentiable_by_every_operand(name):
         assert abs(r - f).max() <= 1e-11 if hasattr(r, "max") or hasattr(f, "max") else r == f
 
 
-def test_every_kind_is_known():
-    assert {op.kind for op in OPS.values()} == set(_core.KINDS)
+@pytest.mark.parametrize("column", ["kind", "class_"])
+def test_every_kind_and_every_class_has_a_row(column):
+    header = (Path(__file__).parent.parent / "csrc" / "wengert.h").read_text()
+    constants = re.findall(rf"\bWG_{column.rstrip('_').upper()}_(\w+)", header)
+    assert {getattr(op, column) for op in OPS.values()} == set(constants)
 
 
 def test_columns_read_valid_python_with_known_words():

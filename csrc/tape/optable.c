@@ -33,12 +33,14 @@ enum {
 #define P(i) p[i]
 #define O(op, ...) op(__VA_ARGS__)
 #define BITS(x) (((x)&1) + (((x) >> 1) & 1) + (((x) >> 2) & 1))
-#define ROW(name_, numpy_, doc_, kind_, class_name, infer_, arity_, ...)                                               \
+#define ROW(name_, numpy_, doc_, kind_, class, infer_, arity_, ...)                                                    \
     [WG_##name_] = {.name = #name_,                                                                                    \
                     .numpy = numpy_,                                                                                   \
                     .doc = doc_,                                                                                       \
                     .kind = WG_KIND_##kind_,                                                                           \
-                    .class_ = WG_CLASS_##class_name,                                                                   \
+                    .kind_name = #kind_,                                                                               \
+                    .class_ = WG_CLASS_##class,                                                                        \
+                    .class_name = #class,                                                                              \
                     .infer = WG_INFER_##infer_,                                                                        \
                     .arity = arity_,                                                                                   \
                     __VA_ARGS__},
@@ -47,7 +49,9 @@ enum {
                             .numpy = "",                                                                               \
                             .doc = "g times the partial derivative of " #name_ " by operand " #k,                      \
                             .kind = WG_KIND_DERIVATIVE,                                                                \
+                            .kind_name = "DERIVATIVE",                                                                 \
                             .class_ = WG_CLASS_FIELD,                                                                  \
+                            .class_name = "FIELD",                                                                     \
                             .infer = WG_INFER_elementwise,                                                             \
                             .arity = 1 + BITS(READS_##name_##_##k),                                                    \
                             .base = WG_##name_,                                                                        \

@@ -30,9 +30,11 @@ cdef extern from "wengert.h" nogil:
         const char *name
         const char *numpy
         const char *doc
+        const char *kind_name
+        const char *class_name
         const char *derivative[2]
         double lo, hi
-        int kind, class_, arity, n_params, base, operand
+        int arity, n_params, base, operand
 
     const wg_op_info *wg_op(int op)
     size_t wg_itemsize(wg_dtype dtype)

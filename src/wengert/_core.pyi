@@ -8,8 +8,6 @@ from typing_extensions import disjoint_base
 
 NODES: dict[type, tuple[Callable[[Any], tuple], Callable[[Any, tuple], Any]]]
 DTYPES: tuple[np.dtype[Any], ...]
-KINDS: list[str]
-CLASSES: list[str]
 
 class Node(NamedTuple):
     op: str

@@ -99,9 +99,6 @@ raised = {}  # by thread: by Python code that the C core called, until the core 
 
 Node = namedtuple("Node", "op dtype weak shape inputs attrs has_value")
 Step = namedtuple("Step", "ops rows block groups tile_bytes flops bytes reason")
-# enum wg_kind and enum wg_class, as the rows of ops.def name them
-KINDS = "LEAF UNARY BINARY ZERO COMPARE LINEAR BILINEAR RULE FLAT DERIVATIVE BITWISE".split()
-CLASSES = "FLOAT NUMBER ANY INTEGER FIELD RING".split()
 Op = namedtuple("Op", "code name numpy doc derivative lo hi kind class_ arity n_params base operand")
 
 
@@ -238,13 +235,13 @@ cdef str text(const char *s):
 
 def ops():
     """The op table, one `Op` per row."""
-    cdef const wg_op_info *row
+    cdef const wg_op_info *op
     cdef list table = []
     for code in range(WG_OP_COUNT):
-        row = wg_op(code)
-        derivative = (text(row.derivative[0]), text(row.derivative[1]))
-        table.append(Op(code, text(row.name), text(row.numpy), text(row.doc), derivative, row.lo, row.hi,
-                        KINDS[row.kind], CLASSES[row.class_], row.arity, row.n_params, row.base, row.operand))
+        op = wg_op(code)
+        derivative = (text(op.derivative[0]), text(op.derivative[1]))
+        table.append(Op(code, text(op.name), text(op.numpy), text(op.doc), derivative, op.lo, op.hi,
+                        text(op.kind_name), text(op.class_name), op.arity, op.n_params, op.base, op.operand))
     return table
 
 
