@@ -101,6 +101,7 @@ static void run_gemm(const wg_block_run *b, const wg_micro *micro) {
     if (micro->role == WG_ROLE_COLUMNS) { /* a row of ones, all of them the same one, times the block */
         g.a = one_of(detail->dtype);
         g.b = b->at[micro->in[0]];
+        if (g.n > 1) run = k->gemv[detail->dtype]; /* several chains at once, where rows are short */
     } else {
         g.a = b->at[micro->in[0]];
         g.b = b->at[micro->in[1]];
