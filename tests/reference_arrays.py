@@ -207,12 +207,13 @@ def others(y, a):
 
 
 def order(attrs, a):
-    axis, falling = attrs
+    axis, falling, over = attrs
+    span = math.prod(a.shape[len(a.shape) - over :])
     step, n, data = a.strides[axis], a.shape[axis], list(a.data)
     for first in places([1 if k == axis else m for k, m in enumerate(a.shape)], a.strides) if n else ():
         line = a.data[first:][::step][:n]
         ranks = sorted(range(n), key=lambda k: (line[k] != line[k], line[k]), reverse=falling)
-        data[first : first + n * step : step] = ranks
+        data[first : first + n * step : step] = [first % span + k * step for k in ranks] if over else ranks
     return make("int64", a.shape, data)
 
 

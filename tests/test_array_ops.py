@@ -2,6 +2,7 @@
 the reference.  Every op that is not elementwise has cases here; a test checks that none is missing.
 """
 
+import math
 import zlib
 
 import numpy as np
@@ -242,22 +243,26 @@ CASES = {
     "argmax": [(apply("argmax", axis), [(3, 4)]) for axis in (0, 1)] + [(apply("argmax", 0), [(1,)])],
     "argmin": [(apply("argmin", axis), [(3, 4)]) for axis in (0, 1)] + [(apply("argmin", 0), [(1,)])],
     "argsort": [
-        (apply("argsort", axis, falling), [shape])
+        (apply("argsort", axis, falling, over), [shape])
         for falling in (0, 1)
-        for shape, axis in (
-            ((7,), 0),
-            ((3, 4), 0),
-            ((3, 4), 1),
-            ((2, 5, 3), 1),
-            ((0,), 0),
-            ((2, 0), 1),
-            ((1,), 0),
-            ((2, 60), 1),
+        for shape, axis, over in (
+            ((7,), 0, 0),
+            ((7,), 0, 1),
+            ((3, 4), 0, 0),
+            ((3, 4), 0, 2),
+            ((3, 4), 1, 0),
+            ((2, 5, 3), 1, 0),
+            ((2, 5, 3), 1, 2),
+            ((2, 5, 3), 1, 3),
+            ((0,), 0, 0),
+            ((2, 0), 1, 2),
+            ((1,), 0, 0),
+            ((2, 60), 1, 0),
         )
     ]
     + [
         (
-            lambda m, x, f=f: [m.op("argsort", x, attrs=(0, f))],
+            lambda m, x, f=f: [m.op("argsort", x, attrs=(0, f, 0))],
             [np.array([1.0, np.nan, -0.0, 0.0, -np.inf, 1.0, np.nan, np.inf])],
         )
         for f in (0, 1)
@@ -360,6 +365,15 @@ def recurrence(attrs, a, b):
     return np.moveaxis(y[::-1] if turned else y, 0, axis)
 
 
+def argsort(attrs, a):
+    axis, falling, over = attrs
+    order = np.argsort(-a if falling else a, axis, kind="stable")
+    if not over:
+        return order
+    places = np.broadcast_to(np.arange(math.prod(a.shape[a.ndim - over :])).reshape(a.shape[-over:]), a.shape)
+    return np.take_along_axis(places, order, axis)
+
+
 # The same in NumPy: functions of the attributes and the operands.
 NUMPY = {
     "where": lambda attrs, c, a, b: np.where(c, a, b),
@@ -388,7 +402,7 @@ NUMPY = {
     "logsumexp": lambda attrs, a: np.log(np.exp(a).sum(axes(attrs[0], a), keepdims=bool(attrs[1]))),
     "argmax": lambda attrs, a: a.argmax(attrs[0]),
     "argmin": lambda attrs, a: a.argmin(attrs[0]),
-    "argsort": lambda attrs, a: np.argsort(-a if attrs[1] else a, attrs[0], kind="stable"),
+    "argsort": argsort,
     "matmul": lambda attrs, a, b: a @ b,
 }
 
@@ -439,7 +453,7 @@ def test_sums_of_every_length(dtype):
                 m.op("argmax", m.array(rows), attrs=(axis,)).value, rows.argmax(axis)
             )
             np.testing.assert_array_equal(
-                m.op("argsort", m.array(rows), attrs=(axis, 0)).value, rows.argsort(axis, kind="stable")
+                m.op("argsort", m.array(rows), attrs=(axis, 0, 0)).value, rows.argsort(axis, kind="stable")
             )
             near_one = (1 + rows / 8).astype(dtype)
             y = m.op("prod", m.array(near_one), attrs=(1 << axis, 0)).value

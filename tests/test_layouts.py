@@ -106,7 +106,7 @@ LARGE = {  # op: (attributes, operands)
         for name in ("sum", "max", "min", "logsumexp")
     },
     **{name: [((0,), [ROWS]), ((1,), [ROWS]), ((0,), [LINE])] for name in ("argmax", "argmin")},
-    "argsort": [((0, 0), [ROWS]), ((1, 1), [ROWS]), ((0, 0), [LINE])],
+    "argsort": [((0, 0, 0), [ROWS]), ((1, 1, 2), [ROWS]), ((0, 0, 0), [LINE])],
     "prod": [((1, 0), [(9, 60_001)]), ((2, 1), [(60_001, 9)])],
     "recurrence": [((axis, turned), [ROWS, ROWS]) for axis in (0, 1) for turned in (0, 1)],
     "transpose": [((1, 0), [ROWS]), ((2, 0, 1), [(60, 70, 80)])],

@@ -81,6 +81,12 @@ typedef int64_t (*wg_find_fn)(const void *x, int64_t n, const void *value);
  * elements of 8 bytes, else int32_t. */
 typedef void (*wg_advance_fn)(void *best, void *places, const void *row, int64_t n, int64_t at, bool largest);
 
+/* key[i] is ordered as x[i] is (falling: the other way round), NaN last; range, the smallest and the largest key so
+ * far, becomes wide enough for these. */
+typedef void (*wg_rank_fn)(int64_t *key, const void *x, int64_t n, bool falling, int64_t range[2]);
+/* Sorts each column of x (n, columns). */
+typedef void (*wg_sort_columns_fn)(int64_t *x, int64_t n, int64_t columns);
+
 /* C (m, n) = A (m, k) B (k, n), or C + A B with accumulate, and a bias, where there is one, added to each row of the
  * result; strides in elements, A and B strided at will (also negative
  * or 0), C with unit column stride.  Each element of C is one chain of multiply-adds in increasing k, the same for
@@ -122,6 +128,8 @@ typedef struct {
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
     wg_find_fn find[WG_DTYPE_COUNT];                /* these two: of real dtypes */
     wg_advance_fn advance[WG_DTYPE_COUNT];
+    wg_rank_fn rank[WG_DTYPE_COUNT]; /* of real dtypes */
+    wg_sort_columns_fn sort_columns;
     wg_random_fn random;
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
     wg_gemm_fn gemv[WG_DTYPE_COUNT], dot[WG_DTYPE_COUNT];

@@ -78,8 +78,12 @@ static wg_status argreduce(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
 }
 
 static wg_status argsort(const wg_ask *q, wg_dtype *dtype, uint32_t *shape) {
-    WG_TRY(wants_attrs(q, 2));
+    const int64_t over = q->n_attr == 3 ? q->attrs[2] : 0, ndim = ndim_of(q, 0);
+    WG_TRY(wants_attrs(q, 3));
     WG_TRY(wants_axis(q));
+    if (over < 0 || over > ndim || (over > 0 && q->attrs[0] < ndim - over))
+        return wg_fail(q->t, WG_VALUE_ERROR, "%s: the last %lld of %lld axes leave out axis %lld", q->name,
+                       (long long)over, (long long)ndim, (long long)q->attrs[0]);
     *dtype = WG_I64;
     return wg_make_shape(q->t, *dtype, ndim_of(q, 0), shape_of(q, 0), shape);
 }

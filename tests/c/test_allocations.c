@@ -53,7 +53,7 @@ static void net(wg_tape *t, int64_t rows, int64_t n) {
 /* Rows in the order of y, a recurrence over them, and its results added to rows. */
 static void arrays(wg_tape *t, int64_t rows, int64_t n) {
     const wg_id x = input(t, 2, (int64_t[]){rows, n}), y = input(t, 1, (int64_t[]){rows});
-    const wg_id order = append(t, WG_argsort, 1, &y, 2, (int64_t[]){0, 0});
+    const wg_id order = append(t, WG_argsort, 1, &y, 3, (int64_t[]){0, 0, 0});
     const wg_id sorted = append(t, WG_gather, 2, (wg_id[]){x, order}, 0, NULL);
     const wg_id sums = append(t, WG_recurrence, 2, (wg_id[]){x, sorted}, 2, (int64_t[]){0, 0});
     const wg_id back = append(t, WG_index_add, 3, (wg_id[]){x, order, sums}, 0, NULL);

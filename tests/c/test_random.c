@@ -94,7 +94,7 @@ static void random_op(writer *w) {
         break;
     case 9: /* sorted along the first axis: rows by the order of the first column */
         if (ndim < 1 || !shape[0] || (ndim == 2 && !shape[1])) break;
-        if (wg_append(w->t, WG_argsort, 1, &a, 2, (int64_t[]){0, pick(2)}, &index) != WG_OK) break;
+        if (wg_append(w->t, WG_argsort, 1, &a, 3, (int64_t[]){0, pick(2), 0}, &index) != WG_OK) break;
         if (ndim == 2 && wg_append(w->t, WG_slice, 1, &index, 6, (int64_t[]){0, 1, shape[0], 0, 1, 1}, &index) != WG_OK)
             break;
         if (wg_append(w->t, WG_reshape, 1, &index, 1, shape, &index) != WG_OK) break;

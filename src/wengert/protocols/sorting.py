@@ -9,7 +9,7 @@ import numpy as np
 from .._core import Var
 from .constants import known
 from .indexing import getitem, index_set
-from .movement import astype, disordered, expand_dims, is_ordered, line, moveaxis
+from .movement import astype, disordered, expand_dims, is_ordered, line, moveaxis, reshape
 from .registry import append, extra, implements, method, normalize_axis, operand, recorded, refuse_options
 
 
@@ -19,7 +19,7 @@ def argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stab
     """The indices that sort along an axis.  NaN comes last; equal elements keep their order."""
     refuse_options("argsort", order=order)
     a, axis = line(operand(a), axis)
-    return append("argsort", a, attrs=(axis, 0))
+    return append("argsort", a, attrs=(axis, 0, 0))
 
 
 @implements(np.sort)
@@ -27,7 +27,7 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
     """The elements in order along an axis; a derivative follows each to its place, ties in their order."""
     refuse_options("sort", order=order)
     a, axis = line(operand(a), axis)
-    return take_along_axis(a, argsort(a, axis), axis)
+    return append("gather", reshape(a, -1), append("argsort", a, attrs=(axis, 0, a.ndim)))
 
 
 @implements(np.partition)
@@ -105,7 +105,7 @@ def topk(x: Any, k: int, axis: int = -1) -> Any:
     axis = normalize_axis(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"topk: k={k}; the axis has {x.shape[axis]} elements")
-    order = append("argsort", x, attrs=(axis, 1))
+    order = append("argsort", x, attrs=(axis, 1, 0))
     index = order[(slice(None),) * axis + (slice(k),)]
     return take_along_axis(x, index, axis), index
 
