@@ -57,8 +57,9 @@ static int64_t batch_place(const wg_array *x, const wg_array *out, int64_t i) {
     return place;
 }
 
-/* A product is split by its result's columns where B has to be packed and there are enough of them, else by its rows:
- * then no part packs what another packs as well. */
+/* A product is split by its result's columns where B has to be packed and there are enough of them, for then no part
+ * packs what another packs as well; by its rows where these are so many that B is small beside them, for then a thread
+ * reads the rows of A that it has made itself, and makes rows that it will read (docs/adr/0030-whose-lines.md). */
 typedef struct {
     const wg_kernels *k;
     const wg_step *step;
@@ -111,7 +112,8 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
     if (!k->gemm[out->dtype]) return step->problem = "matmul is not offered for this dtype", WG_TYPE_ERROR;
     wg_product p = {.k = k, .step = step, .g = g};
     p.run = wg_gemm_for(k, out->dtype, g.m, g.n);
-    p.by_columns = g.n >= step->parts * 4 * COLUMN_GRAIN && (g.a_col == 1 || g.n >= g.m);
+    const bool many_rows = g.m * (g.k + g.n) >= 2 * g.k * g.n;
+    p.by_columns = g.n >= step->parts * 4 * COLUMN_GRAIN && (g.a_col == 1 || g.n >= g.m) && !many_rows;
     int64_t batches = g.m && g.n, batch_step, row_step = g.m;
     for (int axis = 0; axis < out->ndim - 2; axis++) batches *= out->shape[axis];
     batch_step = batches;
