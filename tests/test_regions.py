@@ -470,3 +470,27 @@ def test_a_column_is_repeated_along_rows_of_any_width(width, dtype):
     column, full = (rng.integers(-9, 9, size).astype(dtype) for size in ((37, 1), (37, width)))
     choose = wg.compile(lambda column, full: wnp.where(full > 0, column, full) * 2)
     assert np.array_equal(choose(column, full), np.where(full > 0, column, full) * 2)
+
+
+# Of p, a product outside of the region, and a matrix v.  How many blocks of their size are in use at once: a
+# result takes over that of p if the region reads p as the result is written, and not later.
+BLOCKS = {
+    "read once": (lambda p, v: np.tanh(p + 1) @ v, 1),
+    "read until the result is written": (lambda p, v: np.tanh(p * np.tanh(p + 1)) @ v, 1),
+    "two results": (lambda p, v: (np.tanh(p + 1) @ v) @ (np.tanh(p) @ v), 3),
+    "read later, by the second of two": (lambda p, v: np.tanh(p) @ v + (np.tanh(p) * p) @ v, 2),
+    "a row's sum later": (lambda p, v: np.tanh(p) @ v + (np.tanh(p) + p.sum(1)[:, None]) @ v, 3),
+    "turned": (lambda p, v: (np.tanh(p) + p.T) @ v, 2),
+    "a column of it": (lambda p, v: (np.tanh(p) + p[:, :1]) @ v, 2),
+    "other readers": (lambda p, v: np.tanh(p) @ p, 2),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_result_takes_over_what_its_region_is_the_last_to_read(name, dtype):
+    f, blocks = BLOCKS[name]
+    x, w, v = (numbers(dtype, 200, 200, seed=seed) / 200 for seed in range(3))
+    eager, compiled, _ = both(lambda x, w, v: (f(x @ w, v),), x, w, v)
+    assert_array_equal(compiled[0], eager[0])
+    assert wg.compile(lambda x, w, v: f(x @ w, v)).program(x, w, v).info["arena_bytes"] // x.nbytes == blocks

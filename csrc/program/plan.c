@@ -1,8 +1,8 @@
 /* The memory plan.  Every node that is not a view owns a storage; views share their root's.  A storage is a result's
  * buffer where that is safe, else a block of the arena that is taken at its definition and given back after its last
- * reader; an elementwise result takes over the block of an operand that dies there.  What only a region reads has no
- * storage: the region keeps it in tiles.  An input that is not in C order is read where it lies, unless a region reads
- * it: then it is copied first. */
+ * reader; an elementwise result takes over the block of an operand of its step that dies there.  What only a region
+ * reads has no storage: the region keeps it in tiles.  An input that is not in C order is read where it lies, unless a
+ * region reads it: then it is copied first. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,15 +165,20 @@ static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *stora
     return true;
 }
 
-/* An operand of `id` that dies at this step and whose block the result may take over; WG_NONE if there is none.  A
- * region takes over none: to look for one would be to look at all of its nodes for each. */
+/* An operand of the step of `id` that dies there and whose block the result may take over; WG_NONE if there is none.
+ * So a thread writes where it has just read, not where another core did before (docs/adr/0030-whose-lines.md). */
 static wg_id dying_operand(const wg_planner *w, wg_id id) {
-    const wg_id *in;
-    const int n = w->range[id] == WG_NONE ? wg_operands(w->t, id, &in) : 0;
-    for (int k = 0; k < n; k++) {
-        const wg_storage *x = storage_of(w, in[k]);
-        if (x->arena && x->last == id && x->size == storage_of(w, id)->size && may_overwrite(w, id, x))
-            return w->windows[in[k]].root;
+    enum { LONGEST = 64 }; /* nodes of a region: for each candidate all of them are looked at */
+    const wg_id end = end_of(w, id), lo = start_of(w, id);
+    if (w->range[id] != WG_NONE && (end - lo > LONGEST || wg_size(w->t, id) == 1)) return WG_NONE;
+    for (wg_id reader = lo; reader <= id; reader++) {
+        const wg_id *in;
+        const int n = computes(w, reader) ? wg_operands(w->t, reader, &in) : 0;
+        for (int k = 0; k < n; k++) {
+            const wg_storage *x = storage_of(w, in[k]);
+            const bool fits = x->arena && x->first < lo && x->last == end && x->size == storage_of(w, id)->size;
+            if (fits && may_overwrite(w, id, x)) return w->windows[in[k]].root;
+        }
     }
     return WG_NONE;
 }
