@@ -1,4 +1,5 @@
-"""A few rows times a tall matrix by which the gradient is taken, too: a sum over groups of its rows."""
+"""Sums over groups of rows that threads share: a few rows times a tall matrix by which the gradient is taken,
+too, and the product of many rows, transposed, with as many."""
 
 from itertools import pairwise
 
@@ -12,10 +13,17 @@ import wengert as wg
 # m, k, n of x w and how many groups of the rows of w it is a sum over, in float32; 0: it is no such sum.
 TALL = {
     (32, 784, 128): 4, (32, 784, 100): 2, (8, 785, 65): 2, (2, 20000, 128): 4, (3, 20000, 2): 1,
-    (32, 128, 129): 2, (33, 128, 129): 0,  # w has at least four times as many rows as x,
-    (32, 128, 128): 0, (60, 500, 256): 4, (64, 500, 257): 0,  # more than 64 kB, and x w at most as many
-    (64, 1024, 128): 4, (64, 1025, 128): 0,  # and there are at most 2^23 multiply-adds
+    (42, 128, 129): 2, (43, 128, 129): 0, (261, 784, 128): 4,  # w has at least three times as many rows as x,
+    (32, 128, 128): 0, (128, 784, 256): 4,  # more than 64 kB, and x w at most 512
+    (256, 784, 512): 4, (256, 784, 513): 0,
     (1, 784, 128): 0, (16, 20000, 1): 0,
+}  # fmt: skip
+# m, k, n of the transposed x (k, m) times y (k, n), and how many groups of their rows it is a sum over.
+LONG = {
+    # x and y have four times as many elements as x y,
+    (256, 1024, 256): 4, (256, 512, 256): 4, (256, 511, 256): 0,
+    (128, 1024, 128): 0, (128, 1024, 129): 4,  # which has more than 64 kB,
+    (362, 1000, 362): 4, (363, 1000, 363): 0,  # and at most 512
 }  # fmt: skip
 
 
@@ -44,6 +52,16 @@ def test_groups_of_rows_follow_from_shapes(shape, groups):
     assert_allclose(compiled[1], eager[1], rtol=4 * k * np.finfo("float32").eps)  # positive terms
 
 
+@pytest.mark.parametrize(("shape", "groups"), LONG.items())
+def test_long_products_are_sums_over_groups(shape, groups):
+    m, k, n = shape
+    x, y = numbers("float32", k, m), numbers("float32", k, n, seed=1)
+    (step,) = wg.compile(lambda x, y: x.T @ y).program(x, y).steps()
+    assert step.groups == groups
+    eager, compiled, _ = both(lambda x, y: (x.T @ y,), x, y)
+    assert_array_equal(compiled[0], grouped(x.T, y, groups) if groups else eager[0])
+
+
 # Of x (32, 784) and w (784, 128): those that lie in another order, or of which no gradient is taken.
 NOT_TALL = {
     "no gradient": lambda x, w: (x @ w, np.tanh(x @ w)),
@@ -70,13 +88,16 @@ def test_operands_may_be_computed_or_lie_in_another_order(dtype):
             assert_array_equal(wg.compile(f)(columns(x), columns(w))[0], expected)
 
 
+@pytest.mark.parametrize(
+    ("widths", "rows", "summed", "groups"), [([600, 64, 3], 24, 600, 2), ([150, 150, 3], 400, 400, 4)]
+)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_steps_of_a_net_with_a_wide_first_layer(dtype):
+def test_steps_of_a_net_with_such_products(widths, rows, summed, groups, dtype):
     """The same bits on any number of threads; the parameters are overwritten where they are read."""
-    net = wg.MLP([600, 64, 3], "tanh", dtype, seed=0)
+    net = wg.MLP(widths, "tanh", dtype, seed=0)
     optimizer = wg.optim.Adam(1e-3)
     gradient = wg.value_and_grad(net.objective("squared_error"))
-    x, y = numbers(dtype, 24, 600), numbers(dtype, 24, 3, seed=1)
+    x, y = numbers(dtype, rows, widths[0]), numbers(dtype, rows, 3, seed=1)
 
     def update(theta, state, x, y):
         value, slope = gradient(theta, x, y)
@@ -88,7 +109,10 @@ def test_steps_of_a_net_with_a_wide_first_layer(dtype):
         wg.set_num_threads(threads)
         step = wg.compile(update, donate_argnums=(0, 1))
         theta, state = net.theta.copy(), optimizer.init(net.theta)
-        assert any(part.rows == 600 and part.groups == 2 for part in step.program(theta, state, x, y).steps())
+        steps = step.program(theta, state, x, y).steps()
+        assert any(
+            part.rows == summed and part.groups == groups and part.ops == ("matmul",) for part in steps
+        )
         for _ in range(5):
             theta, state, value = step(theta, state, x, y)
         found.append((theta, value))

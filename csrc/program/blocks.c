@@ -10,33 +10,37 @@ enum {
     ALIGNED_ROWS = 64,            /* blocks of rows of one element start at cache lines */
     LONGEST = 4096,               /* of elements that are rows of their own */
     GROUP_NS = 4500, /* what a group of rows should be worth: waking a thread that has not gone to sleep takes 1 us */
-    PRODUCTS_NS = 40000, /* beyond two groups, with products: each of them reads all matrices again */
-    GROUP_ROWS = 16,     /* of products */
-    TALL_NS = 25000,     /* of tall matrices, of which each reads its rows alone; so many groups at most, */
-    TALL_GROUPS = 4,     /* for each has a whole result to add */
-    MAX_SUMS = 1 << 18,  /* bytes of all groups' sums: adding them up must stay cheap beside the work */
-    SUM_NS = 32,         /* what 64 bytes of a second group's sums cost: 20 where cores are near, 140 where not */
+    PRODUCTS_NS = 40000,   /* beyond two groups, with products: each of them reads all matrices again */
+    GROUP_ROWS = 16,       /* of products */
+    SHARED_NS = 25000,     /* of many rows, of which each reads its own alone; so many groups at most, */
+    SHARED_GROUPS = 4,     /* for each has a whole result to add, */
+    SHARED_SUMS = 1 << 21, /* of so many bytes in all */
+    PIECE_NS = 100000000,  /* overestimated twice: a look at the watch */
+    MAX_SUMS = 1 << 18,    /* bytes of all groups' sums: adding them up must stay cheap beside the work */
+    SUM_NS = 32,           /* what 64 bytes of a second group's sums cost: 20 where cores are near, 140 where not */
 };
 
 static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies, bool tall) {
+void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies, bool shared) {
     int64_t tile = row_bytes ? (int64_t)row_bytes : 8;
     for (uint32_t k = 0; k < r->n_slots && !multiplies; k++) /* arrays that pass by need the cache as well */
         if (r->slots[k].kind == WG_SLOT_ARRAY) tile += llabs(r->slots[k].per_row); /* some go backwards */
     int64_t block = (multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = multiplies ? LEAST_ROWS : 1;
     if (block < least) block = least;
     if (flat && block > LONGEST) block = LONGEST;
+    const int64_t piece = divide_up(r->rows, (int64_t)(r->cost / PIECE_NS) + 1);
+    if (shared && block > piece) block = piece;
     r->unit = flat ? r->rows > 1 ? ALIGNED_ROWS : 8 : 1;
-    int64_t most = tall ? TALL_GROUPS : divide_up(r->rows, multiplies ? GROUP_ROWS : block);
+    int64_t most = shared ? SHARED_GROUPS : divide_up(r->rows, multiplies ? GROUP_ROWS : block);
     if (most > r->rows / r->unit) most = r->rows / r->unit; /* no group is empty */
-    const double worth = tall ? TALL_NS : multiplies ? PRODUCTS_NS : GROUP_NS;
-    const bool pays = tall || r->cost / 2 > (double)r->sum_bytes / 64 * SUM_NS;
+    const double worth = shared ? SHARED_NS : multiplies ? PRODUCTS_NS : GROUP_NS;
+    const bool pays = shared || r->cost / 2 > (double)r->sum_bytes / 64 * SUM_NS;
     /* a power of two, so that threads have as many each; what only passes by costs twice as much beyond L1 */
     int groups = pays && r->cost >= (multiplies ? 2 : 1) * GROUP_NS ? 2 : 1;
     while (groups < WG_MAX_GROUPS && 2 * groups * worth <= r->cost) groups *= 2;
     while (groups > 1 && groups > most) groups /= 2;
-    while (groups > 1 && wg_times((size_t)groups, r->sum_bytes) > MAX_SUMS) groups /= 2;
+    while (groups > 1 && wg_times((size_t)groups, r->sum_bytes) > (shared ? SHARED_SUMS : MAX_SUMS)) groups /= 2;
     r->groups = groups;
     const int64_t rows = divide_up(r->rows, r->groups); /* of a group: shared evenly among its blocks */
     const int64_t tile_rows = divide_up(divide_up(rows, divide_up(rows, block)), r->unit) * r->unit;

@@ -59,7 +59,7 @@ static int64_t batch_place(const wg_array *x, const wg_array *out, int64_t i) {
 
 /* A product is split by its result's columns where B has to be packed and there are enough of them, for then no part
  * packs what another packs as well; by its rows where these are so many that B is small beside them, for then a thread
- * reads the rows of A that it has made itself, and makes rows that it will read (docs/adr/0030-whose-lines.md). */
+ * reads the rows of A that it has made itself, and makes rows that it will read (docs/adr/0031-whose-lines.md). */
 typedef struct {
     const wg_kernels *k;
     const wg_step *step;

@@ -17,6 +17,7 @@ typedef struct {
     uint64_t waits;   /* for these regions of its generation, directly */
     wg_id head, tail; /* its nodes, in order */
     uint32_t n_steps; /* nodes that compute */
+    bool apart;       /* nobody joins it */
 } wg_group;
 
 typedef struct {
@@ -86,7 +87,8 @@ static uint32_t group_for(const wg_fuser *f, wg_id id, int64_t rows, uint64_t *w
     for (uint32_t g = f->n_groups; g-- > f->first_open;) {
         bool reads;
         const wg_group *group = &f->groups[g];
-        if (group->rows != rows || group->n_steps >= MAX_MEMBERS || !waits_of(f, id, g, &w, &reads)) continue;
+        if (group->apart || group->rows != rows || group->n_steps >= MAX_MEMBERS) continue;
+        if (!waits_of(f, id, g, &w, &reads)) continue;
         if (reads) return *waits = w, g;
         if (alike == WG_NONE && group->shape == f->t->nodes[id].shape) alike = g, alike_waits = w;
     }
@@ -125,7 +127,7 @@ static wg_id merged(wg_fuser *f, wg_id a, wg_id b) { /* two lists of nodes in or
 static void try_merge(wg_fuser *f, uint32_t into, uint32_t from) {
     wg_group *a = &f->groups[into], *b = &f->groups[from];
     uint64_t waits = 0;
-    if (a->rows == WG_LOOPS || a->rows != b->rows || a->n_steps + b->n_steps > MAX_MEMBERS) return;
+    if (a->apart || b->apart || a->rows != b->rows || a->n_steps + b->n_steps > MAX_MEMBERS) return;
     set_members(f, b->head, into);
     const bool fits = waits_of_members(f, a->head, into, &waits) && waits_of_members(f, b->head, into, &waits) &&
                       !(closure(f, waits) & (bit(f, into) | bit(f, from)));
@@ -176,7 +178,8 @@ static wg_status place_node(wg_fuser *f, wg_id id) {
         return WG_OK;
     }
     if (loops) rows = WG_LOOPS;
-    uint32_t group = loops ? WG_NONE : group_for(f, id, rows, &waits);
+    const bool apart = loops || wg_shares_rows(t, f->windows, id);
+    uint32_t group = apart ? WG_NONE : group_for(f, id, rows, &waits);
     if (group == WG_NONE) {
         if (f->n_groups - f->first_open == GENERATION) {
             f->first_open = f->n_groups;
@@ -184,7 +187,7 @@ static wg_status place_node(wg_fuser *f, wg_id id) {
         }
         if (!wg_grow(&f->groups, &f->cap_groups, (uint64_t)f->n_groups + 1, sizeof *f->groups)) return wg_no_memory(t);
         group = f->n_groups++;
-        f->groups[group] = (wg_group){.rows = rows, .shape = t->nodes[id].shape, .head = WG_NONE};
+        f->groups[group] = (wg_group){.rows = rows, .shape = t->nodes[id].shape, .head = WG_NONE, .apart = apart};
         waits_of(f, id, WG_NONE, &waits, &reads);
     }
     add_member(f, id, group);
@@ -230,7 +233,7 @@ static wg_status write_unit(wg_writer *w, wg_id first) {
     range.hi = w->out->len;
     if (group == WG_NONE) return WG_OK;
     const bool alone = w->f->groups[group].n_steps < 2 && range.rows >= 0;
-    if (alone && !wg_is_tall(w->f->t, w->f->windows, first)) return WG_OK;
+    if (alone && !w->f->groups[group].apart) return WG_OK;
     if (!wg_grow(&w->ranges, &w->cap_ranges, (uint64_t)w->n_ranges + 1, sizeof *w->ranges)) return wg_no_memory(w->out);
     w->ranges[w->n_ranges++] = range;
     return WG_OK;

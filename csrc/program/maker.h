@@ -23,7 +23,7 @@ typedef struct {
     wg_id *last;                 /* by node - lo: its last reader in the region */
     wg_arena tiles;              /* in bytes for each row */
     bool flat;                   /* every element is a row */
-    bool multiplies, tall;       /* there are products, by the rows of a tall matrix */
+    bool multiplies, shared;     /* there are products, by rows that threads share */
     wg_id latest;                /* what the last micro-op makes, if arithmetic may still join it; else WG_NONE */
     uint32_t spare[SPARE_TILES]; /* tiles that only the micro-op in the making needs */
     int n_spare;

@@ -166,7 +166,7 @@ static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *stora
 }
 
 /* An operand of the step of `id` that dies there and whose block the result may take over; WG_NONE if there is none.
- * So a thread writes where it has just read, not where another core did before (docs/adr/0030-whose-lines.md). */
+ * So a thread writes where it has just read, not where another core did before (docs/adr/0031-whose-lines.md). */
 static wg_id dying_operand(const wg_planner *w, wg_id id) {
     enum { LONGEST = 64 }; /* nodes of a region: for each candidate all of them are looked at */
     const wg_id end = end_of(w, id), lo = start_of(w, id);

@@ -134,8 +134,8 @@ typedef enum {
     WG_ROLE_COLUMNS, /* the sum over the rows */
     WG_ROLE_OUTER    /* (k, rows) times (rows, n): a sum over the rows as well */
 } wg_role;
-/* A sum over the rows of a tall matrix, which is a region even if nothing joins it. */
-bool wg_is_tall(const wg_tape *t, const wg_window *windows, wg_id id);
+/* A sum over many rows that threads share, which is a region by itself. */
+bool wg_shares_rows(const wg_tape *t, const wg_window *windows, wg_id id);
 wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows);
 /* Its result is whole only after the last block. */
 bool wg_sums_rows(wg_role role);
@@ -255,9 +255,9 @@ typedef struct {
 /* escapes[id]: somebody outside reads the node. */
 wg_status wg_region_new(wg_program *p, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,
                         wg_interface *face);
-/* blocks.c.  row_bytes: of tiles for each row; flat: every element is a row; multiplies: there are products; tall: by
- * the rows of a tall matrix. */
-void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies, bool tall);
+/* blocks.c.  row_bytes: of tiles for each row; flat: every element is a row; multiplies: there are products; shared: by
+ * many rows that threads share, each reading its own. */
+void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies, bool shared);
 void wg_region_free(wg_region *r);
 size_t wg_region_scratch(const wg_region *r);
 wg_status wg_execute_region(const wg_kernels *k, wg_step *step);

@@ -209,7 +209,7 @@ static wg_status make_product(wg_maker *m, wg_id id, wg_role role) {
     g->c_row = g->n;
     detail.extent = (role == WG_ROLE_OUTER ? g->k : g->m) / m->r->rows;
     micro.width = detail.extent * g->n;
-    m->multiplies = true, m->tall |= wg_is_tall(t, m->windows, id);
+    m->multiplies = true, m->shared |= wg_shares_rows(t, m->windows, id);
     m->r->cost += wg_product_cost((double)g->m * (double)g->n * (double)g->k, detail.dtype);
     WG_TRY(factor(m, a, role == WG_ROLE_OUTER, detail.extent, &micro.in[0], &g->a_row, &g->a_col));
     if (role == WG_ROLE_OUTER) {
@@ -344,7 +344,7 @@ static wg_status make_region(wg_maker *m) {
         next = id + 1;
         if (wg_computes(m->t, m->windows, id)) WG_TRY(make_node(m, id, &next));
     }
-    wg_choose_blocks(m->r, m->tiles.size, m->flat, m->multiplies, m->tall);
+    wg_choose_blocks(m->r, m->tiles.size, m->flat, m->multiplies, m->shared);
     for (uint32_t k = 0; k < m->r->n_slots; k++)
         if (m->r->slots[k].result) m->r->slots[k].array += m->face->n_operands;
     return make_fixed(m);

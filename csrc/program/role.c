@@ -3,9 +3,10 @@
 
 /* A matrix that every block of rows reads or adds to should stay in the second-level cache beside the tiles. */
 enum { SMALL_MATRIX = 1 << 16 }; /* bytes */
-/* A tall matrix has at least so many times the rows that it is multiplied by: threads then exchange sums of the result
- * instead of parts of the matrix.  For a product of more multiply-adds its few groups of rows were too few. */
-enum { TALL = 4, TALL_STEPS = 1 << 23 };
+/* A tall matrix has at least so many times the rows that it is multiplied by, and long ones at least so many times the
+ * elements of their product: threads then exchange sums of the result instead of parts of the matrix.  There are few
+ * groups of rows, so a result may be larger than what all groups of a region read. */
+enum { TALL = 3, LONG = 4, LARGE_MATRIX = 1 << 19 };
 /* So many rows of a product, at most, are one row of its region. */
 enum { MOST_PARTS = 64 };
 
@@ -43,14 +44,27 @@ static int64_t rows_of(const wg_tape *t, const wg_window *windows, wg_id x, int6
 
 /* Few rows times a tall matrix by which the gradient is taken, too: a sum over the matrix' rows, so that threads read
  * those of which they compute gradient and update (docs/adr/0029-tall-matrices.md). */
-bool wg_is_tall(const wg_tape *t, const wg_window *windows, wg_id id) {
+static bool is_tall(const wg_tape *t, const wg_window *windows, wg_id id) {
     const wg_id a = t->nodes[id].in[0], b = t->nodes[id].in[1];
-    if (t->nodes[id].op != WG_matmul || wg_ndim(t, a) != 2) return false;
     if (windows[windows[a].root].gradient != t->nodes[b].shape) return false;
-    const bool by_rows = wg_vec(t, windows[a].strides)[1] == 1 && wg_vec(t, windows[b].strides)[1] == 1;
     const int64_t m = wg_shape(t, id)[0], n = wg_shape(t, id)[1], k = wg_shape(t, b)[0];
-    return by_rows && m > 1 && n > 1 && k >= TALL * m && wg_size(t, b) <= TALL_STEPS / m &&
-           bytes_of(t, b) > SMALL_MATRIX && bytes_of(t, id) <= SMALL_MATRIX;
+    return wg_vec(t, windows[a].strides)[1] == 1 && m > 1 && n > 1 && k >= TALL * m && bytes_of(t, b) > SMALL_MATRIX;
+}
+
+/* Many rows, transposed, times as many, as in the gradient by a layer's weights of a large batch: a sum over rows of
+ * which each thread reads those that it has made (docs/adr/0031-whose-lines.md). */
+static bool is_long(const wg_tape *t, const wg_window *windows, wg_id id) {
+    const wg_id a = t->nodes[id].in[0], b = t->nodes[id].in[1];
+    const int64_t *strides = wg_vec(t, windows[a].strides);
+    return strides[0] == 1 && strides[1] != 1 && bytes_of(t, id) > SMALL_MATRIX &&
+           wg_size(t, a) + wg_size(t, b) >= LONG * wg_size(t, id);
+}
+
+bool wg_shares_rows(const wg_tape *t, const wg_window *windows, wg_id id) {
+    const wg_id a = t->nodes[id].in[0], b = t->nodes[id].in[1];
+    if (t->nodes[id].op != WG_matmul || wg_ndim(t, a) != 2 || wg_ndim(t, b) != 2) return false;
+    if (wg_vec(t, windows[b].strides)[1] != 1 || bytes_of(t, id) > LARGE_MATRIX) return false;
+    return is_tall(t, windows, id) || is_long(t, windows, id);
 }
 
 static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
@@ -58,7 +72,7 @@ static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id
     if (wg_ndim(t, a) != 2 || wg_ndim(t, b) != 2 || !wg_is_float(t->nodes[id].dtype)) return WG_ROLE_NONE;
     if (wg_size(t, a) == 0 || wg_size(t, b) == 0) return WG_ROLE_NONE;
     const int64_t *strides = wg_vec(t, windows[a].strides);
-    if (wg_is_tall(t, windows, id)) return *rows = wg_shape(t, b)[0], WG_ROLE_OUTER;
+    if (wg_shares_rows(t, windows, id)) return *rows = wg_shape(t, b)[0], WG_ROLE_OUTER;
     if (strides[0] == 1 && strides[1] != 1) { /* (k, rows) (rows, n): a sum over the rows */
         *rows = rows_of(t, windows, b, wg_shape(t, b)[0]);
         return bytes_of(t, id) <= SMALL_MATRIX ? WG_ROLE_OUTER : WG_ROLE_NONE;
