@@ -7,6 +7,7 @@ import pytest
 
 import wengert as wg
 from wengert.optim import SGD, Adagrad, Adam, AdamW, Clipped, RMSprop, clip_by_norm, clip_by_value
+from wengert.pytree import tree_leaves, tree_map
 
 TARGET = np.array([1.0, -2.0, 0.5])
 OPTIMIZERS = [
@@ -215,11 +216,30 @@ def test_parameters_must_be_float_arrays():
         SGD(0.1).step(np.ones(2, int), np.ones(2), {})
 
 
-def test_an_optimizer_without_its_methods_is_none():
+def test_an_optimizer_without_a_step_is_none():
     class Half(wg.optim.Optimizer):
         def init(self, params):
             return ()
 
-    for cls, missing in ((wg.optim.Optimizer, "init"), (Half, "step")):
-        with pytest.raises(TypeError, match=f"{cls.__name__}.*{missing}"):
+    for cls in (wg.optim.Optimizer, Half):
+        with pytest.raises(TypeError, match=f"{cls.__name__}.*step"):
             cls(0.1)
+
+
+def test_an_optimizer_has_no_state_unless_it_says_what_it_is_like():
+    class Sign(wg.optim.Optimizer):
+        def step(self, params, grads, state):
+            return tree_map(lambda p, g: p - self.rate_for(p) * np.sign(g), params, grads), state
+
+    params, state = Sign(0.5).step([np.ones(2)], [np.array([3.0, -3.0])], Sign(0.5).init([np.ones(2)]))
+    assert state == {}
+    assert params[0].tolist() == [0.5, 1.5]
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.1), SGD(0.1, momentum=0.9), RMSprop(0.1, momentum=0.9)])
+def test_the_arrays_of_a_new_state_are_its_own(optimizer):
+    params = {"w": np.ones(3, np.float32), "b": np.ones(2)}
+    arrays = [x for x in tree_leaves(optimizer.init(params)) if x.ndim]
+    assert all(not x.any() for x in arrays)
+    assert {x.dtype.name for x in arrays} == {"float32", "float64"}
+    assert len({id(x) for x in [*arrays, *params.values()]}) == len(arrays) + 2

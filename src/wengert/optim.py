@@ -72,13 +72,10 @@ class Optimizer(ABC):
         """``p = p - lr direction``."""
         return tree_map(lambda p, d: p - self.rate_for(p) * d, params, direction)
 
-    def _zeros_like(self, params):
-        return tree_map(lambda p: np.zeros(np.shape(p), self.rate_for(p).dtype), params)
-
     def _check(self, params, grads, state):
         """Raises where the gradients or the state are not those of the parameters."""
         name, begin = type(self).__name__, "; it begins as opt.init(params)"
-        pairs = (("grads", grads, params, ""), ("state", state, self.init(params), begin))
+        pairs = (("grads", grads, params, ""), ("state", state, self._like(params), begin))
         for what, given, like, hint in pairs:
             (leaves, structure), (expected, wanted) = tree_flatten(given), tree_flatten(like)
             if structure != wanted:
@@ -88,9 +85,13 @@ class Optimizer(ABC):
                     label = leaf_names(wanted, what)[k]
                     raise ValueError(f"{name}: {label} has shape {np.shape(x)}, expected {np.shape(y)}{hint}")
 
-    @abstractmethod
     def init(self, params):
         """The state before the first step, a pytree of arrays that are zero."""
+        return tree_map(lambda p: np.zeros(np.shape(p), self.rate_for(p).dtype), self._like(params))
+
+    def _like(self, params):
+        """What the state is like: `params` wherever it has an array for each of them."""
+        return {}
 
     @abstractmethod
     def step(self, params, grads, state):
@@ -132,9 +133,8 @@ class SGD(Optimizer):
         if nesterov and self.momentum == 0:
             raise ValueError("SGD: nesterov=True needs momentum > 0, for example momentum=0.9")
 
-    def init(self, params):
-        """One velocity per parameter, or nothing without momentum."""
-        return {"velocity": self._zeros_like(params)} if self.momentum else {}
+    def _like(self, params):
+        return {"velocity": params} if self.momentum else {}
 
     def step(self, params, grads, state):
         """``v = momentum v + g``, ``p = p - lr v`` (Nesterov: ``p - lr (g + momentum v)``)."""
@@ -180,9 +180,8 @@ class Adam(Optimizer):
         betas = _number(self, "betas[0]", first, 0, 1), _number(self, "betas[1]", second, 0, 1)
         super().__init__(lr, betas=betas, eps=_positive(self, "eps", eps, 1e-8))
 
-    def init(self, params):
-        """The number of steps done and both running means."""
-        return {"count": np.zeros(()), "mean": self._zeros_like(params), "square": self._zeros_like(params)}
+    def _like(self, params):
+        return {"count": np.zeros(()), "mean": params, "square": params}  # the number of steps done
 
     def step(self, params, grads, state):
         """``p = p - lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)``."""
@@ -265,10 +264,8 @@ class RMSprop(Optimizer):
             weight_decay=_number(self, "weight_decay", weight_decay, 0, np.inf),
         )
 
-    def init(self, params):
-        """The running mean of squares, and the velocity where there is momentum."""
-        velocity = {"velocity": self._zeros_like(params)} if self.momentum else {}
-        return {"square": self._zeros_like(params)} | velocity
+    def _like(self, params):
+        return {"square": params} | ({"velocity": params} if self.momentum else {})
 
     def step(self, params, grads, state):
         """``s = alpha s + (1 - alpha) g^2``, ``v = momentum v + g / (sqrt(s) + eps)``, ``p = p - lr v``."""
@@ -308,9 +305,8 @@ class Adagrad(Optimizer):
             weight_decay=_number(self, "weight_decay", weight_decay, 0, np.inf),
         )
 
-    def init(self, params):
-        """The sums of squares."""
-        return {"square": self._zeros_like(params)}
+    def _like(self, params):
+        return {"square": params}
 
     def step(self, params, grads, state):
         """``s = s + g^2``, ``p = p - lr g / (sqrt(s) + eps)``."""
