@@ -166,10 +166,8 @@ cdef object answer(object function, PyObject *const *args, size_t nargsf, PyObje
             if operands_only and f.computes and n == 1 and type(<object>args[0]) is Var:
                 return whole(f.op, <Var>args[0])
             return PyObject_Vectorcall(f.recorded, args, nargsf, kwnames)
-    if operands_only and f.computes:
-        found = compute(f.op, <int>n, args)
-        if found is not None:
-            return found
+    if operands_only and f.computes and (found := compute(f.op, <int>n, args)) is not None:
+        return found
     return PyObject_Vectorcall(f.plain, args, nargsf, kwnames)
 
 

@@ -301,7 +301,7 @@ cdef class Var:
         return in_place(self, binary(WG_right_shift, self, other))
 
     def __format__(self, spec):
-        return format(self.value, spec)
+        return format(self.value, spec) if spec else str(self)
 
     def __repr__(self):
         if self.node >= wg_tape_len(self.tape.handle):
@@ -311,7 +311,8 @@ cdef class Var:
         return f"Var({np.array2string(np.asarray(self.value), separator=', ', threshold=20)})"
 
     def __str__(self):
-        return str(self.value) if not self.tape.abstract else repr(self)
+        gone = self.node >= wg_tape_len(self.tape.handle) or not describe(self).has_value
+        return repr(self) if gone else str(self.value)
 
     def __reduce__(self):
         raise TypeError(f"a Var cannot be pickled, saved or copied by module copy ({METHODS['line']()}): "
