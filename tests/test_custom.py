@@ -255,6 +255,22 @@ def test_a_host_call_with_a_rule_in_every_derivative():
             assert_allclose(h(wg.vmap(wg.hessian(value)))(x), x * airy(x))
 
 
+def test_a_program_calls_out_once_for_the_same_operands():
+    calls = []
+    f = wg.host_call(lambda x: calls.append(1) or np.sin(x), (2,), vjp=lambda g, _, x: (g * np.cos(x),))
+
+    @wg.compile
+    def g(x):
+        f(3 * x)  # which nothing reads
+        return f(x) * f(x) + f(2 * x)
+
+    x = np.array([0.5, 1.0])
+    g(x)
+    calls.clear()
+    assert np.array_equal(g(x), np.sin(x) * np.sin(x) + np.sin(2 * x))
+    assert len(calls) == 2
+
+
 def test_a_host_call_is_called_at_each_replay_and_keeps_its_word():
     calls = []
     f = wg.compile(wg.host_call(lambda a, b: calls.append(1) or np.outer(a, b), (3, 2), "float32"))

@@ -196,6 +196,22 @@ def test_a_complex_result_is_not_cut_to_its_real_part():
         wg.grad(lambda a: np.sum(wengert.scipy.linalg.logm(a)))(-np.diag([1.0, 2.0]))
 
 
+@pytest.mark.parametrize(
+    ("f", "calls"),
+    [
+        (lambda a: np.sum(np.linalg.inv(a)), 1),
+        (lambda a: np.sum(np.linalg.eigvalsh(a)), 1),
+        (lambda a: np.sum(np.linalg.svd(a)[1]), 1),
+        (lambda a: np.linalg.slogdet(a)[1], 2),  # and a solution
+        (lambda a: np.sum(np.linalg.cholesky(a)), 3),  # and two
+    ],
+)
+def test_a_compiled_gradient_decomposes_once(f, calls):
+    gradient = wg.compile(wg.value_and_grad(f))
+    assert gradient.program(DISTINCT).explain().count("host:") == calls
+    assert_allclose(gradient(DISTINCT)[1], wg.grad(f)(DISTINCT), rtol=1e-14)
+
+
 def test_a_failure_raises_numpys_error_and_leaves_the_tape(tape):
     v = tape.leaf(np.zeros((2, 2)))
     length = len(tape)

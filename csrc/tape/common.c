@@ -42,10 +42,10 @@ static bool same_node(const wg_common *c, wg_id a, wg_id b) {
     return n_attr == 0 || memcmp(attrs_x, attrs_y, (size_t)n_attr * sizeof *attrs_x) == 0;
 }
 
-/* Leaves are what they are, and what runs a child or calls out is not looked into. */
+/* Leaves are what they are, and what runs a child is not looked into.  A host op is a function of its operands. */
 wg_id wg_common_node(wg_common *c, wg_id id) {
     const int op = c->t->nodes[id].op;
-    if (wg_row(op)->kind == WG_KIND_LEAF || op == WG_call || op == WG_result || op == WG_host) return id;
+    if (wg_row(op)->kind == WG_KIND_LEAF || op == WG_call || op == WG_result) return id;
     for (uint32_t at = (uint32_t)hash_node(c, id) & c->mask;; at = (at + 1) & c->mask) {
         if (c->table[at] == WG_NONE) return c->table[at] = id;
         if (same_node(c, c->table[at], id)) return c->table[at];

@@ -33,6 +33,8 @@ __all__ = ["defjvp", "defvjp", "host_call", "primitive"]
 def host_call(f: Callable, shape: Any, dtype: Any = float, vjp: Callable | None = None) -> Any:
     """A Python function of plain arrays as one operation, called anew at each replay.
 
+    A compiled function calls it once for the same operands, and not at all where nothing reads the result.
+
     Parameters
     ----------
     f : callable
