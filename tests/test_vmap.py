@@ -201,7 +201,16 @@ def test_nested_batches_of_different_arguments():
     ("call", "error", "message"),
     [
         (lambda: wg.vmap(f, in_axes=None)(X), ValueError, "maps no array"),
-        (lambda: wg.vmap(f)(1.0), ValueError, "argument 0 is a float without axes; give it None in in_axes"),
+        (
+            lambda: wg.vmap(f)(1.0),
+            ValueError,
+            "argument 0 is a float without axes; give it by position, with None",
+        ),
+        (
+            lambda: wg.vmap(f)(x=1.0),
+            ValueError,
+            r"keyword \['x'\] is a float without axes; give it by position",
+        ),
         (
             lambda: wg.vmap(lambda a, b: a)(X, X[:3]),
             ValueError,

@@ -142,7 +142,8 @@ def _mapped_axes(in_axes: Any, structure: Structure, leaves: list) -> list[int |
         if axis is not None:
             if not isinstance(leaf, (np.ndarray, Var)) or leaf.ndim == 0:
                 raise ValueError(
-                    f"vmap: {label} is a {type(leaf).__name__} without axes; give it None in in_axes"
+                    f"vmap: {label} is a {type(leaf).__name__} without axes; give it by position, "
+                    "with None in in_axes"
                 )
             axis = _axis("in_axes", axis, leaf.ndim, label, leaf.shape)
             first = first or (label, leaf.shape[axis])
