@@ -156,7 +156,7 @@ zeta = Row("zeta", zeta_value, lambda s, q, y: nan, lambda s, q, y: -(s * zeta(s
 sigmoid = Row("sigmoid", lambda a: (exp(a) if a < 0 else 1) / (1 + exp(-abs(a))), lambda a, y: y * (1 - y))
 softplus = Row("softplus", lambda a: maximum(a, 0) + log1p(exp(-abs(a))), lambda a, y: sigmoid(a))
 log_sigmoid = Row("log_sigmoid", lambda a: -softplus(-a), lambda a, y: sigmoid(-a))
-relu = Row("relu", lambda a: maximum(a, 0), lambda a, y: where(greater(a, 0), 1, 0))
+relu = Row("relu", lambda a: maximum(a, 0), lambda a, y: where(greater(y, 0), 1, 0))
 relu6 = Row("relu6", lambda a: minimum(maximum(a, 0), 6),
             lambda a, y: where(greater(a, 0), where(less(a, 6), 1, 0), 0))
 leaky_relu = Row("leaky_relu", lambda a, p: a if a > 0 else p * a, lambda a, y, p: where(greater(a, 0), 1, p))

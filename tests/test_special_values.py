@@ -137,6 +137,15 @@ def test_activations_far_out(name, attrs, at, dtype):
             )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_relu_gives_a_zero_without_sign(dtype):
+    x = np.tile(np.array([-0.0, -1, NAN, 2], dtype), 9)
+    for machine in ("eager", "compiled"):
+        y = values("relu", x, machine=machine)
+        np.testing.assert_array_equal(y, np.tile([0, 0, NAN, 2], 9))
+        assert not np.signbit(y[y == 0]).any()
+
+
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_nan_wins_a_reduction(name):
     for n, at in ((1, 0), (5, 4), (9, 0), (40, 17), (1007, 1006)):
