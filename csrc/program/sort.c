@@ -133,25 +133,35 @@ static void rank(const wg_sorting *s, int64_t start, wg_lines *l) {
     l->lost = l->rank_bits + l->index_bits > 63 ? l->rank_bits + l->index_bits - 63 : 0;
 }
 
-static void write_places(const wg_sorting *s, const wg_lines *l, int64_t first, const int64_t *items, int64_t step) {
-    int64_t *const out = (int64_t *)s->step->out.data + first, n = l->n, inner = s->inner;
+/* The indices of items, `apart` elements from one to the next, into n places of the result, `inner` from one to the
+ * next; lines side by side are written row by row. */
+static void write_places(const wg_sorting *s, const wg_lines *l, int64_t first, const int64_t *items, int64_t lines) {
     const int64_t mask = ((int64_t)1 << l->index_bits) - 1, base = s->over ? first % s->over : 0;
-    if (inner == 1)
+    const int64_t apart = s->over ? s->inner : 1, next = s->over ? 1 : 0, n = l->n, step = s->by_columns ? l->lines : 1;
+    int64_t *out = (int64_t *)s->step->out.data + first;
+    if (s->inner == 1)
         for (int64_t i = 0; i < n; i++) out[i] = base + (items[i * step] & mask);
     else
-        for (int64_t i = 0; i < n; i++) out[i * inner] = base + (items[i * step] & mask) * (s->over ? inner : 1);
+        for (int64_t i = 0; i < n; i++, out += s->inner, items += step)
+            for (int64_t line = 0; line < lines; line++) out[line] = base + line * next + (items[line] & mask) * apart;
 }
 
 static void sort_group(const wg_sorting *s, int64_t start, wg_lines l) {
+    const bool across = s->by_columns && start % s->inner + l.lines <= s->inner;
     rank(s, start, &l);
     if (s->by_columns) sort_columns(s->k, &l);
     for (int64_t line = 0; line < l.lines; line++) {
-        const int64_t *ranks = l.ranks + line * l.n;
-        int64_t *items = l.columns + line, step = l.lines;
-        if (!s->by_columns) sort_line(&l, ranks, l.lost), items = l.items, step = 1;
-        if (l.lost && !mend(&l, items, step, ranks)) sort_line(&l, ranks, 0), items = l.items, step = 1;
-        write_places(s, &l, first_of(s, start + line), items, step);
+        const int64_t *ranks = l.ranks + line * l.n, step = l.lines;
+        int64_t *items = l.columns + line;
+        if (!s->by_columns) sort_line(&l, ranks, l.lost), items = l.items;
+        if (l.lost && !mend(&l, items, step, ranks)) {
+            sort_line(&l, ranks, 0);
+            for (int64_t i = 0; i < l.n && s->by_columns; i++) items[i * step] = l.items[i];
+            if (!s->by_columns) items = l.items;
+        }
+        if (!across) write_places(s, &l, first_of(s, start + line), items, 1);
     }
+    if (across) write_places(s, &l, first_of(s, start), l.columns, l.lines);
 }
 
 static wg_sorting sorting_of(const wg_step *step) {
