@@ -60,18 +60,21 @@ static inline void store_bools_f32(uint8_t *p, __m256i m) {
     _mm_storel_epi64((__m128i *)p, _mm_and_si128(_mm_packs_epi16(words, words), _mm_set1_epi8(1)));
 }
 
-static inline void transpose_f32(__m256 *r) {
+static ALWAYS_INLINE void transpose_f32(__m256 *r) {
     __m256 pairs[8], quads[8];
+    UNROLL
     for (int i = 0; i < 8; i += 2) {
         pairs[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         pairs[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
     }
+    UNROLL
     for (int i = 0; i < 8; i += 4) {
         quads[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
         quads[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
         quads[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
         quads[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xEE);
     }
+    UNROLL
     for (int i = 0; i < 4; i++) {
         r[i] = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x20);
         r[i + 4] = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x31);

@@ -19,8 +19,9 @@ int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4
 
 enum {
     TILE = 1 << 14, /* bytes of a tile */
-    HIGH = 16,      /* rows of a block of which an operand lies turned: wg_move's squares */
+    HIGH = 16,      /* rows of a block of which an operand lies turned: the squares that it is moved in */
     LONG_ROW = 64,  /* rows that are worth a call of the kernel each */
+    LINE = 64,      /* bytes of the cache's lines */
     LOOK = 1 << 21, /* elements between two looks at the watch */
     MOST = 4        /* operands and the result */
 };
@@ -34,6 +35,7 @@ typedef struct {
     wg_map_fn map;
     int n_axes; /* the last two are the blocks' rows and columns */
     int64_t rows, columns, row_blocks, column_blocks, blocks;
+    int64_t short_of; /* rows that the first block lacks, so that the next begin a line of the result */
     int64_t itemsize[MOST];
     char *data[MOST];
     wg_way axes[WG_MAX_NDIM + 2];
@@ -129,7 +131,9 @@ static void choose_blocks(wg_loop *l, bool turned) {
     if (l->columns > most) l->columns = most;
     l->rows = most / l->columns < rows->shape ? most / l->columns : rows->shape;
     l->column_blocks = (columns->shape + l->columns - 1) / l->columns;
-    l->row_blocks = (rows->shape + l->rows - 1) / l->rows;
+    const int64_t lead = (-(intptr_t)l->data[n - 1] & (LINE - 1)) / l->itemsize[n - 1];
+    l->short_of = turned && rows->strides[n - 1] == 1 && lead && lead < l->rows ? l->rows - lead : 0;
+    l->row_blocks = (rows->shape + l->short_of + l->rows - 1) / l->rows;
     l->blocks = size / (rows->shape * columns->shape) * l->row_blocks * l->column_blocks;
 }
 
@@ -170,11 +174,13 @@ static bool run_flat(const wg_loop *l, int64_t size) {
 static int64_t run_block(const wg_loop *l, int64_t number, wg_tiles *tiles) {
     const int n_in = l->step->n_in;
     const wg_way *column = &l->axes[l->n_axes - 1], *row = column - 1;
-    int64_t left = number % l->column_blocks * l->columns, top = number / l->column_blocks % l->row_blocks * l->rows;
+    int64_t left = number % l->column_blocks * l->columns;
+    int64_t top = number / l->column_blocks % l->row_blocks * l->rows - l->short_of;
     int64_t outer = number / l->column_blocks / l->row_blocks, shape[2] = {row->shape - top, column->shape - left};
     int64_t places[MOST], steps[MOST];
     char *at[MOST];
     if (shape[0] > l->rows) shape[0] = l->rows;
+    if (top < 0) shape[0] += top, top = 0;
     if (shape[1] > l->columns) shape[1] = l->columns;
     for (int j = 0; j <= n_in; j++) places[j] = top * row->strides[j] + left * column->strides[j];
     for (int i = l->n_axes - 3; i > 0 && outer; outer /= l->axes[i--].shape)
@@ -191,8 +197,8 @@ static int64_t run_block(const wg_loop *l, int64_t number, wg_tiles *tiles) {
         }
         at[j] = tiles->bytes[j], steps[j] = shape[1] * l->itemsize[j];
         if (j < n_in && !(same && tiles->held[j] == from))
-            wg_copy_plane(at[j], from, (wg_axis){shape[0], shape[1], row->strides[j]},
-                          (wg_axis){shape[1], 1, column->strides[j]}, l->itemsize[j]);
+            wg_lay(at[j], from, (wg_axis){shape[0], shape[1], row->strides[j]},
+                   (wg_axis){shape[1], 1, column->strides[j]}, l->itemsize[j]);
         tiles->held[j] = from;
     }
     if (whole)
@@ -202,8 +208,8 @@ static int64_t run_block(const wg_loop *l, int64_t number, wg_tiles *tiles) {
     if (at[n_in] == tiles->bytes[n_in]) { /* turned: the result's lines are the rows */
         const wg_axis lines = {shape[0], row->strides[n_in], shape[1]}, across = {shape[1], column->strides[n_in], 1};
         const bool turns = lines.d < across.d;
-        wg_copy_plane(l->data[n_in] + places[n_in] * l->itemsize[n_in], at[n_in], turns ? across : lines,
-                      turns ? lines : across, l->itemsize[n_in]);
+        wg_lay(l->data[n_in] + places[n_in] * l->itemsize[n_in], at[n_in], turns ? across : lines,
+               turns ? lines : across, l->itemsize[n_in]);
     }
     return shape[0] * shape[1];
 }

@@ -64,6 +64,18 @@ static void walk_on(wg_walk *w, int i, int64_t n) {
     }
 }
 
+enum { LEAST = 4 }; /* elements: of less than a vector there is nothing to turn */
+
+void wg_lay(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
+    const wg_kernels *k = wg_kernels_table();
+    const wg_turn_fn turn = itemsize == 4 ? k->turn[WG_F32] : itemsize == 8 ? k->turn[WG_F64] : NULL;
+    const bool square = rows.n >= LEAST && columns.n >= LEAST && rows.s == 1 && columns.d == 1;
+    if (turn && square && wg_distance(columns.s) > 1)
+        turn(dst, rows.d, src, columns.s, rows.n, columns.n);
+    else
+        wg_copy_plane(dst, src, rows, columns, itemsize);
+}
+
 /* Where n elements hold several whole lines of the last axis, those are moved as one plane. */
 void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
     size_t itemsize = wg_itemsize(x->dtype);
@@ -77,8 +89,8 @@ void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
         if (last > 0 && run == line && n >= 2 * line) {
             int64_t lines = w.shape[last - 1] - w.at[last - 1];
             if (lines > n / line) lines = n / line;
-            wg_copy_plane(out, in, (wg_axis){lines, line, w.stride[last - 1]}, (wg_axis){line, 1, w.stride[last]},
-                          (int64_t)itemsize);
+            wg_lay(out, in, (wg_axis){lines, line, w.stride[last - 1]}, (wg_axis){line, 1, w.stride[last]},
+                   (int64_t)itemsize);
             run = lines * line;
             walk_on(&w, last - 1, lines);
         } else {

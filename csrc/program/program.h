@@ -15,6 +15,8 @@ enum { WG_TILE = 512 }; /* elements that a loop gathers at once: four operands o
 bool wg_array_contiguous(const wg_array *x);
 /* Where element `index` (C order) of an array lies, in elements. */
 int64_t wg_place_of(const wg_array *x, int64_t index);
+/* wg_copy_plane, but what lies turned goes through registers as wide as the kernels have. */
+void wg_lay(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize);
 /* Elements start, start + 1, ... start + n - 1 of x in C order, to contiguous memory and back. */
 void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n);
 void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src);

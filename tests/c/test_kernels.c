@@ -452,6 +452,28 @@ static void test_names(void) {
     CHECK(!wg_isa_supported("foo") && wg_kernels_table()->gemm[WG_F32], "table");
 }
 
+/* A turned plane of any size, to and from rows with something between them, which stays. */
+static void test_turn(const wg_kernels *k, wg_dtype dtype) {
+    enum { MOST = 37, APART = 3 };
+    const size_t size = item_size[dtype];
+    for (int64_t rows = 1; k->turn[dtype] && rows <= MOST; rows++)
+        for (int64_t columns = 1; columns <= MOST; columns++) {
+            const int64_t from_row = rows + APART, to_row = columns + APART;
+            const size_t from_bytes = (size_t)((columns - 1) * from_row + rows) * size;
+            const size_t to_bytes = (size_t)((rows - 1) * to_row + columns) * size;
+            char *from = allocate(from_bytes), *want = allocate(to_bytes), *got = allocate(to_bytes);
+            for (size_t i = 0; i < from_bytes; i++) from[i] = (char)random_bits();
+            memset(want, 'x', to_bytes), memset(got, 'x', to_bytes);
+            for (int64_t i = 0; i < rows; i++)
+                for (int64_t j = 0; j < columns; j++)
+                    memcpy(want + (size_t)(i * to_row + j) * size, from + (size_t)(j * from_row + i) * size, size);
+            k->turn[dtype](got, to_row, from, from_row, rows, columns);
+            CHECK(memcmp(got, want, to_bytes) == 0, "%s %s: %d x %d turned", k->isa, dtype_name(dtype), (int)rows,
+                  (int)columns);
+            free(from), free(want), free(got);
+        }
+}
+
 static void test_set(const wg_kernels *k, const wg_kernels *generic) {
     static wg_kernels avx2;
     char message[200];
@@ -472,6 +494,7 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
         test_folds(k, dtype);
         test_fold_lines(k, dtype);
         test_ranks(k, dtype);
+        test_turn(k, dtype);
     }
     test_columns(k);
     test_integer_ranks(k);
