@@ -15,7 +15,6 @@ enum {
     SHARED_NS = 25000,     /* of many rows, of which each reads its own alone; so many groups at most, */
     SHARED_GROUPS = 4,     /* for each has a whole result to add, */
     SHARED_SUMS = 1 << 21, /* of so many bytes in all */
-    PIECE_NS = 100000000,  /* overestimated twice: a look at the watch */
     MAX_SUMS = 1 << 18,    /* bytes of all groups' sums: adding them up must stay cheap beside the work */
     SUM_NS = 32,           /* what 64 bytes of a second group's sums cost: 20 where cores are near, 140 where not */
 };
@@ -29,7 +28,7 @@ void wg_choose_blocks(wg_region *r, size_t row_bytes, bool flat, bool multiplies
     int64_t block = (multiplies ? PRODUCT_TILE_BYTES : TILE_BYTES) / tile, least = multiplies ? LEAST_ROWS : 1;
     if (block < least) block = least;
     if (flat && block > LONGEST) block = LONGEST;
-    const int64_t piece = divide_up(r->rows, (int64_t)(r->cost / PIECE_NS) + 1);
+    const int64_t piece = divide_up(r->rows, (int64_t)(r->cost / WG_PIECE) + 1);
     if (shared && block > piece) block = piece;
     r->unit = flat ? r->rows > 1 ? ALIGNED_ROWS : 8 : 1;
     int64_t most = shared ? SHARED_GROUPS : divide_up(r->rows, multiplies ? GROUP_ROWS : block);

@@ -70,7 +70,6 @@ typedef struct {
 } wg_product;
 
 enum { COLUMN_GRAIN = 16, ROW_GRAIN = 6 }; /* of the float32 register tile */
-static const double PIECE = 100e6;         /* its cost is put at twice the time: a look at the watch */
 
 /* [start, end) of n that a part takes, in whole grains. */
 static void share(int64_t n, int part, int parts, int64_t grain, int64_t *start, int64_t *end) {
@@ -117,8 +116,8 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
     int64_t batches = g.m && g.n, batch_step, row_step = g.m;
     for (int axis = 0; axis < out->ndim - 2; axis++) batches *= out->shape[axis];
     batch_step = batches;
-    if (step->cost > PIECE && batches) { /* so that it can be stopped: some batches, some rows of a long batch */
-        const int64_t pieces = (int64_t)(step->cost / PIECE) + 1, row_pieces = (pieces + batches - 1) / batches;
+    if (step->cost > WG_PIECE && batches) { /* so that it can be stopped: some batches, some rows of a long batch */
+        const int64_t pieces = (int64_t)(step->cost / WG_PIECE) + 1, row_pieces = (pieces + batches - 1) / batches;
         batch_step = (batches + pieces - 1) / pieces;
         row_step = ((g.m + row_pieces - 1) / row_pieces + 255) / 256 * 256;
     }

@@ -129,7 +129,7 @@ static bool is_whole(const wg_planner *w, wg_id id) { /* the node is its storage
     return w->windows[id].offset == 0 && bytes_of(w->t, id) == storage_of(w, id)->size && wg_array_contiguous(&x);
 }
 
-/* Does node `reader` read the storage only element by element, as node `writer` writes its result? */
+/* Does node `reader` read the storage only element by element, as node `writer` writes its result, and not later? */
 static bool reads_alike(const wg_planner *w, wg_id reader, wg_id writer, const wg_storage *storage) {
     const wg_tape *t = w->t;
     const wg_id *in;
@@ -138,7 +138,7 @@ static bool reads_alike(const wg_planner *w, wg_id reader, wg_id writer, const w
     const bool elementwise = wg_is_elementwise(wg_row(op)->kind) || op == WG_where;
     for (int k = 0; k < n; k++) {
         if (storage_of(w, in[k]) != storage) continue;
-        if (changes ? k > 0 : !elementwise) return false;
+        if (reader > writer || (changes ? k > 0 : !elementwise)) return false;
         if (!is_whole(w, in[k]) || wg_size(t, in[k]) != wg_size(t, writer)) return false;
         if (wg_size(t, reader) != wg_size(t, writer)) return false;
         if (wg_itemsize(t->nodes[in[k]].dtype) != wg_itemsize(t->nodes[writer].dtype)) return false;
@@ -154,14 +154,8 @@ static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *stora
     int64_t rows;
     if (range->rows == WG_SCALARS) return true; /* all are read at the start, and written at the end */
     if (wg_role_of(w->t, w->windows, id, &rows) != WG_ROLE_MAP) return false;
-    for (wg_id reader = range->lo; reader < range->hi; reader++) {
-        if (!computes(w, reader)) continue;
-        if (reader <= id && !reads_alike(w, reader, id, storage)) return false;
-        const wg_id *in;
-        int n = wg_operands(w->t, reader, &in);
-        for (int k = 0; reader > id && k < n; k++)
-            if (storage_of(w, in[k]) == storage) return false;
-    }
+    for (wg_id reader = range->lo; reader < range->hi; reader++)
+        if (computes(w, reader) && !reads_alike(w, reader, id, storage)) return false;
     return true;
 }
 

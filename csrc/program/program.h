@@ -82,6 +82,7 @@ double wg_product_cost(double multiplications, wg_dtype dtype);
 /* Into how many parts, at most `most`, work of that cost is worth splitting.  Results do not depend on it, nor on how
  * many threads the parts then find. */
 int wg_parts(double cost, int most);
+enum { WG_PIECE = 100000000 }; /* of a product, whose cost is put at twice the time, between two looks at the watch */
 
 /* Where d_<op>_<k> and the other elementwise kernels expect their operands; returns their number. */
 int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4]);
