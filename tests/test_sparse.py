@@ -196,3 +196,15 @@ def test_what_has_no_derivative_is_refused():
             transform(lambda x: wg.sparse_hessian(np.sum)(x).sum())(np.ones(3))
     with pytest.raises(TypeError, match="mask"):
         wg.sparse_jacobian(np.sin)(np.ma.array([1.0, 2.0], mask=[0, 1]))
+
+
+def test_a_result_may_be_changed_in_place():
+    """Zeros may be taken out of it, indices written: the pattern, of which other results are made, stays."""
+    hessian, x = wg.sparse_hessian(lambda x: np.sum(x[1:] * x[:-1] + 0 * x[1:] ** 2)), np.arange(5.0)
+    found, dense = hessian(x), hessian(x).toarray()
+    found.eliminate_zeros()
+    assert found.nnz == 8
+    assert_array_equal(hessian(x).toarray(), dense)
+    again = hessian(x)
+    again.indices[:], again.indptr[:] = 0, 0
+    assert_array_equal(hessian(x).toarray(), dense)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .. import numpy as wnp
 from .._core import Var
 from ..extras import require
 from ..guards import Guards
@@ -76,8 +77,12 @@ def sparse_jacobian(f):
            [0., 3., 2.]])
     """
     known: dict[tuple, tuple] = {}
-    # it watches f, as the guards of a pattern do
-    products = compiled(functools.wraps(f)(lambda x, units: vmap(lambda v: jvp(f, (x,), (v,))[1])(units)))
+
+    @compiled
+    @functools.wraps(f)  # it watches f, as the guards of a pattern do
+    def elements(x, units, places):
+        found = vmap(lambda v: jvp(f, (x,), (v,))[1])(units)
+        return wnp.reshape(found, -1)[places]
 
     @functools.wraps(f)
     def wrapped(x):
@@ -89,11 +94,12 @@ def sparse_jacobian(f):
             colors = _colors(pattern, rows)
             units = np.zeros((colors.max(initial=-1) + 1, x.size), x.dtype)
             units[colors, np.arange(x.size)] = 1
-            units = units.reshape(len(units), *x.shape)
-            known[key] = guards, pattern, colors[pattern.indices], rows, units
-        _, pattern, colors, rows, units = known[key]
-        found = products(x, units).reshape(len(units), pattern.shape[0])
-        return type(pattern)((found[colors, rows], pattern.indices, pattern.indptr), pattern.shape)
+            places = colors[pattern.indices] * pattern.shape[0] + rows
+            known[key] = guards, pattern, units.reshape(len(units), *x.shape), places
+        _, pattern, units, places = known[key]
+        # each result has index arrays of its own, for what is done to it may change them
+        parts = elements(x, units, places), pattern.indices.copy(), pattern.indptr.copy()
+        return type(pattern)(parts, pattern.shape)
 
     return wrapped
 
