@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
+from wengert.extend import primitive
 
 x, y = np.array([0.3, -0.4, 1.1]), np.array([1.0, 2.0, -0.5])
 X = np.stack([x, 2 * x, y, x * y])
@@ -313,3 +314,21 @@ def test_a_forward_rule_that_returns_no_pair_is_named():
     g.defjvp(lambda primals, tangents: 2 * primals[0] * tangents[0])
     with pytest.raises(TypeError, match=r"the rule must return a pair \(result, tangent\)"):
         wg.grad(g)(3.0)
+
+
+@pytest.mark.parametrize("wrap", [lambda f: wg.host_call(f, (3,)), primitive])
+def test_a_function_may_keep_and_change_what_it_is_given(wrap):
+    kept = []
+
+    def spoil(x):
+        kept.append(x)
+        x *= 2.0
+        return x
+
+    spoils = wrap(spoil)
+    f = wg.compile(lambda x: (spoils(x + 0.0), x * 1.0))
+    for k in (1.0, 2.0):
+        x = np.full(3, k)
+        doubled, same = f(x)
+        assert_array_equal([doubled, same, x], [[2 * k] * 3, [k] * 3, [k] * 3])
+    assert_array_equal(kept[-2:], [[2.0] * 3, [4.0] * 3])

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 import wengert as wg
 import wengert.numpy as wnp
 import wengert.scipy.linalg
+from wengert.hosted.solutions import LOWER, UPPER
 
 RNG = np.random.default_rng(5)
 A = RNG.normal(size=(4, 4)) + 3 * np.eye(4)
@@ -210,6 +211,32 @@ def test_a_compiled_gradient_decomposes_once(f, calls):
     gradient = wg.compile(wg.value_and_grad(f))
     assert gradient.program(DISTINCT).explain().count("host:") == calls
     assert_allclose(gradient(DISTINCT)[1], wg.grad(f)(DISTINCT), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("n", [1, 2, 32, 33, 65, 130])
+def test_triangular_systems_are_solved_by_blocks(n, dtype):
+    """Substitution has |a x - b| <= n eps |a| |x| (Higham 2002, theorem 8.5); complex products, and
+    inverses of blocks, whose condition is below 8 here, may cost 8 times as much each."""
+    rng = np.random.default_rng(n)
+    a, b = rng.standard_normal((3, n, n)), rng.standard_normal((3, n, 7))
+    if dtype == np.complex128:
+        a, b = a + 1j * rng.standard_normal((3, n, n)), b * 1j
+    a = np.tril(a / np.sqrt(n) / 2 + 2 * np.eye(n)).astype(dtype)
+    b = b.astype(dtype)
+    for solve, t in ((LOWER, a), (UPPER, np.swapaxes(a, -1, -2))):
+        x = solve(t, b)
+        assert x.dtype == dtype
+        assert np.all(np.abs(t @ x - b) <= 8 * 8 * n * np.finfo(dtype).eps * (np.abs(t) @ np.abs(x)))
+
+
+@pytest.mark.parametrize("n", [5, 70])
+def test_the_gradient_of_a_log_determinant_by_cholesky_is_the_inverse(n):
+    half = np.random.default_rng(n).standard_normal((n, n)) / np.sqrt(n)
+    k = half @ half.T + np.eye(n)
+    gradient = wg.grad(lambda k: 2 * np.sum(np.log(np.diagonal(np.linalg.cholesky(k)))))
+    assert_allclose(gradient(k), np.linalg.inv(k), rtol=1e-11, atol=1e-13)
+    assert_allclose(wg.compile(gradient)(k), gradient(k), rtol=1e-14, atol=1e-15)
 
 
 def test_a_failure_raises_numpys_error_and_leaves_the_tape(tape):

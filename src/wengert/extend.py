@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,12 +71,16 @@ def host_call(f: Callable, shape: Any, dtype: Any = float, vjp: Callable | None 
         return np.asarray(_unrecorded(f, *arrays), dtype)
 
     @functools.wraps(f, updated=())
+    def copying(*arrays):
+        return host(*map(np.array, arrays))
+
+    @functools.wraps(f, updated=())
     def function(*arrays):
         shapes = [np.shape(x) for x in arrays]
         if not is_recorded(arrays):
             return host(*arrays)[()]
         return call(
-            host, *arrays, shape=shape(*shapes) if callable(shape) else shape, dtype=dtype, stacks=False
+            copying, *arrays, shape=shape(*shapes) if callable(shape) else shape, dtype=dtype, stacks=False
         )
 
     custom: Any = custom_vjp(function)
@@ -140,7 +144,7 @@ class primitive:  # noqa: N801  a decorator
         key = (tuple(moving), *((k, type(x), x) for k, x in (*fixed.items(), *kwargs.items())))
 
         def host(*arrays):
-            return _unrecorded(self._f, *_merged(moving, arrays, fixed), **kwargs)
+            return _unrecorded(self._f, *_merged(moving, map(np.array, arrays), fixed), **kwargs)
 
         try:
             return self._hosts.setdefault(key, host)
@@ -199,7 +203,7 @@ class primitive:  # noqa: N801  a decorator
         return rules[k]
 
 
-def _merged(moving: list[int], arrays: Sequence[Any], fixed: dict[int, Any]) -> list[Any]:
+def _merged(moving: list[int], arrays: Iterable[Any], fixed: dict[int, Any]) -> list[Any]:
     values = dict(zip(moving, arrays, strict=True)) | fixed
     return [values[k] for k in range(len(values))]
 

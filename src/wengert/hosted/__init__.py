@@ -53,10 +53,10 @@ _PLACES: dict[int, int] = {}  # id of a function -> its place
     ctypes.c_bool, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Array), ctypes.POINTER(_Array)
 )
 def _call(context: int | None, n: int, operands: Any, out: Any) -> bool:
-    """`wg_host_fn`: calls a function with copies of the operands and writes its result to `out`."""
+    """`wg_host_fn`: calls a function with the operands, where they are, and writes its result to `out`."""
     try:
         function, target = _CALLED[context or 0], out[0].view()
-        result = np.asarray(function(*(operands[k].view().copy() for k in range(n))))
+        result = np.asarray(function(*(operands[k].view() for k in range(n))))
         if result.shape != target.shape:
             raise ValueError(
                 f"{getattr(function, '__name__', function)}: the result has shape {result.shape}, not "
@@ -75,6 +75,7 @@ _ADDRESS = ctypes.cast(_call, ctypes.c_void_p).value
 def call(function: Callable, *operands: Any, shape: tuple[int, ...], dtype: Any, stacks: bool = True) -> Var:
     """One host op: `function` of ndarrays with a result of a shape and dtype; a constant to derivatives.
 
+    The function neither keeps nor changes its arrays, which are the program's: what users give takes copies.
     Functions that take no stacks of operands are called once for each element by `vmap`.
     """
     place = _PLACES.setdefault(id(function), len(_CALLED))

@@ -18,7 +18,7 @@ import numpy as np
 from .. import numpy as wnp
 from ..protocols.elementwise import real
 from . import adjoint, call, custom_jvp, dagger
-from .solutions import file, matrix, solve_
+from .solutions import GENERAL, LOWER, file, matrix, solve_
 
 
 def _half_lower(a: Any) -> np.ndarray:
@@ -35,8 +35,8 @@ def _cholesky(a, half_lower):
 @_cholesky.defjvp
 def _(primals, tangents):
     factor, da = _cholesky(*primals), tangents[0]
-    left = solve_(factor, (da + adjoint(da)) / 2.0)
-    return factor, factor @ (primals[1] * adjoint(solve_(factor, adjoint(left))))
+    left = solve_(factor, (da + adjoint(da)) / 2.0, LOWER)
+    return factor, factor @ (primals[1] * adjoint(solve_(factor, adjoint(left), LOWER)))
 
 
 @file(np.linalg.cholesky)
@@ -124,7 +124,7 @@ def _(primals, tangents):
     m, n = primals[0].shape[-2:]
     flat = _qr(*primals)
     q, r = _unpack(flat, (m, n), (n, n))
-    dx = dagger(solve_(dagger(r), dagger(tangents[0])))  # dA R^-1
+    dx = dagger(solve_(dagger(r), dagger(tangents[0]), LOWER))  # dA R^-1
     inner = adjoint(q) @ dx
     lower = inner * primals[1]
     turn = lower - adjoint(lower)
@@ -205,7 +205,7 @@ def _eig(a):
 def _(primals, tangents):
     n, flat = primals[0].shape[-1], _eig(primals[0])
     w, v = _unpack(flat, (n,), (n, n))
-    inner = solve_(v, wnp.astype(tangents[0], flat.dtype) @ v)
+    inner = solve_(v, wnp.astype(tangents[0], flat.dtype) @ v, GENERAL)
     dv = v @ (_gaps(w) * inner)
     longer = real(np.sum(wnp.conjugate(v) * dv, axis=-2, keepdims=True))  # of vectors of length 1
     return flat, _pack(flat, _diagonal(inner), dv - v * longer)

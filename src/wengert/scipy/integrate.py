@@ -42,7 +42,8 @@ def _solution(func: Callable, structure: Any, options: tuple) -> Callable:
     def slope(y, s, *leaves):
         return func(y, s, *tree_unflatten(structure, leaves))
 
-    def host(y0, t, *leaves):
+    def host(y0, t, *program_leaves):
+        leaves = [np.array(x) for x in program_leaves]  # a function may keep what it is given
         with recording_on(None):
             return _integrate.odeint(lambda y, s: slope(y, s, *leaves), y0, t, **dict(options))
 
