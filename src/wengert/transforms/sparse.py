@@ -184,6 +184,8 @@ def _pattern(name: str, f: Callable, x: np.ndarray) -> tuple[Any, list]:
     tape.ended = True
     found = sets.empty(end.size) if found is None else found
     found.sort_indices()
+    if max(found.nnz, *found.shape) < 2**31:  # as SciPy does
+        found.indices, found.indptr = (x.astype(np.int32) for x in (found.indices, found.indptr))
     return found, tape.relied
 
 
