@@ -144,6 +144,44 @@ def test_parts_of_rows_are_the_same_bits(name, dtype, rows, d, n):
     assert steps == 1
 
 
+# Of x (planes, n), y (planes, n + 1), r (n,), c (planes, 1): by elements in all planes, or by rows.
+PLANES = {
+    "the same for all": (lambda x, y, r, c: np.tanh(x * r) - r / x, True),
+    "from rows with gaps": (lambda x, y, r, c: x * y[:, 1:] - np.sqrt(y[:, :-1]) / (1.0 + x), True),
+    "in reverse": (lambda x, y, r, c: np.exp(x[::-1] + r) * y[::-1, 1:] - x, True),
+    "of every dtype": (lambda x, y, r, c: np.where(x > r, y[:, 1:], r.astype("int64").astype(x.dtype)), True),
+    "a result that is read on": (lambda x, y, r, c: np.stack([t := np.sin(x * r), t * r + t]), True),
+    "three axes": (lambda x, y, r, c: (x * 2.0).reshape(len(x), 3, -1) * r.reshape(3, -1) + 1.0, True),
+    "one of several": (lambda x, y, r, c: x * r[None] + y[:1, 1:], True),
+    "by columns": (lambda x, y, r, c: x * c + r, False),
+    "a value turned round": (lambda x, y, r, c: np.sin(x * r)[:, ::-1] * x, False),
+    "planes turned round": (lambda x, y, r, c: np.sin(x * r)[::-1] * x, True),
+    "maxima of rows": (lambda x, y, r, c: x * r - np.max(x, axis=1, keepdims=True), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("planes", "n"), [(2, 4101), (3, 20001), (65, 4101), (3, 1002)])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", PLANES)
+def test_long_rows_are_planes_of_elements(name, dtype, planes, n):
+    f, by_elements = PLANES[name]
+    shapes = (planes, n), (planes, n + 1), (n,), (planes, 1)
+    arrays = [numbers(dtype, *shape, seed=k) for k, shape in enumerate(shapes)]
+    eager, compiled, _ = both(lambda *args: (f(*args),), *arrays)
+    assert_array_equal(compiled[0], eager[0])
+    explained = wg.compile(f).program(*arrays).explain()
+    assert (f": {planes} rows" not in explained) == (by_elements and n > 4096 and planes < 65)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sum_of_planes(dtype):
+    x, r = numbers(dtype, 3, 20001), numbers(dtype, 20001, seed=1)
+    eager, compiled, steps = both(lambda x, r: (np.sum(t := x * r), t), x, r)
+    assert_allclose(compiled[0], eager[0], rtol=x.size * np.finfo(dtype).eps)
+    assert_array_equal(compiled[1], eager[1])
+    assert steps == 1
+
+
 @pytest.mark.parametrize("rows", ROWS[1:])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_of_a_product_may_be_parts_of_rows(dtype, rows):

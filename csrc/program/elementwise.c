@@ -161,7 +161,7 @@ static bool lie_alike(const wg_array *x, const wg_array *y) {
 static bool run_flat(const wg_loop *l, int64_t size) {
     const wg_step *step = l->step;
     char *at[MOST];
-    if (size >= LOOK || step->parts > 1) return false;
+    if (size >= LOOK || step->parts > 1 || !wg_array_contiguous(&step->out)) return false; /* a slice of an array */
     for (int j = 0; j < step->n_in; j++) {
         if (!lie_alike(&step->in[j], &step->out)) return false;
         at[j] = step->in[j].data;

@@ -121,34 +121,15 @@ wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step) {
 }
 
 /* ---- changing a part --------------------------------------------------------------------------------------- */
-/* dst[...] += b[...], dst strided. */
-static void add_to(wg_map_fn add, const wg_array *dst, const wg_array *b) {
-    _Alignas(64) char now[WG_TILE * 16], more[WG_TILE * 16];
-    int64_t size = wg_array_size(dst), n;
-    if (wg_array_contiguous(dst) && wg_array_contiguous(b)) {
-        add(dst->data, (const void *[]){dst->data, b->data}, size, NULL);
-        return;
-    }
-    int64_t row = dst->ndim && dst->shape[dst->ndim - 1] >= 64 ? dst->shape[dst->ndim - 1] : INT64_MAX;
-    for (int64_t start = 0; start < size; start += n) {
-        n = size - start < WG_TILE ? size - start : WG_TILE;
-        if (row != INT64_MAX && n > row - start % row) n = row - start % row;
-        const void *in[2] = {wg_fetch(now, dst, start, n), wg_fetch(more, b, start, n)};
-        bool direct = in[0] != now;
-        add(direct ? (void *)(uintptr_t)in[0] : now, in, n, NULL);
-        if (!direct) wg_scatter(dst, start, n, now);
-    }
-}
+static bool adds(const wg_step *step) { return step->op == WG_slice_add || step->op == WG_index_add; }
 
-static void change(wg_map_fn add, const wg_array *dst, const wg_array *b) {
-    if (add)
-        add_to(add, dst, b);
-    else
-        wg_move(dst, b);
-}
-
-static wg_map_fn change_of(const wg_kernels *k, const wg_step *step) {
-    return step->op == WG_slice_add || step->op == WG_index_add ? k->map[WG_add][step->out.dtype] : NULL;
+/* dst[...] = b[...], or += b[...]. */
+static wg_status change(const wg_kernels *k, const wg_step *step, const wg_array *dst, const wg_array *b) {
+    if (!adds(step)) return wg_move(dst, b), WG_OK;
+    const wg_array in[2] = {*dst, *b};
+    wg_step add = *step;
+    add.op = WG_add, add.n_in = 2, add.n_attr = 0, add.in = in, add.out = *dst;
+    return wg_execute_elementwise(k, &add);
 }
 
 static void copy_base(wg_step *step) {
@@ -178,28 +159,28 @@ static bool put_elements(bool add, const wg_array *out, const int64_t *rows, int
     return true;
 }
 
-static void put_rows(const wg_step *step, wg_map_fn add, const int64_t *rows, int64_t start, int64_t n) {
+static void put_rows(const wg_kernels *k, const wg_step *step, const int64_t *rows, int64_t start, int64_t n) {
     const wg_array *b = &step->in[2], *index = &step->in[1];
     wg_array row = rows_view(&step->out, 1), more = rows_view(b, index->ndim);
     wg_array lead = {b->data, b->shape, b->strides, index->ndim, b->dtype}; /* b's index axes */
     int64_t itemsize = (int64_t)wg_itemsize(b->dtype), width = wg_array_size(&row);
-    bool whole = wg_array_contiguous(b);
+    const bool whole = wg_array_contiguous(b), add = adds(step);
+    const wg_map_fn sum = k->map[WG_add][b->dtype];
     if (whole && width == 1 && put_elements(add, &step->out, rows, n, b->data + start * itemsize)) return;
     for (int64_t i = 0; i < n; i++) {
         more.data = b->data + (whole ? (start + i) * width : wg_place_of(&lead, start + i)) * itemsize;
         row.data = step->out.data + rows[i] * width * itemsize;
         if (add && whole)
-            add(row.data, (const void *[]){row.data, more.data}, width, NULL);
+            sum(row.data, (const void *[]){row.data, more.data}, width, NULL);
         else if (whole)
             memcpy(row.data, more.data, (size_t)(width * itemsize));
         else
-            change(add, &row, &more);
+            change(k, step, &row, &more);
     }
 }
 
 wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step) {
     wg_indices index = indices_of(&step->in[1], step->out.shape[0]);
-    wg_map_fn add = change_of(k, step);
     int64_t size = wg_array_size(index.array), tile[WG_TILE], good;
     for (int change = 0; change < 2; change++) { /* all are looked at before anything is changed */
         if (change) copy_base(step);
@@ -207,7 +188,7 @@ wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step) {
             n = size - start < WG_TILE ? size - start : WG_TILE;
             const int64_t *rows = rows_of(&index, start, n, tile, &good);
             if (good < n) return out_of_range(step, &index, start + good, 0);
-            if (change) put_rows(step, add, rows, start, n);
+            if (change) put_rows(k, step, rows, start, n);
         }
     }
     return WG_OK;
@@ -220,6 +201,5 @@ wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step) {
     wg_array window = {.shape = step->in[1].shape, .strides = strides, .ndim = out->ndim, .dtype = out->dtype};
     wg_view_op(WG_slice, step->attrs, out->ndim, out->shape, out->strides, out->ndim, window.shape, &offset, strides);
     window.data = out->data + offset * (int64_t)wg_itemsize(out->dtype);
-    change(change_of(k, step), &window, &step->in[1]);
-    return WG_OK;
+    return change(k, step, &window, &step->in[1]);
 }

@@ -50,6 +50,9 @@ wg_status wg_new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *out);
 wg_status wg_add_micro(wg_maker *m, wg_micro micro, const wg_detail *detail);
 /* Does `id` lie in contiguous rows that start where its array, or its root's tile, does? */
 bool wg_lies_in_order(const wg_maker *m, wg_id id);
+/* The same of each plane of x, an operand of `id` whose first axis counts planes; *pitch: elements from one to the
+ * next, 0 where all are the same. */
+bool wg_planes_lie_in_order(const wg_maker *m, wg_id id, wg_id x, int64_t *pitch);
 
 typedef struct { /* an operand of an elementwise micro-op */
     uint32_t slot;

@@ -40,7 +40,8 @@ typedef struct {
     uint16_t op;
     int n_in, n_attr;
     const wg_array *in;
-    wg_array out; /* C-contiguous; for ops that change a part of in[0] its data may be in[0]'s */
+    wg_array
+        out; /* C-contiguous but for elementwise ops; for ops that change a part of in[0] its data may be in[0]'s */
     const int64_t *attrs;
     const struct wg_region *region; /* what it runs instead of op; its n_out results stand behind its operands */
     int n_out;
@@ -169,10 +170,11 @@ typedef struct { /* where a block of rows finds an array */
         WG_SLOT_FIXED, /* made with the program: a repeated constant */
         WG_SLOT_SUM    /* a result that all blocks add to */
     } kind;
-    bool result;     /* WG_SLOT_ARRAY, WG_SLOT_SUM: the array is a result */
-    uint32_t array;  /* operand or result number */
-    int64_t base;    /* bytes */
-    int64_t per_row; /* bytes by which it moves on with each row */
+    bool result;       /* WG_SLOT_ARRAY, WG_SLOT_SUM: the array is a result */
+    uint32_t array;    /* operand or result number */
+    int64_t base;      /* bytes */
+    int64_t per_row;   /* bytes by which it moves on with each row, */
+    int64_t per_plane; /* and with each plane */
 } wg_slot;
 
 typedef struct {          /* an operand as it is read: broadcast, turned or sliced */
@@ -241,6 +243,7 @@ struct wg_region {
     uint32_t cap_code, cap_details, cap_slots, cap_fills, cap_sums;
     int64_t rows, block; /* rows in all, and at most in a block */
     int64_t unit;        /* groups start at multiples of so many rows */
+    int64_t planes;      /* so many of rows that are elements, each block in all planes by turns; mostly 1 */
     int groups;          /* of rows, each with sums of its own, added in a fixed tree */
     size_t fill_bytes, tile_bytes, gemm_bytes, sum_bytes; /* for each group */
     char *fixed;                                          /* fills of constants, fixed_bytes */

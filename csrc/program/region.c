@@ -5,7 +5,11 @@
 
 #include "maker.h"
 
-enum { CHUNK = 1024 }; /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
+enum {
+    CHUNK = 1024,    /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
+    LONG_ROW = 4096, /* elements: a few tiles of such rows fill the first cache */
+    MOST_PLANES = 64 /* each is read at a place of its own, as many as the processor keeps translations of */
+};
 
 /* ---- micro-ops, by role ------------------------------------------------------------------------------------ */
 /* How many elements the fills of a node hold: whole rows. */
@@ -284,24 +288,31 @@ static wg_status make_node(wg_maker *m, wg_id id, wg_id *end) {
 }
 
 /* ---- in all ------------------------------------------------------------------------------------------------ */
-/* Can every element be a row of its own?  Then blocks are of any length, whatever the shape. */
-static bool is_flat(const wg_maker *m) {
-    int64_t size = 0, rows;
+/* Can every element be a row of its own?  Then blocks are of any length, whatever the shape.  Rows that are longer than
+ * a block may be planes of such rows: a block of elements is then computed in all of them before the next, so that what
+ * they share is read once.  Returns how many planes there are, or 0. */
+static int64_t planes_of(const wg_maker *m) {
+    int64_t size = 0, rows, pitch;
+    bool whole = true;
     for (wg_id id = m->range.lo; id < m->range.hi; id++) {
         if (!wg_computes(m->t, m->windows, id)) continue;
         const wg_role role = wg_role_of(m->t, m->windows, id, &rows);
         const wg_id like = role == WG_ROLE_TOTAL ? m->t->nodes[id].in[0] : id;
-        if (role != WG_ROLE_MAP && role != WG_ROLE_TOTAL) return false;
+        if (role != WG_ROLE_MAP && role != WG_ROLE_TOTAL) return 0;
         if (size == 0) size = wg_size(m->t, like);
-        if (size != wg_size(m->t, like)) return false;
+        if (size != wg_size(m->t, like)) return 0;
         const wg_id *in;
         int n = wg_operands(m->t, id, &in);
         for (int k = 0; k < n; k++) {
             const bool single = wg_size(m->t, in[k]) == 1 && !is_inside(m, m->windows[in[k]].root);
-            if (!single && (wg_size(m->t, in[k]) != size || !wg_lies_in_order(m, in[k]))) return false;
+            if (single || (wg_size(m->t, in[k]) == size && wg_lies_in_order(m, in[k]))) continue;
+            if (role == WG_ROLE_TOTAL || !wg_planes_lie_in_order(m, id, in[k], &pitch)) return 0;
+            whole = false;
         }
     }
-    return true;
+    if (whole) return 1;
+    const int64_t planes = m->range.rows;
+    return planes > 1 && planes <= MOST_PLANES && size / planes >= LONG_ROW ? planes : 0;
 }
 
 static wg_status make_fixed(wg_maker *m) {
@@ -325,13 +336,15 @@ static wg_status make_region(wg_maker *m) {
     if (!m->slot || !m->last) return wg_no_memory(m->t);
     memset(m->last, 0xff, n * sizeof *m->last);
     const bool scalars = m->range.rows == WG_SCALARS;
-    m->flat = !scalars && is_flat(m);
+    const int64_t planes = scalars ? 0 : planes_of(m);
+    m->flat = planes > 0;
+    m->r->planes = m->flat ? planes : 1;
     m->latest = WG_NONE;
     m->r->t = m->t;
     m->r->rows = m->range.rows;
     for (wg_id id = m->range.lo; id < m->range.hi; id++) {
         if (!wg_computes(m->t, m->windows, id)) continue;
-        if (m->flat) m->r->rows = wg_size(m->t, wg_size(m->t, id) == 1 ? m->t->nodes[id].in[0] : id);
+        if (m->flat) m->r->rows = wg_size(m->t, wg_size(m->t, id) == 1 ? m->t->nodes[id].in[0] : id) / planes;
         const wg_id *in;
         int n_in = wg_operands(m->t, id, &in);
         for (int k = 0; k < n_in; k++) {

@@ -246,6 +246,12 @@ static void make_fills(const wg_run *run, char *fills) {
             wg_make_fill(r, &r->fills[k], run->step->in[r->fills[k].array], fills);
 }
 
+/* To another place, so many rows and planes on. */
+static void move_on(const wg_block_run *b, int64_t rows, int64_t planes) {
+    const wg_region *r = b->run->r;
+    for (uint32_t k = 0; k < r->n_slots; k++) b->at[k] += rows * r->slots[k].per_row + planes * r->slots[k].per_plane;
+}
+
 static void run_group(void *context, int group) {
     wg_run *run = context;
     const wg_region *r = run->r;
@@ -260,9 +266,13 @@ static void run_group(void *context, int group) {
     find_slots(run, group, row, tiles, fills, b.at);
     for (; row < end && !wg_stops(run->step->watch); row += b.rows) {
         b.rows = end - row < r->block ? end - row : r->block;
-        run_block(&b);
-        b.first = false;
-        for (uint32_t k = 0; k < r->n_slots && row + b.rows < end; k++) b.at[k] += b.rows * r->slots[k].per_row;
+        for (int64_t plane = 1;; plane++) {
+            run_block(&b);
+            b.first = false;
+            if (plane == r->planes) break;
+            move_on(&b, 0, 1);
+        }
+        if (row + b.rows < end) move_on(&b, b.rows, 1 - r->planes);
     }
     if (r->groups > 1) atomic_fetch_and(&run->busy, ~((uint64_t)1 << area));
 }

@@ -102,7 +102,7 @@ wg_status wg_add_micro(wg_maker *m, wg_micro micro, const wg_detail *detail) {
 wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out) {
     const wg_id root = m->windows[id].root;
     if (is_inside(m, root)) return *out = m->slot[root - m->range.lo], WG_OK;
-    wg_slot slot = {.kind = WG_SLOT_ARRAY, .per_row = per_row};
+    wg_slot slot = {.kind = WG_SLOT_ARRAY, .per_row = per_row, .per_plane = per_row * m->r->rows};
     WG_TRY(wg_operand_number(m, id, &slot.array));
     return new_slot(m, slot, out);
 }
@@ -138,6 +138,17 @@ bool wg_lies_in_order(const wg_maker *m, wg_id id) {
     return wg_array_contiguous(&x) && (!is_inside(m, m->windows[id].root) || m->windows[id].offset == 0);
 }
 
+bool wg_planes_lie_in_order(const wg_maker *m, wg_id id, wg_id x, int64_t *pitch) {
+    const int64_t *of = wg_shape(m->t, id), *shape = wg_shape(m->t, x), *strides = wg_vec(m->t, m->windows[x].strides);
+    const int missing = wg_ndim(m->t, id) - wg_ndim(m->t, x);
+    int64_t width = 1;
+    if (missing > 1 || is_inside(m, m->windows[x].root)) return false;
+    for (int i = wg_ndim(m->t, x); i-- > 1 - missing; width *= shape[i])
+        if (shape[i] != of[i + missing] || strides[i] != width) return false;
+    *pitch = missing || shape[0] == 1 ? 0 : strides[0];
+    return true;
+}
+
 /* Does `id` go on, row by row, as a value of `ndim` axes does?  Else it is the same for all rows. */
 static bool goes_by_rows(const wg_maker *m, wg_id id, int ndim) {
     if (m->r->rows == 1) return is_inside(m, m->windows[id].root);
@@ -163,7 +174,11 @@ wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pai
     out->moves = (uint8_t)itemsize_of(m, x), out->pitch = width;
     if (wg_size(t, x) == wg_size(t, id) && wg_lies_in_order(m, x))
         return wg_slot_in_place(m, x, width * itemsize_of(m, x), &out->slot);
-    int64_t shape[WG_MAX_NDIM];
+    int64_t shape[WG_MAX_NDIM], pitch;
+    if (m->r->planes > 1 && wg_planes_lie_in_order(m, id, x, &pitch)) {
+        WG_TRY(wg_slot_in_place(m, x, itemsize_of(m, x), &out->slot));
+        return m->r->slots[out->slot].per_plane = pitch * itemsize_of(m, x), WG_OK;
+    }
     if (ndim) memcpy(shape, wg_shape(t, id), (size_t)ndim * sizeof *shape);
     if (goes_by_rows(m, x, ndim)) {
         const int64_t own = pairs ? side_by_side(m, id, x) : 0;
@@ -223,7 +238,7 @@ wg_status wg_result_slot(wg_maker *m, wg_id id, uint32_t *out) {
     const wg_id heir = takes_over ? heir_of(m, id) : WG_NONE;
     uint32_t *own = &m->slot[id - m->range.lo];
     if (m->escapes[id]) {
-        wg_slot slot = {.kind = WG_SLOT_ARRAY, .result = true, .per_row = bytes};
+        wg_slot slot = {.kind = WG_SLOT_ARRAY, .result = true, .per_row = bytes, .per_plane = bytes * m->r->rows};
         WG_TRY(wg_result_number(m, id, &slot.array));
         WG_TRY(new_slot(m, slot, own));
     } else if (heir != WG_NONE) {
