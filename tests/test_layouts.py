@@ -276,6 +276,16 @@ def test_every_layout_of_three_axes():
     assert 0 < len(few) <= 8  # an order that comes again is not planned again; many are not kept
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bool", "complex128"])
+def test_each_element_repeated(dtype):
+    x = (np.arange(1, 12) % 7).astype(dtype)
+    for n in (2, 3, 4, 5, 7, 8, 63, 65):
+        rows = wg.compile(lambda x, n=n: np.broadcast_to(x[:, None], (11, n)))(x)
+        apart = wg.compile(lambda x, n=n: np.pad(np.broadcast_to(x[:, None], (11, n)), ((0, 0), (0, 1))))(x)
+        np.testing.assert_array_equal(rows, np.repeat(x, n).reshape(11, n))
+        np.testing.assert_array_equal(apart, np.pad(rows, ((0, 0), (0, 1))))
+
+
 def test_memory_that_is_read_and_written():
     a = np.arange(12.0).reshape(3, 4)
     f = wg.compile(lambda x: x + x[::-1, ::-1])

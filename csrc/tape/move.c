@@ -133,20 +133,25 @@ static inline void turn_two(uint64_t *d, int64_t d_step, const uint64_t *s, int6
                     turn(d + i * rows.d + j, rows.d, s + i + j * columns.s, columns.s);                                \
         }
 
-/* Each element becomes a row of columns.n, at least a vector, of them: its last vector may overlap the one before. */
+/* Each element becomes a row of columns.n of them.  The last vector of a row may overlap the one before, or rows
+ * before, which are written later. */
 #define REPEAT_ROWS(type, vector)                                                                                      \
     do {                                                                                                               \
-        const int64_t last = columns.n - 16 / (int64_t)sizeof(type);                                                   \
-        for (int64_t i = 0; i < rows.n; i++) {                                                                         \
+        const int64_t lanes = 16 / (int64_t)sizeof(type), last = columns.n - lanes;                                    \
+        for (int64_t i = rows.n; i-- > 0;) {                                                                           \
             type *d = (type *)dst + i * rows.d;                                                                        \
             const vector v = (vector){0} + ((const type *)src)[i * rows.s];                                            \
-            for (int64_t j = 0; j < last; j += 16 / (int64_t)sizeof(type)) *(vector *)(d + j) = v;                     \
-            *(vector *)(d + last) = v;                                                                                 \
+            for (int64_t j = 0; j < last; j += lanes) *(vector *)(d + j) = v;                                          \
+            if (i * rows.d + last >= 0)                                                                                \
+                *(vector *)(d + last) = v;                                                                             \
+            else                                                                                                       \
+                for (int64_t j = 0; j < columns.n; j++) d[j] = v[0];                                                   \
         }                                                                                                              \
     } while (0)
 
 static void copy_rows(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
-    if (columns.s == 0 && columns.d == 1 && columns.n >= 4 && columns.n <= LONG_ROW &&
+    const bool apart = columns.n * itemsize >= 16 || rows.d == columns.n;
+    if (columns.s == 0 && columns.d == 1 && columns.n <= LONG_ROW && apart && rows.d >= columns.n &&
         (itemsize == 4 || itemsize == 8)) {
         if (itemsize == 4)
             REPEAT_ROWS(uint32_t, wg_four);

@@ -287,6 +287,25 @@ static void test_folds(const wg_kernels *k, wg_dtype dtype) {
     }
 }
 
+/* Two, three or four numbers have the bits that they have with zeros behind them, -0 among them. */
+static void test_short_sums(const wg_kernels *k, wg_dtype dtype) {
+    enum { LINES = 37, PADDED = 16 };
+    const size_t item = item_size[dtype];
+    char *x = allocate(4 * LINES * item), *padded = allocate(PADDED * item), *sums = allocate(LINES * item);
+    for (int64_t n = 2; n <= 4; n++) {
+        for (int64_t i = 0; i < n * LINES; i++) set(dtype, x, i, i < 2 * n ? -0.0 : uniform(-3, 5));
+        k->fold[WG_FOLD_SUM][dtype](sums, x, n, LINES);
+        for (int64_t line = 0; line < LINES; line++) {
+            double whole = 0;
+            memset(padded, 0, PADDED * item);
+            memcpy(padded, x + (size_t)(line * n) * item, (size_t)n * item);
+            k->fold[WG_FOLD_SUM][dtype](&whole, padded, PADDED, 1);
+            CHECK(memcmp(sums + (size_t)line * item, &whole, item) == 0, "%s sum %d of %d", k->isa, (int)line, (int)n);
+        }
+    }
+    free(x), free(padded), free(sums);
+}
+
 /* A fold of lines gives what folds of each line by itself give, bit for bit. */
 static void test_fold_lines(const wg_kernels *k, wg_dtype dtype) {
     enum { LINES = 5, LONGEST = 70 };
@@ -428,6 +447,7 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
         test_scalar(k, dtype, WG_where, -3, 3);
         test_compare_and_where(k, dtype);
         test_folds(k, dtype);
+        test_short_sums(k, dtype);
         test_fold_lines(k, dtype);
         test_turn(k, dtype);
     }
