@@ -160,9 +160,9 @@ wg_status wg_vjp(wg_tape *t, int n_out, const wg_id *outputs, const wg_id *cotan
 /* Forward mode: from tangents of inputs (WG_NONE: zero) to those of outputs, result[i] WG_NONE where zero. */
 wg_status wg_jvp(wg_tape *t, int n_in, const wg_id *inputs, const wg_id *tangents, int n_out, const wg_id *outputs,
                  wg_id *result);
-/* How calls of t are differentiated, instead of by sweeping its nodes.  derive makes a tape that takes t's inputs and
- * then one cotangent for each given output (reverse) or one tangent for each given input (forward), and gives a
- * cotangent for each asked input (reverse) or the tangents of all outputs (forward). */
+/* How calls of t are differentiated, instead of by sweeping its nodes.  derive makes a tape that takes t's inputs, its
+ * outputs, and then one cotangent for each given output (reverse) or one tangent for each given input (forward), and
+ * gives a cotangent for each asked input (reverse) or the tangents of all outputs (forward). */
 typedef enum { WG_REVERSE = 1, WG_FORWARD = 2 } wg_mode;
 typedef wg_status (*wg_derive_fn)(wg_tape *t, void *context, wg_mode mode, const bool *given, const bool *asked,
                                   wg_tape **out);

@@ -332,3 +332,41 @@ def test_a_function_may_keep_and_change_what_it_is_given(wrap):
         doubled, same = f(x)
         assert_array_equal([doubled, same, x], [[2 * k] * 3, [k] * 3, [k] * 3])
     assert_array_equal(kept[-2:], [[2.0] * 3, [4.0] * 3])
+
+
+def test_a_rule_that_asks_for_its_own_result_reads_it():
+    calls = []
+    f = wg.host_call(lambda x: calls.append(1) or np.exp(x), (2,), vjp=lambda g, y, x: (g * y,))
+    x, v = np.array([0.5, 1.0]), np.array([1.0, -2.0])
+    for transform, expected in (
+        (wg.grad(lambda x: np.sum(f(x) ** 2)), 2 * np.exp(2 * x)),
+        (lambda x: wg.jvp(f, (x,), (v,))[1], v * np.exp(x)),
+        (lambda x: wg.hvp(lambda x: np.sum(f(x) ** 2), x, v), 4 * v * np.exp(2 * x)),
+        (wg.grad(lambda x: np.sum(wg.grad(lambda x: np.sum(f(x)))(x))), np.exp(x)),
+    ):
+        for h in (transform, wg.compile(transform)):
+            calls.clear()
+            assert_allclose(h(x), expected, rtol=1e-13)
+            assert len(calls) == 1
+    stacked = wg.vmap(wg.grad(lambda x: np.sum(f(x))))
+    assert_allclose(stacked(np.stack([x, v])), np.exp([x, v]), rtol=1e-13)
+
+
+def test_a_rule_that_changes_what_it_asks_for_changes_a_copy():
+    @wg.custom_vjp
+    def f(x):
+        return np.exp(x) * 1.0
+
+    def forward(x):
+        y = f(x)
+        z = y * 1.0
+        y *= 0.0
+        other = f(x)
+        x *= 0.5  # from here on it is another argument
+        return y, (z, other, f(x))
+
+    f.defvjp(forward, lambda r, g: (g * (r[0] + 10 * r[1] + 100 * r[2]),))
+    x = np.array([0.5, 1.0])
+    expected = 11 * np.exp(x) + 100 * np.exp(x / 2)
+    assert_allclose(wg.grad(lambda x: np.sum(f(x)))(x), expected, rtol=1e-13)
+    assert_allclose(wg.compile(wg.grad(lambda x: np.sum(f(x))))(x), expected, rtol=1e-13)

@@ -25,24 +25,6 @@ typedef struct {
 static bool same_shape(const wg_tape *t, wg_id a, wg_id b) { return t->nodes[a].shape == t->nodes[b].shape; }
 
 /* ---- identities -------------------------------------------------------------------------------------------- */
-static bool is_number(const wg_tape *t, wg_id id, double number) {
-    const wg_node_rec *node = &t->nodes[id];
-    if (node->op != WG_constant) return false;
-    const double value = node->dtype == WG_F64 ? node->value.f64 : node->dtype == WG_F32 ? (double)node->value.f32 : -1;
-    return memcmp(&value, &number, sizeof value) == 0; /* tells 0 from -0 */
-}
-
-/* The constant that a node repeats, or is; else WG_NONE. */
-static wg_id repeated_constant(const wg_tape *t, wg_id id) {
-    while (t->nodes[id].op == WG_broadcast || t->nodes[id].op == WG_reshape) id = t->nodes[id].in[0];
-    return t->nodes[id].op == WG_constant ? id : WG_NONE;
-}
-
-static bool is_zeros(const wg_tape *t, wg_id id) {
-    const wg_id constant = repeated_constant(t, id);
-    return constant != WG_NONE && is_number(t, constant, 0);
-}
-
 /* Is a slice of this shape of the node all of it, in order?  Attributes: start, step and length of each axis. */
 static bool covers(const wg_tape *t, wg_id id) {
     const int64_t *attrs;
@@ -63,12 +45,12 @@ static wg_id same_as(const wg_tape *t, wg_id id) {
     case WG_reshape:
     case WG_broadcast: return same_shape(t, a, id) ? a : id;
     case WG_slice: return covers(t, id) ? a : id;
-    case WG_slice_add: return is_zeros(t, a) && covers(t, id) ? b : id;
+    case WG_slice_add: return wg_is_zeros(t, a) && covers(t, id) ? b : id;
     case WG_mul:
-        if (is_number(t, a, 1) && same_shape(t, b, id)) return b;
-        return is_number(t, b, 1) && same_shape(t, a, id) ? a : id;
-    case WG_div: return is_number(t, b, 1) && same_shape(t, a, id) ? a : id;
-    case WG_sub: return is_number(t, b, 0) && same_shape(t, a, id) ? a : id;
+        if (wg_is_number(t, a, 1) && same_shape(t, b, id)) return b;
+        return wg_is_number(t, b, 1) && same_shape(t, a, id) ? a : id;
+    case WG_div: return wg_is_number(t, b, 1) && same_shape(t, a, id) ? a : id;
+    case WG_sub: return wg_is_number(t, b, 0) && same_shape(t, a, id) ? a : id;
     default: return id;
     }
 }
@@ -84,7 +66,7 @@ static wg_status fold_constant(wg_tape *t, wg_id *id) {
     const void *in[3], *slots[4];
     double params[WG_MAX_PARAMS] = {0};
     for (int k = 0; k < n; k++) {
-        const wg_id constant = repeated_constant(t, ids[k]);
+        const wg_id constant = wg_repeated_constant(t, ids[k]);
         if (constant == WG_NONE) return WG_OK;
         in[k] = &t->nodes[constant].value;
     }
@@ -185,7 +167,7 @@ static uint32_t pieces_of(const wg_simplifier *s, wg_id id, wg_piece *pieces) {
         if (pieces) pieces[n] = (wg_piece){attrs[0], attrs[2], t->nodes[id].in[1]};
         id = t->nodes[id].in[0];
     }
-    return is_zeros(t, id) ? n : 0;
+    return wg_is_zeros(t, id) ? n : 0;
 }
 
 /* Slices that cover the vector once: their concatenation.  (0 + b is b, but for the sign of a zero.) */

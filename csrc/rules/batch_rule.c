@@ -43,7 +43,7 @@ static wg_status derive_batched(wg_tape *t, void *context, wg_mode mode, const b
     bool *flags = calloc(4 * total + 1, sizeof *flags), *wanted = flags + 2 * total, *shared = flags + 3 * total;
     if (!flags) return wg_tape_release(derived), wg_no_memory(t);
     int looped;
-    for (; n < n_in; n++) flags[n] = rule->flags[n];
+    for (; n < total; n++) flags[n] = rule->flags[n]; /* what it takes and what it gives */
     for (uint32_t k = 0; k < (reverse ? n_out : n_in); k++)
         if (given[k]) flags[n++] = reverse ? of_out[k] : rule->flags[k];
     for (uint32_t k = 0; k < (reverse ? n_in : n_out); k++)

@@ -62,10 +62,10 @@ wg_status wg_call(wg_tape *t, wg_tape *child, int n_in, const wg_id *in, wg_id *
 /* ---- derived children -------------------------------------------------------------------------------------- */
 typedef struct { /* one call being differentiated */
     wg_tape *child;
-    int n_in, n_out;
-    bool *given; /* reverse: which outputs have a cotangent; forward: which inputs have a tangent */
-    bool *asked; /* reverse: which inputs want one; forward: unused */
-    wg_id *ids;  /* the call's operands, then the given (co)tangents */
+    int n_in, n_out, n_known; /* known: the operands, and the results where a rule of its own may read them */
+    bool *given;              /* reverse: which outputs have a cotangent; forward: which inputs have a tangent */
+    bool *asked;              /* reverse: which inputs want one; forward: unused */
+    wg_id *ids;               /* what is known, then the given (co)tangents */
 } wg_question;
 
 /* What is asked as bits; 0 when it does not fit and the answer is not kept. */
@@ -148,24 +148,28 @@ static wg_status call_derived(wg_tape *t, const wg_question *q, wg_mode mode, in
 
 /* ---- the two rules ----------------------------------------------------------------------------------------- */
 static wg_status vjp_call(wg_sweep *s, wg_id call, const wg_question *q) {
-    int n = q->n_in, any = 0;
+    int n = q->n_known, any = 0;
     for (int k = 0; k < q->n_in; k++) any |= q->asked[k] = wg_wants(s, q->ids[k]);
     for (int k = 0; k < q->n_out; k++) {
         wg_id id = call + 1 + (wg_id)k, g = id < s->hi ? wg_slot_of(s, id) : WG_NONE;
         q->given[k] = g != WG_NONE;
         if (g != WG_NONE) q->ids[n++] = g;
     }
-    if (!any || n == q->n_in) return WG_OK;
+    if (!any || n == q->n_known) return WG_OK;
     wg_id answer;
     wg_status status = call_derived(s->t, q, WG_REVERSE, n, &answer);
-    for (int k = 0; k < q->n_in && status == WG_OK; k++)
-        if (q->asked[k]) status = wg_contribute(s, q->ids[k], answer++);
+    const wg_tape *derived = status == WG_OK ? s->t->children[s->t->children_len - 1] : NULL;
+    for (int k = 0, n_asked = 0; k < q->n_in && status == WG_OK; k++) { /* zeros: it does not depend on that operand */
+        if (!q->asked[k]) continue;
+        if (!wg_is_zeros(derived, derived->outputs[n_asked])) status = wg_contribute(s, q->ids[k], answer + n_asked);
+        n_asked++;
+    }
     wg_let_results_go(s, call); /* used */
     return status;
 }
 
 static wg_status jvp_call(wg_sweep *s, wg_id call, const wg_id *tangents, const wg_question *q) {
-    int n = q->n_in;
+    int n = q->n_known;
     for (int k = 0; k < q->n_in; k++)
         if ((q->given[k] = tangents[k] != WG_NONE)) q->ids[n++] = tangents[k];
     wg_id answer;
@@ -186,7 +190,8 @@ static wg_status ask(const wg_sweep *s, wg_id call, wg_question *q) {
     if (!memory) return wg_no_memory(s->t);
     bool *masks = (bool *)(memory + 2 * n);
     if (n_in) memcpy(memory, in, (size_t)n_in * sizeof *in);
-    *q = (wg_question){child, n_in, (int)child->n_outputs, masks, masks + n, memory};
+    *q = (wg_question){child, n_in, (int)child->n_outputs, n_in, masks, masks + n, memory};
+    for (int k = 0; child->derive && k < q->n_out; k++) memory[q->n_known++] = call + 1 + (wg_id)k;
     return WG_OK;
 }
 

@@ -61,6 +61,23 @@ wg_status wg_emit_zeros(wg_tape *t, wg_id like, wg_id *out) {
     return wg_emit_broadcast(t, *out, node.shape, out);
 }
 
+bool wg_is_number(const wg_tape *t, wg_id id, double number) {
+    const wg_node_rec *node = &t->nodes[id];
+    if (node->op != WG_constant) return false;
+    const double value = node->dtype == WG_F64 ? node->value.f64 : node->dtype == WG_F32 ? (double)node->value.f32 : -1;
+    return memcmp(&value, &number, sizeof value) == 0; /* tells 0 from -0 */
+}
+
+wg_id wg_repeated_constant(const wg_tape *t, wg_id id) {
+    while (t->nodes[id].op == WG_broadcast || t->nodes[id].op == WG_reshape) id = t->nodes[id].in[0];
+    return t->nodes[id].op == WG_constant ? id : WG_NONE;
+}
+
+bool wg_is_zeros(const wg_tape *t, wg_id id) {
+    const wg_id constant = wg_repeated_constant(t, id);
+    return constant != WG_NONE && wg_is_number(t, constant, 0);
+}
+
 wg_status wg_emit_plus(wg_tape *t, wg_id a, wg_id b, wg_id *out) {
     if (a == WG_NONE || b == WG_NONE) return *out = a == WG_NONE ? b : a, WG_OK;
     return wg_emit2(t, WG_add, a, b, out);

@@ -86,6 +86,10 @@ wg_status wg_emit_broadcast(wg_tape *t, wg_id a, uint32_t shape, wg_id *out);
 wg_status wg_emit_swap(wg_tape *t, wg_id a, wg_id *out); /* the last two axes */
 wg_status wg_emit_sum(wg_tape *t, wg_id a, uint64_t axes, bool keepdims, wg_id *out);
 wg_status wg_emit_zeros(wg_tape *t, wg_id like, wg_id *out);
+/* Is the node this constant, of floats?  The constant that it repeats, or is; else WG_NONE.  Is it zeros? */
+bool wg_is_number(const wg_tape *t, wg_id id, double number);
+wg_id wg_repeated_constant(const wg_tape *t, wg_id id);
+bool wg_is_zeros(const wg_tape *t, wg_id id);
 wg_status wg_emit_plus(wg_tape *t, wg_id a, wg_id b, wg_id *out); /* WG_NONE is zero */
 /* Attributes of the slice of x that takes so many elements along an axis and all along the others; their number. */
 int wg_along(const wg_tape *t, wg_id x, int64_t axis, int64_t start, int64_t length, int64_t *window);
