@@ -370,3 +370,17 @@ def test_a_rule_that_changes_what_it_asks_for_changes_a_copy():
     expected = 11 * np.exp(x) + 100 * np.exp(x / 2)
     assert_allclose(wg.grad(lambda x: np.sum(f(x)))(x), expected, rtol=1e-13)
     assert_allclose(wg.compile(wg.grad(lambda x: np.sum(f(x))))(x), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "complex128", "bool"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 3), (2, 1, 3)])
+def test_a_host_call_sees_every_array_where_it_is(shape, dtype):
+    """At places that are used again by arrays of other shapes, dtypes and values."""
+    function = wg.compile(wg.host_call(lambda a, b: np.concatenate([a.ravel(), b.ravel()]), (4,), dtype))
+    size = int(np.prod(shape))
+    f = wg.compile(wg.host_call(lambda a, b: np.stack([a, b]), (2, *shape), dtype))
+    for k in range(3):
+        a, b = (np.arange(j, size + j).reshape(shape).astype(dtype) for j in (k, 2 * k))
+        assert_array_equal(f(a, b), np.stack([a, b]))
+        c, d = np.full((1, 2), k, dtype), np.full(2, k + 1, dtype)
+        assert_array_equal(function(c, d), np.concatenate([c.ravel(), d]))

@@ -6,6 +6,7 @@ Each is a host op, which calls Python at every replay, with a derivative written
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable
 from math import prod
 from threading import get_ident
@@ -38,11 +39,13 @@ class _Array(ctypes.Structure):
 
     def view(self) -> np.ndarray:
         """The elements, where they are."""
-        shape, dtype = tuple(self.shape[: self.ndim]), DTYPES[self.dtype]
-        size = prod(shape) * dtype.itemsize
-        if not size:
-            return np.zeros(shape, dtype)
-        return np.frombuffer((ctypes.c_char * size).from_address(self.data), dtype).reshape(shape)
+        return _at(self.data or 1, tuple(self.shape[: self.ndim]), self.dtype)
+
+
+@functools.lru_cache(4096)  # a replay asks for the same places as the one before
+def _at(address: int, shape: tuple[int, ...], code: int) -> np.ndarray:
+    kind: Any = ctypes.c_char * (prod(shape) * DTYPES[code].itemsize)
+    return np.ndarray(shape, DTYPES[code], kind.from_address(address))
 
 
 _CALLED: list[Callable] = []  # for good: any tape may refer to one, by its place here
@@ -56,7 +59,7 @@ def _call(context: int | None, n: int, operands: Any, out: Any) -> bool:
     """`wg_host_fn`: calls a function with the operands, where they are, and writes its result to `out`."""
     try:
         function, target = _CALLED[context or 0], out[0].view()
-        result = np.asarray(function(*(operands[k].view() for k in range(n))))
+        result = np.asarray(function(*[operands[k].view() for k in range(n)]))
         if result.shape != target.shape:
             raise ValueError(
                 f"{getattr(function, '__name__', function)}: the result has shape {result.shape}, not "
