@@ -25,21 +25,19 @@ def matmul(x1: Any, x2: Any, /, **kwargs: Any) -> Var:
     """
     refuse_options("matmul", **kwargs)
     a, b = operand(x1), operand(x2)
-    if a.ndim >= 2 and b.ndim >= 2:
+    if a.ndim >= 2 and (b.ndim > 2 or a.ndim == b.ndim):
         return append("matmul", a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"matmul: operands of shapes {a.shape} and {b.shape}; a scalar is multiplied with *")
     if a.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
         raise ValueError(f"matmul: operands of shapes {a.shape} and {b.shape} do not match")
-    left = reshape(a, (1, *a.shape)) if a.ndim == 1 else a
-    right = reshape(b, (*b.shape, 1)) if b.ndim == 1 else b
-    product = append("matmul", left, right)
-    shape = product.shape
-    if b.ndim == 1:
-        shape = shape[:-1]
-    if a.ndim == 1:
-        shape = shape[:-2] + shape[-1:] if b.ndim > 1 else shape[:-1]
-    return append("reshape", product, attrs=shape)
+    if b.ndim > 2:
+        product = append("matmul", reshape(a, (1, *a.shape)), b)
+        return reshape(product, product.shape[:-2] + product.shape[-1:])
+    # all rows of a stack in one product, whose derivative by the matrix is then one product, too
+    rows = reshape(a, (math.prod(a.shape[:-1]), a.shape[-1]))
+    columns = reshape(b, (*b.shape, 1)) if b.ndim == 1 else b
+    return append("reshape", append("matmul", rows, columns), attrs=a.shape[:-1] + b.shape[1:])
 
 
 @implements(np.dot, computes="matmul")
