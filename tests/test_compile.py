@@ -215,6 +215,14 @@ def test_decorating_with_static_arguments():
     assert f(np.ones((2, 3)), None) == 6.0
 
 
+def test_static_arguments_by_name():
+    x = np.arange(1.0, 4)
+    g = wg.compile(lambda x, n=2, *, k=1.0: sum(x[i] for i in range(n)) * k, static_argnums=np.int64(1))
+    assert [g(x, n=2), g(x, n=3), g(x, 3), g(x), g(n=2, x=x), g(x, n=2, k=2.0)] == [3, 6, 6, 3, 3, 6]
+    g(x, n=2)
+    assert "6 recordings" in repr(g)  # a keyword makes another call than a position
+
+
 def test_a_compiled_method():
     class Model:
         @wg.compile(static_argnums=0)
@@ -245,6 +253,14 @@ def test_a_compiled_method():
         (lambda x: x, ({"a": [object()]},), {}, TypeError, r"argument 0\['a'\]\[0\] is a object"),
         (lambda x: x, ([1],), {"static_argnums": 0}, TypeError, "static argument 0 cannot be hashed"),
         (lambda x: x, (np.ones(1, "O"),), {}, TypeError, "dtype object"),
+        (lambda x: x, (1.0,), {"static_argnums": 1}, TypeError, "names argument 1, the call has 1 argument$"),
+        (
+            lambda *x: x[0],
+            (1.0, 2.0),
+            {"donate_argnums": (0, 2)},
+            TypeError,
+            "names argument 2, the call has 2",
+        ),
         (lambda x: x @ np.ones(3), (np.ones(2),), {}, ValueError, "matmul"),
     ],
 )
@@ -258,8 +274,13 @@ def test_mistakes_are_named(f, args, options, error, match):
 def test_mistakes_of_compile_itself():
     with pytest.raises(TypeError, match="f must be a function"):
         wg.compile(3)
-    with pytest.raises(ValueError, match="static_argnums"):
-        wg.compile(np.sin, static_argnums=-1)
+    for places in (-1, None, "x", (0, 1.5)):
+        with pytest.raises(ValueError, match=r"^compile: static_argnums=.*expected positions of arguments"):
+            wg.compile(np.sin, static_argnums=places)
+    with pytest.raises(ValueError, match=r"^loop: each=-1; expected positions"):
+        wg.compile(np.sin).loop(np.ones(2), each=-1)
+    with pytest.raises(TypeError, match="a donated argument must be given by position"):
+        wg.compile(lambda x, y: x + y, donate_argnums=1)(np.ones(2), y=np.ones(2))
     with pytest.raises(ValueError, match="cannot be donated"):
         wg.compile(np.sin, static_argnums=0, donate_argnums=0)
 

@@ -400,8 +400,10 @@ def test_a_replay_runs_one_branch():
 
 
 def test_a_negative_length_is_named():
-    with pytest.raises(ValueError, match="scan: length is -1; expected at least 0"):
+    with pytest.raises(ValueError, match="scan: length is -1; expected an integer, at least 0"):
         wg.scan(lambda c, _: (c, c), 1.0, length=-1)
+    with pytest.raises(ValueError, match=r"scan: length is 2\.5; expected an integer"):
+        wg.scan(lambda c, _: (c, c), 1.0, length=2.5)
 
 
 BRANCHES = {  # finite where they are taken, not where they are not

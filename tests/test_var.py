@@ -397,6 +397,8 @@ def test_attributes_that_a_var_does_not_have_are_named(tape):
         v.strides  # noqa: B018 - it raises
     with pytest.raises(AttributeError, match=r"has no 'colour'; it has ndarray's"):
         v.colour  # noqa: B018 - it raises
+    with pytest.raises(AttributeError, match=r"has no 'at'.*v\[i\] = w writes"):
+        v.at[0].set(1.0)  # as in JAX
     assert not hasattr(v, "__array_interface__")
 
 

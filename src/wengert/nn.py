@@ -177,8 +177,7 @@ class MLP(_core.Applied):
 
     def _call(self, x):  # net(x), where that is no call like the last ones
         """Outputs (out,) or (rows, out); a Var where `x` is one or where a function is being recorded."""
-        tape = _core.current()
-        if isinstance(x, _core.Var) or (tape is not None and tape.abstract):
+        if _core.is_recorded((x,)):
             return self._apply("net", self._params, x)
         return self._predict("net", "x", x)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 import sys
 import types
@@ -12,7 +13,7 @@ from typing import Any, ParamSpec, overload
 
 import numpy as np
 
-from ._core import MISSED, Caller, Var, current, innermost, supported
+from ._core import MISSED, Caller, Var, innermost, is_recorded, supported
 from .protocols.registry import rely_on
 from .pytree import Structure, leaf_names, tree_flatten, tree_leaves, tree_map, tree_unflatten
 from .recording import Program, Static, Trace, count, describe
@@ -35,8 +36,8 @@ class Compiled(Caller):
     def __init__(self, f: Callable, static_argnums: Any, donate_argnums: Any, check: bool):
         functools.update_wrapper(self, f)
         self._f = f
-        self.statics = _places("static_argnums", static_argnums)
-        self._donate = _places("donate_argnums", donate_argnums)
+        self.statics = _places("compile: static_argnums", static_argnums)
+        self._donate = _places("compile: donate_argnums", donate_argnums)
         if set(self.statics) & set(self._donate):
             raise ValueError("compile: a static argument cannot be donated")
         self._check = check
@@ -132,7 +133,7 @@ class Compiled(Caller):
         (array([4., 6.]), array([[0., 0.],
                [1., 2.]]))
         """
-        each = _places("each", each)
+        each = _places("loop: each", each)
         if set(each) & set(self._donate):
             raise ValueError("loop: an argument in each cannot be donated")
         times = _entries(args, each)
@@ -146,7 +147,7 @@ class Compiled(Caller):
         _, leaves, _ = self._flatten(args, {})
         positions = self._leaves_of(each, False, tree)
         trace = self._trace(False, tree, samples)
-        if _is_abstract() or not trace.cacheable or any(isinstance(leaf, Var) for leaf in leaves):
+        if is_recorded(leaves) or not trace.cacheable:
             raise TypeError("loop: it takes and returns arrays; within a transform use wg.scan")
         missing = self._leaves_of(self._donate, False, tree) - set(trace.donated)
         if missing:
@@ -173,10 +174,26 @@ class Compiled(Caller):
             return args
         return tuple(Static(x) if k in self.statics else x for k, x in enumerate(args))
 
+    @functools.cached_property
+    def _names(self) -> dict[str, int]:
+        """The function's positional parameters and their places; none where it does not tell."""
+        try:
+            parameters = inspect.signature(self._f).parameters.values()
+        except (TypeError, ValueError):
+            return {}
+        return {p.name: k for k, p in enumerate(parameters) if p.kind <= p.POSITIONAL_OR_KEYWORD}
+
     def _flatten(self, args: tuple, kwargs: dict) -> tuple[bool, list, Structure]:
+        last = max((*self.statics, *self._donate), default=-1)
+        if last >= len(args) and last >= len(self._names):  # else it has a default, or the function complains
+            given = f"{last}, the call has {count(len(args), 'argument')}"
+            raise TypeError(f"compile: static_argnums or donate_argnums names argument {given}")
         args = self.wrap(args)
         if not kwargs:
             return (False, *tree_flatten(args))
+        if any(self._names.get(name) in self._donate for name in kwargs):
+            raise TypeError("compile: a donated argument must be given by position")
+        kwargs = {k: Static(x) if self._names.get(k) in self.statics else x for k, x in kwargs.items()}
         return (True, *tree_flatten((args, kwargs)))
 
     def _trace(self, keywords: bool, tree: Structure, leaves: list) -> Trace:
@@ -221,9 +238,8 @@ class Compiled(Caller):
 
     def _refuse_objects(self, keywords: bool, tree: Structure, leaves: list, described: list) -> None:
         for k, (leaf, known) in enumerate(zip(leaves, described, strict=True)):
-            if not isinstance(known, Static) or isinstance(leaf, Static):
-                continue
-            if not isinstance(leaf, (str, bytes, bool)) and not callable(leaf):
+            told = isinstance(leaf, (Static, str, bytes, bool)) or callable(leaf)
+            if isinstance(known, Static) and not told:
                 label = self._labels(keywords, tree)[k]
                 raise TypeError(
                     f"compile: {label} is a {type(leaf).__name__}; expected arrays, numbers, strings, "
@@ -271,19 +287,14 @@ class Compiled(Caller):
         return trace.assemble(outputs)
 
 
-def _is_abstract() -> bool:
-    recording = current()
-    return recording is not None and recording.abstract
-
-
 def _in_order(x: Any) -> Any:
     return np.asarray(supported(x), order="C") if isinstance(x, (np.ndarray, np.generic)) else x
 
 
 def _places(name: str, argnums: Any) -> tuple[int, ...]:
-    places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    if any(not isinstance(k, int) or k < 0 for k in places):
-        raise ValueError(f"compile: {name}={argnums!r}; expected positions of arguments: integers from 0 on")
+    places = tuple(argnums) if isinstance(argnums, (tuple, list)) else (argnums,)
+    if any(not isinstance(k, (int, np.integer)) or k < 0 for k in places):
+        raise ValueError(f"{name}={argnums!r}; expected positions of arguments: integers from 0 on")
     return places
 
 
@@ -399,7 +410,8 @@ def compile(f=None, static_argnums=(), donate_argnums=(), check=False):
     f : callable
         Made of NumPy, wengert and transforms; takes and returns pytrees.
     static_argnums : int or tuple of int
-        Positional arguments, hashable, that are compared by type and equality.
+        Positions of arguments, hashable, that are compared by type and equality, also if they are given by
+        name.
     donate_argnums : int or tuple of int
         Positional arguments whose arrays may be overwritten: an output of the same shape and dtype is written
         there, and that array is what is returned.  They must be writeable, C-contiguous and no views.
@@ -415,8 +427,10 @@ def compile(f=None, static_argnums=(), donate_argnums=(), check=False):
     Raises
     ------
     TypeError
-        Where the function needs a value while it is recorded (`if`, `float`, a traced mask), and for
-        arguments that are neither traced nor hashable.
+        Where the function needs a value while it is recorded (`if`, `float`, a traced mask), for arguments
+        that are neither traced nor hashable, and where one is named that there is not.
+    ValueError
+        Where a donated array cannot be overwritten.
     RuntimeError
         With `check`, where two recordings differ.
 

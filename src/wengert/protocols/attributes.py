@@ -36,7 +36,7 @@ def attribute(v: Var, name: str) -> Any:
         return functools.partial(v.__setitem__, Ellipsis)
     if name in PROPERTIES:
         return PROPERTIES[name](v)
-    way_out = "; it has ndarray's, and v.value, v.grad(), v.tape; wg.stop_gradient(v) detaches it"
+    way_out = "; it has ndarray's, v.value, v.grad(), v.tape; v[i] = w writes; wg.stop_gradient(v) detaches"
     if hasattr(np.ndarray, name) and not name.startswith("_"):
         way_out = f" ({users_line()}): use a function of NumPy's, or v.value.{name} for plain numbers"
     raise AttributeError(f"a Var has no {name!r}{way_out}")

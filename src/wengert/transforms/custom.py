@@ -140,6 +140,12 @@ def custom_vjp(f, nondiff_argnums=()):
     nondiff_argnums : int or tuple of int
         Arguments that are passed on as they are: functions, options.
 
+    Raises
+    ------
+    ValueError
+        Where the rule uses an array that neither it nor `f` is given, as `np.eye(n)`: a rule is recorded with
+        the inputs of the call.  Make it an argument of `f`, with the cotangent None.
+
     Examples
     --------
     >>> import numpy as np, wengert as wg

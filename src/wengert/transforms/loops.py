@@ -361,8 +361,8 @@ def _length(entries: list, labels: list[str], length: int | None) -> int:
     found = [(label, np.shape(x)) for x, label in zip(entries, labels, strict=True)]
     if length is None and not found:
         raise ValueError("scan: there is no xs, so length= must say how many steps to take")
-    if length is not None and length < 0:
-        raise ValueError(f"scan: length is {length}; expected at least 0")
+    if length is not None and (not isinstance(length, (int, np.integer)) or length < 0):
+        raise ValueError(f"scan: length is {length!r}; expected an integer, at least 0")
     steps = length if length is not None else -1
     for label, shape in found:
         if not shape:
