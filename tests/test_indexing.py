@@ -284,3 +284,23 @@ def test_slices_that_overlap_or_cover_all(cuts):
         gradient[start:stop] += 3 * x[start:stop] ** 2
     by_x = wg.compile(wg.grad(lambda x: sum(np.sum(x[start:stop] ** 3) for start, stop in cuts)))
     assert_array_equal(by_x(x), gradient)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+def test_threads_gather_parts_and_name_the_first_index_that_is_out_of_range(rows, dtype):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(1000, rows)).astype(dtype)
+    i = rng.integers(-1000, 1000, 100_003)
+    f = wg.compile(lambda x, i: x[i])
+    wrong = i.copy()
+    wrong[[60_000, 60_007, 99_000]] = 1000, -1001, 5000
+    before = wg.get_num_threads()
+    try:
+        for threads in (1, 2, 3, 4):
+            wg.set_num_threads(threads)
+            assert_array_equal(f(x, i), x[i])
+            with pytest.raises(IndexError, match="index 1000 is out of bounds for axis 0 with size 1000"):
+                f(x, wrong)
+    finally:
+        wg.set_num_threads(before)

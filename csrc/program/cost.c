@@ -35,6 +35,8 @@ double wg_cost(const wg_step *step) {
     if (step->region) return step->region->cost;
     if (step->op == WG_matmul) return wg_product_cost(size * (double)x->shape[x->ndim - 1], out->dtype);
     double bytes = size * (double)wg_itemsize(out->dtype);
+    if (step->op == WG_gather) /* some rows, however many there are */
+        return 2 * MOVED * bytes + (double)wg_array_size(&step->in[1]) * wg_element_cost(step->op, out->dtype);
     for (int k = 0; k < step->n_in; k++)
         bytes += (double)wg_array_size(&step->in[k]) * (double)wg_itemsize(step->in[k].dtype);
     const bool folds = wg_row(step->op)->infer == WG_INFER_reduce;

@@ -1,4 +1,5 @@
 /* Reading and changing parts of an array: rows by integer index, and slices. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "program.h"
@@ -48,6 +49,7 @@ static wg_array rows_view(const wg_array *x, int n) { /* one row of x: its axes 
     return (wg_array){x->data, x->shape + n, x->strides + n, x->ndim - n, x->dtype};
 }
 
+/* Rows of one element of this type: all of them, and returns. */
 #define PICK(type)                                                                                                     \
     do {                                                                                                               \
         type *restrict const to = (type *)dst;                                                                         \
@@ -57,19 +59,14 @@ static wg_array rows_view(const wg_array *x, int n) { /* one row of x: its axes 
             for (int64_t i = 0; i < n; i++) to[i] = from[rows[i]];                                                     \
         else                                                                                                           \
             for (int64_t i = 0; i < n; i++) to[i] = from[rows[i] * stride];                                            \
+        return;                                                                                                        \
     } while (0)
 
 static void pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t n, int64_t width) {
     int64_t itemsize = (int64_t)wg_itemsize(x->dtype), bytes = width * itemsize, strides[WG_MAX_NDIM];
     wg_array row = rows_view(x, 1), to = row;
-    if (bytes == 4 && width == 1) {
-        PICK(uint32_t);
-        return;
-    }
-    if (bytes == 8 && width == 1) {
-        PICK(uint64_t);
-        return;
-    }
+    if (bytes == 4 && width == 1) PICK(uint32_t);
+    if (bytes == 8 && width == 1) PICK(uint64_t);
     bool whole = wg_array_contiguous(&row);
     wg_contiguous_strides(row.ndim, row.shape, strides);
     to.strides = strides;
@@ -83,18 +80,35 @@ static void pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t
     }
 }
 
+typedef struct {
+    const wg_step *step;
+    wg_indices index;
+    int64_t size;
+    _Atomic int64_t good; /* so many before the first that is out of range */
+} wg_gathering;
+
+static void gather_part(void *context, int part) {
+    wg_gathering *g = context;
+    const wg_array *x = &g->step->in[0], row = rows_view(x, 1);
+    const int64_t width = wg_array_size(&row), parts = g->step->parts, end = g->size * (part + 1) / parts;
+    int64_t tile[WG_TILE], good;
+    for (int64_t start = g->size * part / parts, n; start < end; start += n) {
+        n = end - start < WG_TILE ? end - start : WG_TILE;
+        const int64_t *rows = rows_of(&g->index, start, n, tile, &good);
+        pick_rows(g->step->out.data + start * width * (int64_t)wg_itemsize(x->dtype), x, rows, good, width);
+        if (good == n) continue;
+        for (int64_t all = g->good; start + good < all;)
+            if (atomic_compare_exchange_weak(&g->good, &all, start + good)) break;
+        return;
+    }
+}
+
 wg_status wg_execute_gather(const wg_kernels *k, wg_step *step) {
     (void)k;
-    const wg_array *x = &step->in[0], row = rows_view(x, 1);
-    wg_indices index = indices_of(&step->in[1], x->shape[0]);
-    int64_t size = wg_array_size(index.array), width = wg_array_size(&row), tile[WG_TILE], good;
-    for (int64_t start = 0, n; start < size; start += n) {
-        n = size - start < WG_TILE ? size - start : WG_TILE;
-        const int64_t *rows = rows_of(&index, start, n, tile, &good);
-        if (good < n) return out_of_range(step, &index, start + good, 0);
-        pick_rows(step->out.data + start * width * (int64_t)wg_itemsize(x->dtype), x, rows, n, width);
-    }
-    return WG_OK;
+    const int64_t size = wg_array_size(&step->in[1]);
+    wg_gathering g = {step, indices_of(&step->in[1], step->in[0].shape[0]), size, size};
+    wg_parallel(step->alone, step->parts, gather_part, &g);
+    return g.good < size ? out_of_range(step, &g.index, g.good, 0) : WG_OK;
 }
 
 /* Operands are indices of one axis each, broadcast together: row = (i0 * n1 + i1) * n2 + i2 ... */
