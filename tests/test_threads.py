@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -202,3 +203,62 @@ def test_threadpoolctl_sees_and_limits_the_pool():
 def test_threadpoolctl_may_come_after_wengert():
     first, second = LIMITED.strip().split("\n")[:2]
     assert told(LIMITED.replace(f"{first}\n{second}", f"{second}\n{first}")) == ["3"]
+
+
+# ---- one function, many threads -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def together():
+    """Runs work(0), work(1) ... at once, each in its thread; they take turns as often as can be."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def run_all(work, n=4):
+        start, errors = threading.Barrier(n), []
+
+        def run_one(k):
+            start.wait()
+            try:
+                work(k)
+            except Exception as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=run_one, args=(k,)) for k in range(n)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
+
+    yield run_all
+    sys.setswitchinterval(before)
+
+
+def test_threads_that_record_a_function_for_new_shapes(together):
+    """More of them than are kept, so that some are forgotten while others are looked up."""
+    f = wg.compile(lambda x: np.sum(x * 2))
+
+    def work(_):
+        for n in range(1, 100):
+            assert f(np.ones(n)) == 2 * n
+
+    together(work)
+
+
+def test_threads_that_make_one_program(together):
+    for _ in range(40):
+        f, answers = wg.compile(lambda x: np.sum(np.sin(x) * x)), []
+        together(lambda _, f=f, answers=answers: answers.append(f(np.ones(3))))
+        assert len(set(answers)) == 1
+
+
+def test_threads_that_call_functions_of_python_for_the_first_time(together):
+    """Each its own: two that came at once got the same place, and the one called the other's."""
+
+    def work(k):
+        double = wg.host_call(lambda x: x * k, lambda shape: shape)
+        assert wg.vjp(double, np.ones(2))[0].tolist() == [k, k]
+
+    for _ in range(60):
+        together(work)

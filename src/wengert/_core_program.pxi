@@ -41,6 +41,8 @@ cdef class Program:
         cdef wg_id node
         cdef const wg_id *inputs = wg_tape_inputs(tape.handle)
         cdef const wg_id *outputs = wg_tape_outputs(tape.handle)
+        self.tape, self.orders, self.turned = tape, {}, strides is not None
+        wg_tape_adopt(tape.handle)  # from here on no other thread can come between
         self.n_inputs = wg_tape_n_inputs(tape.handle)
         self.n_outputs = wg_tape_n_outputs(tape.handle)
         n = self.n_inputs + self.n_outputs + 1
@@ -58,7 +60,6 @@ cdef class Program:
             self.alias[k] = -1 if alias is None else alias[k]
             if self.alias[k] >= 0:
                 self.slots[self.alias[k]].donated = True
-        self.tape, self.orders, self.turned = tape, {}, strides is not None
         if self.n_outputs:  # the C core knows no program that computes nothing
             check(tape, wg_program_new(tape.handle, self.alias,
                                        <const int64_t **>self.strides if self.turned else NULL, &self.handle))
@@ -191,7 +192,6 @@ cdef class Program:
         if found is None:
             if len(self.orders) >= MAX_ORDERS:
                 self.orders.clear()
-            wg_tape_adopt(self.tape.handle)
             found = self.orders[tuple(key)] = type(self)(
                 self.tape, [self.alias[k] for k in range(self.n_outputs)], key)
         return found

@@ -64,10 +64,6 @@ cdef class Tape:
         """Forgets the nodes from `length` on; Vars that refer to them have ended."""
         wg_tape_pop(self.handle, length)
 
-    def adopt(self):
-        """Makes the calling thread the owner."""
-        wg_tape_adopt(self.handle)
-
     def verify(self):
         """Checks every invariant of every node; raises ValueError naming the first that fails."""
         check(self, wg_verify(self.handle))

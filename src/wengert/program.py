@@ -7,7 +7,6 @@ import inspect
 import operator
 import sys
 import types
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ParamSpec, overload
 
@@ -41,7 +40,8 @@ class Compiled(Caller):
         if set(self.statics) & set(self._donate):
             raise ValueError("compile: a static argument cannot be donated")
         self._check = check
-        self._traces: OrderedDict[Any, Trace] = OrderedDict()
+        # The one unused for longest first.  Threads share it without a lock: each step is one call of dict's.
+        self._traces: dict[Any, Trace] = {}
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
@@ -206,10 +206,9 @@ class Compiled(Caller):
             self._refuse_unhashable(keywords, tree, described)
             raise
         for used in reversed(self.recent):  # since the last time here, by the short way
-            if used.key in self._traces:
-                self._traces.move_to_end(used.key)
+            self._keep(used)
         if trace is not None and trace.guards.hold():
-            self._traces.move_to_end(key)
+            self._keep(trace)
         else:
             self._refuse_objects(keywords, tree, leaves, described)
             donated = self._leaves_of(self._donate, keywords, tree)
@@ -225,12 +224,16 @@ class Compiled(Caller):
         self.recent = ((trace,) if trace.cacheable else ()) + tuple(kept[: MAX_RECENT - 1])
         return trace
 
+    def _keep(self, trace: Trace) -> None:
+        """Moves a recording to the end, unless it has been forgotten."""
+        if self._traces.pop(trace.key, None) is not None:
+            self._traces[trace.key] = trace
+
     def _make_room(self) -> None:
         """Forgets the recordings unused for longest; the newest and the one before it stay in any case."""
-        sizes = [trace.nbytes for trace in self._traces.values()]
-        while len(sizes) > 2 and (len(sizes) > MAX_RECORDINGS or sum(sizes) > MAX_BYTES):
-            self._traces.popitem(last=False)
-            del sizes[0]
+        kept = list(self._traces.values())
+        while len(kept) > 2 and (len(kept) > MAX_RECORDINGS or sum(x.nbytes for x in kept) > MAX_BYTES):
+            self._traces.pop(kept.pop(0).key, None)
 
     def _labels(self, keywords: bool, tree: Structure) -> list[str]:
         start = 4 if keywords else 1  # behind the "[", or the "[0][", of a tree of arguments

@@ -150,7 +150,6 @@ class Trace(_core.Replay):
     def program(self) -> Program:
         """The lowered tape, made when first needed."""
         if self.plan is None:
-            self.tape.adopt()
             self.plan = Program(self.tape, self.alias)
         return self.plan
 

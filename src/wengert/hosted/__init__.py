@@ -48,8 +48,7 @@ def _at(address: int, shape: tuple[int, ...], code: int) -> np.ndarray:
     return np.ndarray(shape, DTYPES[code], kind.from_address(address))
 
 
-_CALLED: list[Callable] = []  # for good: any tape may refer to one, by its place here
-_PLACES: dict[int, int] = {}  # id of a function -> its place
+_CALLED: dict[int, Callable] = {}  # by id, for good: any tape may refer to one
 
 
 @ctypes.CFUNCTYPE(
@@ -81,10 +80,8 @@ def call(function: Callable, *operands: Any, shape: tuple[int, ...], dtype: Any,
     The function neither keeps nor changes its arrays, which are the program's: what users give takes copies.
     Functions that take no stacks of operands are called once for each element by `vmap`.
     """
-    place = _PLACES.setdefault(id(function), len(_CALLED))
-    if place == len(_CALLED):
-        _CALLED.append(function)
-    return append("host", *operands, attrs=(_ADDRESS, place, dtype_code(dtype), stacks, *shape))
+    _CALLED.setdefault(id(function), function)
+    return append("host", *operands, attrs=(_ADDRESS, id(function), dtype_code(dtype), stacks, *shape))
 
 
 def files(table: dict[str, Callable], function: Any) -> Callable:
