@@ -173,6 +173,39 @@ def test_long_rows_are_planes_of_elements(name, dtype, planes, n):
     assert (f": {planes} rows" not in explained) == (by_elements and n > 4096 and planes < 65)
 
 
+# Of x (6,), w (6, 50), b (50,), v (50, 3): one region of one row each, in which a vector is a row.
+VECTORS = {
+    "a layer": lambda x, w, b, v: np.tanh(x @ w + b) @ v,
+    "reversed": lambda x, w, b, v: np.tanh(x @ w)[::-1] * b,
+    "every other": lambda x, w, b, v: np.sin(x @ w)[::2] @ v[::2],
+    "a number of a vector": lambda x, w, b, v: np.sin(x @ w) * (x @ w)[3:4],
+    "a vector and a matrix": lambda x, w, b, v: np.exp((x @ w)[:, None] * v) - v,
+    "columns of a matrix": lambda x, w, b, v: np.exp((x @ w) - w) * b,
+    "turned": lambda x, w, b, v: np.exp((x @ w).reshape(5, 10)).T * 2.0,
+    "a sum": lambda x, w, b, v: np.sum(np.cos(x @ w)) * b,
+    "a sum of what is turned": lambda x, w, b, v: np.sum(np.cos((x @ w).reshape(5, 10)).T[1:]) * b,
+    "casts": lambda x, w, b, v: ((x @ w) > 1.0).astype("float32") + np.where((x @ w) > b, b, 2.0),
+    "outer product": lambda x, w, b, v: (x @ w)[:, None] @ np.tanh((x @ w) @ v)[None] + v,
+    "wide": lambda x, w, b, v: (x @ w) + np.ones((90, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", VECTORS)
+def test_vectors_are_rows(name, dtype):
+    shapes = (6,), (6, 50), (50,), (50, 3)
+    args = [numbers(dtype, *shape, seed=k) for k, shape in enumerate(shapes)]
+    f = VECTORS[name]
+    eager, compiled, steps = both(lambda *args: [f(*args)], *args)
+    close = np.finfo(dtype).eps * 50 if "sum of what" in name else 0  # eager, a sum follows the memory
+    assert_allclose(compiled[0], eager[0], rtol=0, atol=50 * close)
+    assert steps == (2 if name in ("wide", "outer product") else 1)  # rows that are threads' to share
+    gradient = wg.grad(lambda *args: np.sum(np.sin(f(*args))), (0, 1, 2, 3))
+    for x, y in zip(wg.compile(gradient)(*args), gradient(*args), strict=True):
+        # of 150 terms, each as large as the largest result, about
+        assert_allclose(x, y, rtol=0, atol=300 * np.finfo(dtype).eps * np.max(np.abs(y)))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_sum_of_planes(dtype):
     x, r = numbers(dtype, 3, 20001), numbers(dtype, 20001, seed=1)

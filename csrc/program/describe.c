@@ -54,7 +54,7 @@ void wg_program_describe(const wg_program *p, wg_program_info *info) {
 /* Why a step is not part of a region. */
 static const char *reason_of(const wg_step *step) {
     if (step->region) return "a loop: each turn runs its body's program";
-    if (step->op == WG_matmul) return "a matrix too large to stay in the cache: threads share its tiles";
+    if (step->op == WG_matmul) return "a product by itself, whose tiles threads share";
     if (step->op == WG_copy) return "a result that could not be computed in its place";
     if (wg_is_elementwise(wg_row(step->op)->kind)) return "nothing else walks its rows at that time";
     return "not done row by row";

@@ -9,7 +9,7 @@
 
 #include "program.h"
 
-enum { GENERATION = 64, MAX_MEMBERS = 1 << 16 };
+enum { GENERATION = 64, MAX_MEMBERS = 1 << 16, ONE_ROW = 4096 /* elements that may be a row by themselves */ };
 
 typedef struct {
     int64_t rows;
@@ -59,8 +59,9 @@ static bool waits_of(const wg_fuser *f, wg_id id, uint32_t group, uint64_t *wait
         const uint32_t from = f->group[root];
         if (from == group && group != WG_NONE) {
             const wg_role role = (wg_role)f->roles[id];
-            if (wg_sums_rows((wg_role)f->roles[root])) return false;
-            if (!wg_streams(f->t, f->windows, id, role, k, f->groups[group].rows)) return false;
+            const int64_t rows = f->groups[group].rows;
+            if (rows != 1 && wg_sums_rows((wg_role)f->roles[root])) return false;
+            if (!wg_streams(f->t, f->windows, id, role, k, rows)) return false;
             *reads = true;
         } else {
             *waits |= from == WG_NONE ? f->waits[root] : bit(f, from);
@@ -80,6 +81,13 @@ static void add_member(wg_fuser *f, wg_id id, uint32_t group) {
     g->tail = id;
 }
 
+/* May the node be part of a row, with all its elements?  Vectors are, of a region whose products have one row. */
+static bool fits_one_row(const wg_fuser *f, wg_id id) {
+    const wg_role role = (wg_role)f->roles[id];
+    const wg_id like = role == WG_ROLE_TOTAL ? f->t->nodes[id].in[0] : id;
+    return (role == WG_ROLE_MAP || role == WG_ROLE_TOTAL) && wg_size(f->t, like) <= ONE_ROW;
+}
+
 /* The open group that the node joins: the latest from which it reads, else the latest of its very shape. */
 static uint32_t group_for(const wg_fuser *f, wg_id id, int64_t rows, uint64_t *waits) {
     uint32_t alike = WG_NONE;
@@ -87,10 +95,12 @@ static uint32_t group_for(const wg_fuser *f, wg_id id, int64_t rows, uint64_t *w
     for (uint32_t g = f->n_groups; g-- > f->first_open;) {
         bool reads;
         const wg_group *group = &f->groups[g];
-        if (group->apart || group->rows != rows || group->n_steps >= MAX_MEMBERS) continue;
+        const bool walks = group->rows == rows;
+        if (group->apart || group->n_steps >= MAX_MEMBERS) continue;
+        if (!walks && !(group->rows == 1 && fits_one_row(f, id))) continue;
         if (!waits_of(f, id, g, &w, &reads)) continue;
         if (reads) return *waits = w, g;
-        if (alike == WG_NONE && group->shape == f->t->nodes[id].shape) alike = g, alike_waits = w;
+        if (walks && alike == WG_NONE && group->shape == f->t->nodes[id].shape) alike = g, alike_waits = w;
     }
     return *waits = alike_waits, alike;
 }

@@ -35,6 +35,11 @@ static int then_of(const wg_tape *t, wg_id id, int k) {
     return t->nodes[id].op == WG_sqrt ? WG_THEN_ROOT : WG_THEN_NONE;
 }
 
+/* Is x node p, maybe in another shape? */
+static bool is_value(const wg_maker *m, wg_id x, wg_id p) {
+    return m->windows[x].root == p && wg_size(m->t, x) == wg_size(m->t, p) && wg_lies_in_order(m, x);
+}
+
 /* Which operand of `id` the last micro-op has made for it alone, so that `id` can join it; else -1. */
 static int joined_operand(const wg_maker *m, wg_id id) {
     const wg_id p = m->latest, *in = m->t->nodes[id].in;
@@ -42,7 +47,7 @@ static int joined_operand(const wg_maker *m, wg_id id) {
     if (m->t->nodes[p].dtype != m->t->nodes[id].dtype || wg_size(m->t, p) != wg_size(m->t, id)) return -1;
     const bool alone = wg_operands(m->t, id, &(const wg_id *){NULL}) == 1;
     if (!alone && m->windows[in[0]].root == m->windows[in[1]].root) return -1;
-    return in[0] == p ? 0 : !alone && in[1] == p ? 1 : -1;
+    return is_value(m, in[0], p) ? 0 : !alone && is_value(m, in[1], p) ? 1 : -1;
 }
 
 /* The micro-op reads its operand k so. */

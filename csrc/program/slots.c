@@ -107,6 +107,13 @@ wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out
     return new_slot(m, slot, out);
 }
 
+/* The shape, of *ndim axes, of which the first are the region's rows: of its only row, what is no row yet is one. */
+static void lay_in_rows(const wg_maker *m, wg_id id, int *ndim, int64_t *shape) {
+    const int own = *ndim = wg_ndim(m->t, id), whole = m->r->rows == 1 && own < WG_MAX_NDIM && wg_size(m->t, id) > 1;
+    if (own) memcpy(shape + whole, wg_shape(m->t, id), (size_t)own * sizeof *shape);
+    if (whole) shape[0] = 1, *ndim = own + 1;
+}
+
 /* `id` gathered block by block into a tile of contiguous rows of the given shape. */
 static wg_status gather_rows(wg_maker *m, wg_id id, int ndim, const int64_t *shape, uint32_t *out) {
     wg_detail detail = {.dtype = (wg_dtype)m->t->nodes[id].dtype};
@@ -169,8 +176,8 @@ static int64_t side_by_side(const wg_maker *m, wg_id id, wg_id x) {
 
 wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, int64_t *part, wg_argument *out) {
     wg_tape *t = m->t;
-    const int ndim = wg_ndim(t, id);
     const int64_t width = width_of(m, id);
+    int ndim;
     out->moves = (uint8_t)itemsize_of(m, x), out->pitch = width;
     if (wg_size(t, x) == wg_size(t, id) && wg_lies_in_order(m, x))
         return wg_slot_in_place(m, x, width * itemsize_of(m, x), &out->slot);
@@ -179,7 +186,7 @@ wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pai
         WG_TRY(wg_slot_in_place(m, x, itemsize_of(m, x), &out->slot));
         return m->r->slots[out->slot].per_plane = pitch * itemsize_of(m, x), WG_OK;
     }
-    if (ndim) memcpy(shape, wg_shape(t, id), (size_t)ndim * sizeof *shape);
+    lay_in_rows(m, id, &ndim, shape);
     if (goes_by_rows(m, x, ndim)) {
         const int64_t own = pairs ? side_by_side(m, id, x) : 0;
         const bool free = *part == 0 || *part == width; /* what is no part of another operand's row is not cut yet */
@@ -207,8 +214,9 @@ wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pai
 wg_status wg_row_operand(wg_maker *m, wg_id x, uint32_t *out) {
     if (wg_lies_in_order(m, x)) return wg_slot_in_place(m, x, width_of(m, x) * itemsize_of(m, x), out);
     int64_t shape[WG_MAX_NDIM];
-    memcpy(shape, wg_shape(m->t, x), (size_t)wg_ndim(m->t, x) * sizeof *shape);
-    return gather_rows(m, x, wg_ndim(m->t, x), shape, out);
+    int ndim;
+    lay_in_rows(m, x, &ndim, shape);
+    return gather_rows(m, x, ndim, shape, out);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------- */
