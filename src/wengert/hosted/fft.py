@@ -1,7 +1,7 @@
 """numpy.fft: discrete Fourier transforms by NumPy.
 
-They are linear and symmetric: a cotangent is transformed as a tangent is.  Those of real numbers are
-the complex ones of a Hermitian sequence, one half of it left out.
+They are linear and symmetric: a cotangent is transformed as a tangent is.  Of real numbers one half says all:
+what that leaves out is what is in it, conjugated, but for its first element and, of an even number, its last.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as wnp
-from ..protocols.elementwise import real
 from ..protocols.movement import disordered, is_ordered
-from ..protocols.registry import append, into, normalize_axis, recorded
+from ..protocols.registry import into, normalize_axis, recorded
 from . import FFT, call, custom_vjp, files
 
 _file = functools.partial(files, FFT)
@@ -31,6 +30,37 @@ def _primitive(function: Any) -> Any:
 
 
 _PLAIN, _INVERSE = _primitive(np.fft.fft), _primitive(np.fft.ifft)
+
+
+def _occurrences(n: int, dtype: Any) -> np.ndarray:
+    """How often each element of a half occurs in the whole; a rule takes it as an argument."""
+    return np.where(np.arange(n // 2 + 1) % (n / 2) == 0, 1, 2).astype(dtype)
+
+
+@functools.partial(custom_vjp, nondiff_argnums=2)
+def _to_half(a, occurrences, n):
+    shape, dtype = (*a.shape[:-1], n // 2 + 1), np.result_type(a.dtype, np.complex64)
+    return call(np.fft.rfft, a, shape=shape, dtype=dtype)
+
+
+@functools.partial(custom_vjp, nondiff_argnums=2)
+def _from_half(a, occurrences, n):
+    return call(_from_half_of(n), a, shape=(*a.shape[:-1], n), dtype=occurrences.dtype)
+
+
+@functools.cache  # a tape refers to it for good
+def _from_half_of(n: int) -> Any:
+    return functools.partial(np.fft.irfft, n=n)
+
+
+_to_half.defvjp(
+    lambda a, occurrences, n: (_to_half(a, occurrences, n), occurrences),
+    lambda n, occurrences, g: (_from_half(wnp.conjugate(g) / occurrences, occurrences, n) * float(n), None),
+)
+_from_half.defvjp(
+    lambda a, occurrences, n: (_from_half(a, occurrences, n), occurrences),
+    lambda n, occurrences, g: (wnp.conjugate(_to_half(g, occurrences, n)) * (occurrences / float(n)), None),
+)
 
 
 def _scaled(a: Any, n: int, norm: Any, inverse: bool) -> Any:
@@ -52,12 +82,19 @@ def _fitted(a: Any, n: int, axis: int) -> Any:
     return wnp.concatenate([a, zeros], axis)
 
 
-def _transform(a: Any, n: Any, axis: int, norm: Any, inverse: bool) -> Any:
+def _transform(a: Any, n: Any, axis: int, norm: Any, inverse: bool, half: bool = False) -> Any:
     a = recorded(a)
     axis = normalize_axis(axis, a.ndim)
-    n = a.shape[axis] if n is None else int(n)
-    a = _fitted(wnp.astype(a, np.result_type(a.dtype, np.complex64), copy=False), n, axis)
-    last = (_INVERSE if inverse else _PLAIN)(wnp.moveaxis(a, axis, -1))
+    given = half and inverse  # a half is
+    n = (2 * (a.shape[axis] - 1) if given else a.shape[axis]) if n is None else int(n)
+    dtype = np.result_type(a.dtype, np.float32 if half and not inverse else np.complex64)
+    a = _fitted(wnp.astype(a, dtype, copy=False), n // 2 + 1 if given and n > 0 else n, axis)
+    last = wnp.moveaxis(a, axis, -1)
+    if half:
+        real_dtype = np.zeros(0, dtype).real.dtype
+        last = (_from_half if inverse else _to_half)(last, _occurrences(n, real_dtype), n)
+    else:
+        last = (_INVERSE if inverse else _PLAIN)(last)
     if axis < a.ndim - 1 or not is_ordered(a):
         last = disordered(last)
     return _scaled(wnp.moveaxis(last, -1, axis), n, norm, inverse)
@@ -75,31 +112,19 @@ def ifft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = Non
     return into(out, _transform(a, n, axis, norm, True))
 
 
-def _window(axis: int, start: int, stop: int | None, step: int = 1) -> tuple[slice, ...]:
-    return (slice(None),) * axis + (slice(start, stop, step),)
-
-
 @_file(np.fft.rfft)
 def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The first half of the transform of real numbers, which says all."""
     a = recorded(a)
     if a.dtype.kind == "c":
         raise TypeError(f"rfft: takes real numbers, got {a.dtype}; use fft")
-    axis = normalize_axis(axis, a.ndim)
-    n = a.shape[axis] if n is None else int(n)
-    return into(out, append("copy", _transform(a, n, axis, norm, False)[_window(axis, 0, n // 2 + 1)]))
+    return into(out, _transform(a, n, axis, norm, False, half=True))
 
 
 @_file(np.fft.irfft)
 def irfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = None) -> Any:
     """The inverse of `rfft`: n real numbers."""
-    a = recorded(a)
-    axis = normalize_axis(axis, a.ndim)
-    n = 2 * (a.shape[axis] - 1) if n is None else int(n)
-    half = _fitted(wnp.astype(a, np.result_type(a.dtype, np.complex64), copy=False), n // 2 + 1, axis)
-    rest = half[_window(axis, 1, (n + 1) // 2)]  # appears twice; imaginary parts of the others end up there
-    whole = wnp.concatenate([half, wnp.conjugate(wnp.flip(rest, axis))], axis)
-    return into(out, real(_transform(whole, n, axis, norm, True)))
+    return into(out, _transform(a, n, axis, norm, True, half=True))
 
 
 @_file(np.fft.hfft)
