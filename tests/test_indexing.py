@@ -304,3 +304,27 @@ def test_threads_gather_parts_and_name_the_first_index_that_is_out_of_range(rows
                 f(x, wrong)
     finally:
         wg.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_threads_share_the_rows_that_change(dtype):
+    rng = np.random.default_rng(3)
+    base = rng.integers(0, 99, (500, 96)).astype(dtype)
+    at = rng.integers(-500, 500, (3000, 2))
+    rows = [rng.uniform(0, 9, shape).astype(dtype) for shape in ((3000, 2, 96), (3000, 1, 96), (96,))]
+    add = wg.compile(lambda base, at, b: wnp.index_add(base, at, b))
+    put = wg.compile(lambda base, at, b: wnp.index_set(base, at, b))
+    before = wg.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            wg.set_num_threads(threads)
+            for b in rows:
+                sums, last = base.copy(), base.copy()
+                np.add.at(sums, at, b)
+                last[at] = b
+                assert_array_equal(add(base, at, b), sums)
+                assert_array_equal(put(base, at, b), last)
+                with pytest.raises(IndexError, match="500"):
+                    add(base, np.where(at == at[-1, -1], 500, at), b)
+    finally:
+        wg.set_num_threads(before)

@@ -146,8 +146,19 @@ static wg_status change(const wg_kernels *k, const wg_step *step, const wg_array
     return wg_execute_elementwise(k, &add);
 }
 
-static void copy_base(wg_step *step) {
-    if (step->out.data != step->in[0].data) wg_move(&step->out, &step->in[0]);
+/* Rows lo ... hi - 1 of the result, as they are in the first operand. */
+static void copy_base(const wg_step *step, int64_t lo, int64_t hi) {
+    wg_array to = step->out, from = step->in[0];
+    int64_t shape[WG_MAX_NDIM];
+    if (to.data == from.data) return;
+    if (to.ndim) {
+        memcpy(shape, to.shape, (size_t)to.ndim * sizeof *shape);
+        shape[0] = hi - lo;
+        to.data += lo * to.strides[0] * (int64_t)wg_itemsize(to.dtype);
+        from.data += lo * from.strides[0] * (int64_t)wg_itemsize(to.dtype);
+        to.shape = from.shape = shape;
+    }
+    wg_move(&to, &from);
 }
 
 #define PUT(type, assign)                                                                                              \
@@ -173,43 +184,73 @@ static bool put_elements(bool add, const wg_array *out, const int64_t *rows, int
     return true;
 }
 
-static void put_rows(const wg_kernels *k, const wg_step *step, const int64_t *rows, int64_t start, int64_t n) {
+enum { LONG_ROW = 256 }; /* bytes: of shorter ones each part would read what all parts do */
+
+typedef struct {
+    const wg_kernels *k;
+    wg_step *step;
+    wg_indices index;
+    int64_t size;
+    int parts;
+} wg_putting;
+
+/* Rows lo ... hi - 1 of the result get theirs of the n that the index has from `start` on. */
+static void put_rows(const wg_putting *p, const int64_t *rows, int64_t start, int64_t n, int64_t lo, int64_t hi) {
+    const wg_step *step = p->step;
     const wg_array *b = &step->in[2], *index = &step->in[1];
     wg_array row = rows_view(&step->out, 1), more = rows_view(b, index->ndim);
     wg_array lead = {b->data, b->shape, b->strides, index->ndim, b->dtype}; /* b's index axes */
-    int64_t itemsize = (int64_t)wg_itemsize(b->dtype), width = wg_array_size(&row);
-    const bool whole = wg_array_contiguous(b), add = adds(step);
-    const wg_map_fn sum = k->map[WG_add][b->dtype];
+    const int64_t itemsize = (int64_t)wg_itemsize(b->dtype), width = wg_array_size(&row);
+    const bool whole = wg_array_contiguous(b), beside = wg_array_contiguous(&more), add = adds(step);
+    const wg_map_fn sum = p->k->map[WG_add][b->dtype];
+    int64_t mine[WG_TILE], n_mine = 0;
     if (whole && width == 1 && put_elements(add, &step->out, rows, n, b->data + start * itemsize)) return;
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < n; i++) { /* no branch that could not be foreseen */
+        mine[n_mine] = i;
+        n_mine += rows[i] >= lo && rows[i] < hi;
+    }
+    for (int64_t j = 0; j < n_mine; j++) {
+        const int64_t i = mine[j];
         more.data = b->data + (whole ? (start + i) * width : wg_place_of(&lead, start + i)) * itemsize;
         row.data = step->out.data + rows[i] * width * itemsize;
-        if (add && whole)
+        if (add && beside)
             sum(row.data, (const void *[]){row.data, more.data}, width, NULL);
-        else if (whole)
+        else if (beside)
             memcpy(row.data, more.data, (size_t)(width * itemsize));
         else
-            change(k, step, &row, &more);
+            change(p->k, step, &row, &more);
     }
 }
 
-wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step) {
-    wg_indices index = indices_of(&step->in[1], step->out.shape[0]);
-    int64_t size = wg_array_size(index.array), tile[WG_TILE], good;
-    for (int change = 0; change < 2; change++) { /* all are looked at before anything is changed */
-        if (change) copy_base(step);
-        for (int64_t start = 0, n; start < size; start += n) {
-            n = size - start < WG_TILE ? size - start : WG_TILE;
-            const int64_t *rows = rows_of(&index, start, n, tile, &good);
-            if (good < n) return out_of_range(step, &index, start + good, 0);
-            if (change) put_rows(k, step, rows, start, n);
-        }
+static void put_part(void *context, int part) {
+    const wg_putting *p = context;
+    const int64_t extent = p->step->out.shape[0];
+    const int64_t lo = extent * part / p->parts, hi = extent * (part + 1) / p->parts;
+    int64_t tile[WG_TILE], good;
+    copy_base(p->step, lo, hi);
+    for (int64_t start = 0, n; start < p->size; start += n) {
+        n = p->size - start < WG_TILE ? p->size - start : WG_TILE;
+        put_rows(p, rows_of(&p->index, start, n, tile, &good), start, n, lo, hi);
     }
+}
+
+/* Threads share the rows of the result, so that each of them takes what it gets in order. */
+wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step) {
+    wg_putting p = {k, step, indices_of(&step->in[1], step->out.shape[0]), wg_array_size(&step->in[1]), 1};
+    int64_t tile[WG_TILE], good;
+    for (int64_t start = 0, n; start < p.size; start += n) { /* all are looked at before anything is changed */
+        n = p.size - start < WG_TILE ? p.size - start : WG_TILE;
+        rows_of(&p.index, start, n, tile, &good);
+        if (good < n) return out_of_range(step, &p.index, start + good, 0);
+    }
+    const wg_array row = rows_view(&step->out, 1);
+    if (wg_array_size(&row) * (int64_t)wg_itemsize(row.dtype) >= LONG_ROW) p.parts = step->parts;
+    wg_parallel(step->alone, p.parts, put_part, &p);
     return WG_OK;
 }
 
 wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step) {
-    copy_base(step);
+    copy_base(step, 0, step->out.ndim ? step->out.shape[0] : 1);
     const wg_array *out = &step->out;
     int64_t strides[WG_MAX_NDIM], offset;
     wg_array window = {.shape = step->in[1].shape, .strides = strides, .ndim = out->ndim, .dtype = out->dtype};
