@@ -249,6 +249,20 @@ def test_nan_is_the_largest():
     assert_array_equal(places, [1, 3, 0])
 
 
+def test_nan_spreads_to_a_quantile():
+    x = np.array([[1.0, np.nan, 3, 2], [4.0, 1, 3, 2], [np.nan, np.nan, np.nan, np.nan]])
+    for f in (
+        lambda x: np.median(x, axis=1),
+        lambda x: np.median(x, axis=0, keepdims=True),
+        lambda x: np.percentile(x, [0, 30, 100], axis=1),
+        lambda x: np.quantile(x, 0.5, method="nearest"),
+    ):
+        for found in (wg.vjp(f, x)[0], wg.compile(f)(x)):
+            assert_array_equal(found, f(x))
+    slopes = wg.grad(lambda x: np.median(x, axis=1)[1])(x)
+    assert_array_equal(slopes, [[0, 0, 0, 0], [0, 0, 0.5, 0.5], [0, 0, 0, 0]])
+
+
 def test_integers_at_the_ends_of_their_range():
     """Where the negative of a number is no number."""
     x = np.array([0, np.iinfo("int64").min, np.iinfo("int64").max, -1])

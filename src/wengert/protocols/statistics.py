@@ -131,6 +131,7 @@ def quantile(
     part = reshape(astype(flat - low, rows.dtype), (-1, *(1,) * (rows.ndim - 1)))
     below, above = take(rows, index, 0), take(rows, NAMESPACE["minimum"](index + 1, n - 1), 0)
     result = where(part == 0, below, where(part == 1, above, below + (above - below) * part))
+    result = where(NAMESPACE["isnan"](rows[-1:]), rows[-1:], result)  # NaN, which are last, spread
     if keepdims:
         result = reshape(result, (-1, *(1 if k in axes else m for k, m in enumerate(a.shape))))
     return into(out, reshape(result, (*fractions.shape, *result.shape[1:])))
