@@ -43,6 +43,7 @@ typedef enum {
 #define BILINEAR(name, numpy, infer, class, doc) WG_##name,
 #define RULE(name, numpy, arity, infer, class, doc) WG_##name,
 #define FLAT(name, numpy, arity, infer, class, doc) WG_##name,
+#define LOWERED(name, arity, class, doc) WG_##name,
 #include "ops.def"
     WG_OP_COUNT
 } wg_opcode;
@@ -57,6 +58,7 @@ typedef enum { /* which macro of ops.def the row stands in */
                WG_KIND_BILINEAR,
                WG_KIND_RULE,
                WG_KIND_FLAT,
+               WG_KIND_LOWERED,
                WG_KIND_DERIVATIVE, /* d_<name>_<operand>, generated from a UNARY or BINARY row */
                WG_KIND_BITWISE
 } wg_kind;

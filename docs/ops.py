@@ -39,8 +39,9 @@ ARRAYS = """
 
 A LINEAR op's tangent is the op applied to tangents, a BILINEAR one's is `op(da, b) + op(a, db)`; both have a
 rule for the cotangent, which the last column tells for the cotangent `g` of the result. A RULE op has rules
-for both. No derivative flows through a FLAT one. What moves elements is exact; sums and products of `n` terms
-are within `n` roundings of the sum of the terms' magnitudes (`tests/test_array_ops.py`).
+for both. No derivative flows through a FLAT one, and a LOWERED one stands in programs alone. What moves
+elements is exact; sums and products of `n` terms are within `n` roundings of the sum of the terms' magnitudes
+(`tests/test_array_ops.py`).
 """
 COMPOSED = """
 ## Functions made of these
@@ -188,9 +189,9 @@ def page() -> str:
             domain = f"{op.lo:g} … {op.hi:g}"
             meaning, kink = kinks(op.doc)
             elementwise.append((op.name, numpy, class_, meaning, *slopes, kink, domain, *ulps))
-        elif kind in ("LINEAR", "BILINEAR", "RULE", "FLAT"):
+        elif kind in ("LINEAR", "BILINEAR", "RULE", "FLAT", "LOWERED"):
             operands = "any" if op.arity < 0 else str(op.arity)
-            cotangent = "none" if kind == "FLAT" else COTANGENTS[op.name]
+            cotangent = "none" if kind in ("FLAT", "LOWERED") else COTANGENTS[op.name]
             arrays.append((op.name, numpy, operands, class_, kind, op.doc, cotangent))
     composed = [("function", "ops"), *((f"`{name}`", appended(f)) for name, f in FUNCTIONS.items())]
     parts = (ELEMENTWISE, elementwise), (ARRAYS, arrays), (COMPOSED, composed)

@@ -84,8 +84,12 @@ typedef void (*wg_advance_fn)(void *best, void *places, const void *row, int64_t
 /* key[i] is ordered as x[i] is (falling: the other way round), NaN last; range, the smallest and the largest key so
  * far, becomes wide enough for these. */
 typedef void (*wg_rank_fn)(int64_t *key, const void *x, int64_t n, bool falling, int64_t range[2]);
-/* Sorts each column of x (n, columns). */
-typedef void (*wg_sort_columns_fn)(int64_t *x, int64_t n, int64_t columns);
+/* Whether equal numbers among these are of the same bits, and none is NaN. */
+typedef bool (*wg_tell_apart_fn)(const void *x, int64_t n);
+/* Sorts each column of x (n, columns), behind which is room for so many rows more; fastest for so many columns.  Floats
+ * are such as tell_apart finds. */
+enum { WG_SORT_ROWS = 8, WG_SORT_COLUMNS = 16 };
+typedef void (*wg_sort_columns_fn)(void *x, int64_t n, int64_t columns);
 
 /* C (m, n) = A (m, k) B (k, n), or C + A B with accumulate, and a bias, where there is one, added to each row of the
  * result; strides in elements, A and B strided at will (also negative
@@ -131,8 +135,9 @@ typedef struct {
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
     wg_find_fn find[WG_DTYPE_COUNT];                /* these two: of real dtypes */
     wg_advance_fn advance[WG_DTYPE_COUNT];
-    wg_rank_fn rank[WG_DTYPE_COUNT]; /* of real dtypes */
-    wg_sort_columns_fn sort_columns;
+    wg_rank_fn rank[WG_DTYPE_COUNT];                 /* of real dtypes */
+    wg_tell_apart_fn tell_apart[WG_DTYPE_COUNT];     /* of float32 and float64 */
+    wg_sort_columns_fn sort_columns[WG_DTYPE_COUNT]; /* of int32, int64, float32 and float64 */
     wg_random_fn random;
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
     wg_gemm_fn gemv[WG_DTYPE_COUNT], dot[WG_DTYPE_COUNT];

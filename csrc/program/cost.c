@@ -22,7 +22,7 @@ double wg_element_cost(int op, wg_dtype dtype) {
     if (row->infer == WG_INFER_reduce) return op == WG_logsumexp ? 1.0 : 0.1;
     if (row->kind == WG_KIND_DERIVATIVE) op = row->base;
     if (map || wg_is_view_op(op)) return OF_BYTE[plain || !map ? QUICK : speed[op]] * (double)wg_itemsize(dtype);
-    return op == WG_argsort ? 5.0 : 1.5; /* gathers, random numbers, ... */
+    return op == WG_argsort ? 5.0 : op == WG_sort ? 2.5 : 1.5; /* gathers, random numbers, ... */
 }
 
 double wg_product_cost(double multiplications, wg_dtype dtype) {

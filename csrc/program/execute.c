@@ -135,7 +135,7 @@ static wg_status execute_matmul(const wg_kernels *k, wg_step *step) {
 static size_t scratch_of(const wg_kernels *k, const wg_step *step) {
     const wg_array *a = &step->in[0], *out = &step->out;
     if (step->region) return wg_region_scratch(step->region);
-    if (step->op == WG_argsort) return wg_argsort_scratch(step);
+    if (step->op == WG_argsort || step->op == WG_sort) return wg_sort_scratch(step);
     if (step->op == WG_host) return wg_host_scratch(step);
     if (step->op != WG_matmul || !k->gemm_scratch[out->dtype]) return 0;
     size_t one =
@@ -209,7 +209,8 @@ wg_status wg_execute(const wg_kernels *k, wg_step *step) {
     case WG_matmul: return execute_matmul(k, step);
     case WG_argmax:
     case WG_argmin: return wg_execute_argreduce(k, step);
-    case WG_argsort: return wg_execute_argsort(k, step);
+    case WG_argsort:
+    case WG_sort: return wg_execute_sort(k, step);
     case WG_sum:
     case WG_prod:
     case WG_max:

@@ -62,7 +62,7 @@ static wg_array rows_view(const wg_array *x, int n) { /* one row of x: its axes 
         return;                                                                                                        \
     } while (0)
 
-static void pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t n, int64_t width) {
+void wg_pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t n, int64_t width) {
     int64_t itemsize = (int64_t)wg_itemsize(x->dtype), bytes = width * itemsize, strides[WG_MAX_NDIM];
     wg_array row = rows_view(x, 1), to = row;
     if (bytes == 4 && width == 1) PICK(uint32_t);
@@ -95,7 +95,7 @@ static void gather_part(void *context, int part) {
     for (int64_t start = g->size * part / parts, n; start < end; start += n) {
         n = end - start < WG_TILE ? end - start : WG_TILE;
         const int64_t *rows = rows_of(&g->index, start, n, tile, &good);
-        pick_rows(g->step->out.data + start * width * (int64_t)wg_itemsize(x->dtype), x, rows, good, width);
+        wg_pick_rows(g->step->out.data + start * width * (int64_t)wg_itemsize(x->dtype), x, rows, good, width);
         if (good == n) continue;
         for (int64_t all = g->good; start + good < all;)
             if (atomic_compare_exchange_weak(&g->good, &all, start + good)) break;

@@ -67,9 +67,11 @@ wg_status wg_execute_reduce(const wg_kernels *k, wg_step *step);      /* reduce.
 wg_status wg_execute_argreduce(const wg_kernels *k, wg_step *step);   /* argreduce.c */
 wg_status wg_execute_random(const wg_kernels *k, wg_step *step);      /* random.c */
 wg_status wg_execute_recurrence(const wg_kernels *k, wg_step *step);  /* recurrence.c */
-wg_status wg_execute_argsort(const wg_kernels *k, wg_step *step);     /* sort.c */
-size_t wg_argsort_scratch(const wg_step *step);
-wg_status wg_execute_gather(const wg_kernels *k, wg_step *step); /* indexing.c, as those below */
+wg_status wg_execute_sort(const wg_kernels *k, wg_step *step);        /* sort.c */
+size_t wg_sort_scratch(const wg_step *step);
+/* indexing.c, as those below.  Rows of x by number, `width` elements each, one behind the other. */
+void wg_pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t n, int64_t width);
+wg_status wg_execute_gather(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step);

@@ -6,6 +6,7 @@
  *   derivatives     g D is two nodes where D is the same for several elements of a row
  *   signs           a + (-b) is a - b, and (-a) b is a (-b) where b is the smaller one
  *   common nodes    the same op on the same operands is computed once
+ *   sorting         elements gathered in their order, where nobody else reads that
  *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
  *
  * Nodes that this leaves without a reader stay behind; fusion does not write them. */
@@ -142,6 +143,23 @@ static wg_status move_signs(wg_simplifier *s, wg_id *id) {
     return WG_OK;
 }
 
+/* ---- sorting ----------------------------------------------------------------------------------------------- */
+/* The elements of an array, laid end to end, gathered by the places where argsort finds them: if src has no other
+ * reader of these, a sort of the elements alone. */
+static void sort_alone(const wg_simplifier *s, wg_id id, wg_id now) {
+    const wg_tape *t = s->out;
+    wg_node_rec *node = &t->nodes[now];
+    const wg_id places = node->in[1];
+    const int64_t *attrs;
+    if (node->op != WG_gather || t->nodes[places].op != WG_argsort || s->uses[s->src->nodes[id].in[1]] > 1) return;
+    const wg_id x = t->nodes[places].in[0];
+    wg_attrs(t, places, &attrs);
+    if (attrs[1] || (wg_ndim(t, x) != 1 && wg_ndim(t, x) != attrs[2])) return; /* falling, or not places in all of x */
+    const wg_node_rec *line = &t->nodes[node->in[0]];
+    if (wg_ndim(t, node->in[0]) != 1 || (node->in[0] != x && (line->op != WG_reshape || line->in[0] != x))) return;
+    node->op = WG_sort, node->in[0] = x, node->in[1] = WG_NONE, node->attrs = t->nodes[places].attrs;
+}
+
 /* ---- assembly ---------------------------------------------------------------------------------------------- */
 typedef struct {
     int64_t start, length;
@@ -203,6 +221,7 @@ static wg_status simplify_node(wg_simplifier *s, wg_id id) {
     }
     WG_TRY(wg_copy_node(s->out, s->src, id, s->map, now));
     if (s->src->nodes[id].op == WG_slice_add) WG_TRY(assemble(s, id, now));
+    sort_alone(s, id, *now);
     WG_TRY(strip_broadcasts(s->out, *now));
     WG_TRY(split_derivative(s, now));
     WG_TRY(move_signs(s, now));

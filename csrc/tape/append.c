@@ -260,7 +260,7 @@ wg_status wg_append_flagged(wg_tape *t, int op, int n_in, const wg_id *in, int n
 wg_status wg_append(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs, wg_id *out) {
     WG_TRY(wg_check_thread(t));
     const wg_op_info *info = wg_op(op);
-    if (!info || info->kind == WG_KIND_LEAF || op == WG_call || op == WG_result)
+    if (!info || info->kind == WG_KIND_LEAF || info->kind == WG_KIND_LOWERED || op == WG_call || op == WG_result)
         return wg_fail(t, WG_VALUE_ERROR, "append: %s is not an op to append", info ? info->name : "this");
     if (info->arity >= 0 ? n_in != info->arity : n_in < 1)
         return wg_fail(t, WG_TYPE_ERROR, "%s takes %d operands, got %d", info->name, info->arity, n_in);

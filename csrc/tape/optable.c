@@ -74,6 +74,7 @@ const wg_op_info wg_op_table[WG_OP_COUNT] = {
 #define BILINEAR(name, numpy, infer, class, doc) ROW(name, numpy, doc, BILINEAR, class, infer, 2, .lo = -3, .hi = 3)
 #define RULE(name, numpy, arity, infer, class, doc) ROW(name, numpy, doc, RULE, class, infer, arity, .lo = -3, .hi = 3)
 #define FLAT(name, numpy, arity, infer, class, doc) ROW(name, numpy, doc, FLAT, class, infer, arity, .lo = -3, .hi = 3)
+#define LOWERED(name, arity, class, doc) ROW(name, "", doc, LOWERED, class, none, arity, .lo = -3, .hi = 3)
 #include "../ops.def"
 };
 

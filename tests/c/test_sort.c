@@ -1,33 +1,72 @@
-/* C unit tests of csrc/kernels: what argsort is made of, on every instruction set.
+/* C unit tests of csrc/kernels: what argsort and sort are made of, on every instruction set.
  *
  *   cc -std=c11 -ffp-contract=off -Icsrc tests/c/test_sort.c csrc/kernels/{cpu,k_*}.c -lm
  */
 #include "kernel_testing.h"
 
+/* A long double holds every number of these dtypes. */
+static long double number(wg_dtype dtype, const void *x, int64_t i) {
+    if (dtype == WG_I64) return (long double)((const int64_t *)x)[i];
+    if (dtype == WG_I32) return (long double)((const int32_t *)x)[i];
+    return get(dtype, x, i);
+}
+
 static int by_value(const void *a, const void *b) {
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    const long double x = *(const long double *)a, y = *(const long double *)b;
     return (x > y) - (x < y);
 }
 
-/* Columns of every height, alone and side by side, as the C library sorts them; many numbers are equal. */
-static void test_columns(const wg_kernels *k) {
-    for (int64_t n = 0; n <= 70; n++) {
-        for (int64_t columns = 1; columns <= 17; columns += n < 20 ? 1 : 4) {
-            const size_t bytes = (size_t)(n * columns) * sizeof(int64_t);
-            int64_t *x = allocate(bytes), *was = allocate(bytes), *line = allocate((size_t)n * sizeof *line);
-            for (int64_t i = 0; i < n * columns; i++)
-                was[i] = i % 3 ? (int64_t)random_bits() : (int64_t)(random_bits() % 5) - 2;
-            memcpy(x, was, bytes);
-            k->sort_columns(x, n, columns);
-            for (int64_t c = 0; c < columns; c++) {
-                int64_t wrong = 0;
-                for (int64_t i = 0; i < n; i++) line[i] = was[i * columns + c];
-                qsort(line, (size_t)n, sizeof *line, by_value);
-                for (int64_t i = 0; i < n; i++) wrong += x[i * columns + c] != line[i];
-                CHECK(wrong == 0, "%s: column %d of (%d, %d)", k->isa, (int)c, (int)n, (int)columns);
-            }
-            free(x), free(was), free(line);
-        }
+/* Many are equal, some the largest there is. */
+static void set_any(wg_dtype dtype, void *x, int64_t i) {
+    const int64_t bits = i % 3 ? (int64_t)random_bits() : (int64_t)(random_bits() % 5) - 2;
+    const bool top = random_bits() % 50 == 0;
+    if (dtype == WG_I64)
+        ((int64_t *)x)[i] = top ? INT64_MAX : bits;
+    else if (dtype == WG_I32)
+        ((int32_t *)x)[i] = top ? INT32_MAX : (int32_t)(bits % 1000000000);
+    else
+        set(dtype, x, i, top ? (double)INFINITY : (double)bits);
+}
+
+static void test_columns_of(const wg_kernels *k, wg_dtype dtype, int64_t n, int64_t columns) {
+    const size_t room = (size_t)((n + WG_SORT_ROWS) * columns) * item_size[dtype];
+    void *x = allocate(room), *was = allocate(room);
+    long double *line = allocate((size_t)n * sizeof *line);
+    for (int64_t i = 0; i < n * columns; i++) set_any(dtype, was, i);
+    memcpy(x, was, (size_t)(n * columns) * item_size[dtype]);
+    k->sort_columns[dtype](x, n, columns);
+    for (int64_t c = 0; c < columns; c++) {
+        int64_t wrong = 0;
+        for (int64_t i = 0; i < n; i++) line[i] = number(dtype, was, i * columns + c);
+        qsort(line, (size_t)n, sizeof *line, by_value);
+        for (int64_t i = 0; i < n; i++) wrong += number(dtype, x, i * columns + c) != line[i];
+        CHECK(wrong == 0, "%s, dtype %d: column %d of (%d, %d)", k->isa, (int)dtype, (int)c, (int)n, (int)columns);
+    }
+    free(x), free(was), free(line);
+}
+
+/* Columns of every height, alone and side by side, as the C library sorts them. */
+static void test_columns(const wg_kernels *k, wg_dtype dtype) {
+    static const int64_t heights[] = {100, 127, 128, 129, 255, 256, 257, 300, 511, 513, 1000};
+    for (int64_t n = 0; n <= 70; n++)
+        for (int64_t columns = 1; columns <= 17; columns += n < 20 ? 1 : 5) test_columns_of(k, dtype, n, columns);
+    for (size_t i = 0; i < sizeof heights / sizeof *heights; i++) {
+        test_columns_of(k, dtype, heights[i], WG_SORT_COLUMNS);
+        test_columns_of(k, dtype, heights[i], 3);
+    }
+}
+
+/* What a sort of numbers alone may not mix up: NaN of any kind, and -0, wherever it stands. */
+static void test_told_apart(const wg_kernels *k, wg_dtype dtype) {
+    static const double plain[] = {0, -1, 1, INFINITY, -INFINITY, 1e-40, -1e-40}, strange[] = {-0.0, NAN, -NAN};
+    enum { N = 37, PLAIN = sizeof plain / sizeof *plain };
+    double x[N];
+    for (int i = 0; i < N; i++) set(dtype, x, i, plain[i % PLAIN]);
+    CHECK(k->tell_apart[dtype](x, N) && k->tell_apart[dtype](x, 0), "%s %s: plain", k->isa, dtype_name(dtype));
+    for (int i = 0; i < 3 * N; i++) {
+        set(dtype, x, i % N, strange[i / N]);
+        CHECK(!k->tell_apart[dtype](x, N), "%s %s: %g at %d", k->isa, dtype_name(dtype), strange[i / N], i % N);
+        set(dtype, x, i % N, plain[i % PLAIN]);
     }
 }
 
@@ -69,8 +108,8 @@ static void test_integer_ranks(const wg_kernels *k) {
 
 static void test_set(const wg_kernels *k, const wg_kernels *generic) {
     (void)generic;
-    for (wg_dtype dtype = WG_F32; dtype <= WG_F64; dtype++) test_ranks(k, dtype);
-    test_columns(k);
+    for (wg_dtype dtype = WG_F32; dtype <= WG_F64; dtype++) test_ranks(k, dtype), test_told_apart(k, dtype);
+    for (wg_dtype dtype = WG_I32; dtype <= WG_F64; dtype++) test_columns(k, dtype);
     test_integer_ranks(k);
 }
 

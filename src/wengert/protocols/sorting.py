@@ -33,16 +33,20 @@ def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable:
 @implements(np.partition)
 def partition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
     """The elements in order along an axis: those before place `kth` are the smaller ones, as asked."""
-    return take_along_axis(a, argpartition(a, kth, axis, kind, order), axis)
+    return sort(*parted(a, kth, axis), order=order)
 
 
 @implements(np.argpartition)
 def argpartition(a: Any, kth: Any, axis: Any = -1, kind: Any = None, order: Any = None) -> Any:
     """The indices of `partition`."""
-    a = operand(a)
-    n = a.size if axis is None else a.shape[normalize_axis(axis, a.ndim)]
-    np.arange(n).partition(known("partition", kth))  # NumPy's errors
-    return argsort(a, axis, order=order)
+    return argsort(*parted(a, kth, axis), order=order)
+
+
+def parted(a: Any, kth: Any, axis: Any) -> tuple[Any, int]:
+    """An array and its axis, along which it has places `kth`, or NumPy's error."""
+    a, axis = line(operand(a), axis)
+    np.arange(a.shape[axis]).partition(known("partition", kth))
+    return a, axis
 
 
 @implements(np.sort_complex)
@@ -105,8 +109,7 @@ def topk(x: Any, k: int, axis: int = -1) -> Any:
     axis = normalize_axis(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"topk: k={k}; the axis has {x.shape[axis]} elements")
-    order = append("argsort", x, attrs=(axis, 1, 0))
-    index = order[(slice(None),) * axis + (slice(k),)]
+    index = append("argsort", x, attrs=(axis, 1, 0))[(slice(None),) * axis + (slice(k),)]
     return take_along_axis(x, index, axis), index
 
 
