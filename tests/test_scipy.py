@@ -1,6 +1,8 @@
 """wengert.scipy and wengert.extend: SciPy's values, derivatives to order two, HIPS autograd as an oracle."""
 
 import itertools
+import subprocess
+import sys
 
 import autograd
 import autograd.numpy as anp
@@ -131,6 +133,12 @@ def test_gradients_are_hips_autograds(name):
     ours = wg.grad(lambda *args: wnp.sum(f(wscipy, *args)), argnums)(*args)
     for mine, other in zip(ours, theirs, strict=True):
         assert_allclose(mine, other, rtol=1e-7, atol=1e-9)
+
+
+def test_i0_of_numpy_needs_no_import():
+    """Nothing has loaded wengert.scipy in a fresh process."""
+    code = "import numpy as np, wengert as wg; assert abs(wg.grad(np.i0)(0.5) - 0.2578943) < 1e-7"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", [*SPECIAL, "i0 of numpy"])

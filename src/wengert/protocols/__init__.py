@@ -44,6 +44,8 @@ def array_function(function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
     if implementation is None:
         from ..hosted import fft, linalg  # noqa: F401  file what NumPy computes, loaded when first asked for
 
+        if function.__name__ == "i0":  # which SciPy computes
+            from ..scipy import special  # noqa: F401
         implementation = FUNCTIONS.get(function)
     if implementation is None:
         module = getattr(function, "__module__", "numpy") or "numpy"
