@@ -30,6 +30,7 @@ typedef struct {
     uint8_t *roles;  /* by node */
     wg_group *groups;
     uint32_t n_groups, cap_groups, first_open; /* of the current generation */
+    bool few;                                  /* elements are moved, and no node has more than WG_FEW */
 } wg_fuser;
 
 static uint64_t bit(const wg_fuser *f, uint32_t group) {
@@ -97,7 +98,7 @@ static uint32_t group_for(const wg_fuser *f, wg_id id, int64_t rows, uint64_t *w
         const wg_group *group = &f->groups[g];
         const bool walks = group->rows == rows;
         if (group->apart || group->n_steps >= MAX_MEMBERS) continue;
-        if (!walks && !(group->rows == 1 && fits_one_row(f, id))) continue;
+        if (!walks && (f->few || group->rows != 1 || !fits_one_row(f, id))) continue;
         if (!waits_of(f, id, g, &w, &reads)) continue;
         if (reads) return *waits = w, g;
         if (walks && alike == WG_NONE && group->shape == f->t->nodes[id].shape) alike = g, alike_waits = w;
@@ -177,7 +178,9 @@ static wg_status place_node(wg_fuser *f, wg_id id) {
         return WG_OK;
     }
     f->roles[id] = (uint8_t)wg_role_of(t, f->windows, id, &rows);
-    if (f->roles[id] == WG_ROLE_MAP && wg_ndim(t, id) == 0) rows = WG_SCALARS;
+    const bool splits = f->few && wg_moves_elements(t, f->windows, id);
+    if (splits) f->roles[id] = WG_ROLE_MAP;
+    if (splits || (f->roles[id] == WG_ROLE_MAP && (f->few || wg_ndim(t, id) == 0))) rows = WG_SCALARS;
     if (t->nodes[id].op == WG_result) { /* a loop and its results are a region of their own */
         add_member(f, id, f->group[t->nodes[id].in[0]]);
         return WG_OK;
@@ -295,6 +298,13 @@ static wg_status form_groups(wg_fuser *f) {
     memset(f->group, 0xff, n * sizeof *f->group);
     wg_mark_live(f->t, f->live);
     WG_TRY(wg_find_windows(f->t, NULL, f->windows));
+    bool many = false;
+    for (wg_id id = 0; id < f->t->len; id++) {
+        if (!f->live[id] || !wg_computes(f->t, f->windows, id)) continue;
+        f->few |= wg_moves_elements(f->t, f->windows, id);
+        many |= wg_size(f->t, id) > WG_FEW || f->t->nodes[id].op == WG_call;
+    }
+    f->few &= !many;
     for (wg_id id = 0; id < f->t->len; id++)
         if (f->live[id]) WG_TRY(place_node(f, id));
     return WG_OK;

@@ -19,12 +19,15 @@ typedef struct {
     wg_range range;
     wg_region *r;
     wg_interface *face;
-    uint32_t *slot;              /* by node - lo: where its value is */
+    uint32_t *slot;     /* by node - lo: where its value is; of single numbers: where its elements stand among */
+    uint32_t *elements; /* ... these, the slots of them: room for WG_FEW of each operand, then of each node */
+    uint32_t n_elements;
     wg_id *last;                 /* by node - lo: its last reader in the region */
     wg_arena tiles;              /* in bytes for each row */
     bool flat;                   /* every element is a row */
     bool multiplies, shared;     /* there are products, by rows that threads share */
-    wg_id latest;                /* what the last micro-op makes, if arithmetic may still join it; else WG_NONE */
+    wg_id latest;                /* what the last micro-op makes, if arithmetic may still join it; else WG_NONE; of
+                                    single numbers: the slot of what the last instruction passes on, or 0 */
     uint32_t spare[SPARE_TILES]; /* tiles that only the micro-op in the making needs */
     int n_spare;
     wg_gathered gathered[GATHERED]; /* the latest */

@@ -353,10 +353,23 @@ static wg_status add_node(wg_planner *w, wg_id id) {
     return add_step(w, step);
 }
 
+static wg_array contiguous_array(const wg_planner *w, wg_id id) {
+    /* the strides were interned by place_results: vectors do not move here */
+    wg_array x = wg_window_array(w->t, w->windows, id);
+    x.strides = wg_vec(w->t, wg_contiguous(w->t, id));
+    return x;
+}
+
 static wg_status add_region(wg_planner *w, uint32_t range) {
     const wg_interface *face = &w->faces[range];
     for (uint32_t k = 0; k < face->n_operands; k++) WG_TRY(add_node_array(w, face->operands[k]));
-    for (uint32_t k = 0; k < face->n_results; k++) WG_TRY(add_node_array(w, face->results[k]));
+    for (uint32_t k = 0; k < face->n_results; k++) {
+        const uint32_t output = face->results[k] - w->t->len; /* or more than there are: the result is a node */
+        if (output < w->t->n_outputs)
+            WG_TRY(add_array(w, contiguous_array(w, w->t->outputs[output]), (wg_place){root_of_output(w, output), 0}));
+        else
+            WG_TRY(add_node_array(w, face->results[k]));
+    }
     return add_step(w, (wg_step){.op = WG_call,
                                  .region = w->p->regions[range],
                                  .live = w->live[w->p->ranges[range].lo],
@@ -379,10 +392,7 @@ static wg_status add_first_copies(wg_planner *w) {
 
 /* Copies node `id` (from == NULL), or its contiguous copy at *from, to the contiguous place `to`. */
 static wg_status add_copy(wg_planner *w, wg_id id, const wg_place *from, wg_place to) {
-    /* the contiguous strides were interned by place_results: vectors do not move here */
-    const wg_array source = wg_window_array(w->t, w->windows, id);
-    wg_array contiguous = source;
-    contiguous.strides = wg_vec(w->t, wg_contiguous(w->t, id));
+    const wg_array contiguous = contiguous_array(w, id);
     if (from)
         WG_TRY(add_array(w, contiguous, *from));
     else
@@ -456,13 +466,13 @@ static wg_status plan(wg_planner *w, const int32_t *alias) {
     WG_TRY(prepare(w));
     find_escapes(w);
     WG_TRY(assign_storages(w));
+    for (wg_id id = 0; id < t->len; id++)
+        if (t->nodes[id].op == WG_concatenate && w->range[id] == WG_NONE) host_parts(w, id);
+    WG_TRY(place_results(w, alias));
     for (uint32_t k = 0; k < w->p->n_ranges; k++) {
-        w->faces[k].numbers = w->numbers;
+        w->faces[k] = (wg_interface){.numbers = w->numbers, .staged = w->staged, .alias = alias};
         WG_TRY(wg_region_new(w->p, w->windows, w->escapes, w->p->ranges[k], &w->p->regions[k], &w->faces[k]));
     }
-    for (wg_id id = 0; id < t->len; id++)
-        if (t->nodes[id].op == WG_concatenate) host_parts(w, id);
-    WG_TRY(place_results(w, alias));
     WG_TRY(plan_arena(w));
     WG_TRY(add_first_copies(w));
     for (wg_id id = 0; id < t->len; id++) {

@@ -143,6 +143,8 @@ typedef enum {
 /* A sum over many rows that threads share, which is a region by itself. */
 bool wg_shares_rows(const wg_tape *t, const wg_window *windows, wg_id id);
 wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows);
+/* It puts elements into places, among single numbers; a slice is changed besides. */
+bool wg_moves_elements(const wg_tape *t, const wg_window *windows, wg_id id);
 /* Its result is whole only after the last block. */
 bool wg_sums_rows(wg_role role);
 typedef struct {             /* the parts of each row that a slice changes, in elements: */
@@ -158,10 +160,11 @@ wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id);
 
 typedef struct { /* nodes lo..hi-1 of a flat tape run together, in blocks of rows */
     wg_id lo, hi;
-    int64_t rows; /* WG_LOOPS: they are a loop and its results; WG_SCALARS: elementwise on single numbers */
+    int64_t rows; /* WG_LOOPS: they are a loop and its results; WG_SCALARS: single numbers, or arrays of few */
 } wg_range;
 #define WG_LOOPS (-1)
 #define WG_SCALARS (-2)
+enum { WG_FEW = 8 };
 
 /* ---- region.c, run_region.c -------------------------------------------------------------------------------- */
 typedef struct { /* where a block of rows finds an array */
@@ -259,6 +262,11 @@ typedef struct {
     wg_id *operands, *results; /* freed by the caller */
     uint32_t *numbers;         /* by node, shared by all: its number, if that operand is the node */
     uint32_t n_operands, n_results, cap_operands, cap_results;
+    /* By output of the program, shared by all: WG_NONE, or what is to be copied there at the end; which input has the
+     * same memory, see wg_program_new.  A region of single numbers takes copies over: the length of the tape and k,
+     * among its results, is output k. */
+    wg_id *staged;
+    const int32_t *alias;
 } wg_interface;
 /* escapes[id]: somebody outside reads the node. */
 wg_status wg_region_new(wg_program *p, const wg_window *windows, const bool *escapes, wg_range range, wg_region **out,

@@ -378,6 +378,7 @@ wg_status wg_region_new(wg_program *p, const wg_window *windows, const bool *esc
     }
     wg_status status = m.r ? make_region(&m) : wg_no_memory(m.t);
     free(m.slot);
+    free(m.elements);
     free(m.last);
     free(m.tiles.gaps);
     return status;

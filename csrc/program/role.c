@@ -133,6 +133,13 @@ wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id) {
     return k->map[node->op][t->nodes[node->in[node->op == WG_where]].dtype];
 }
 
+bool wg_moves_elements(const wg_tape *t, const wg_window *windows, wg_id id) {
+    const int op = t->nodes[id].op;
+    if (!wg_computes(t, windows, id) || wg_size(t, id) == 0 || touches_complex(t, id)) return false;
+    if (op == WG_slice_add) return wg_kernels_table()->map[WG_add][t->nodes[id].dtype];
+    return op == WG_slice_set || op == WG_concatenate;
+}
+
 bool wg_sums_rows(wg_role role) { return role == WG_ROLE_TOTAL || role == WG_ROLE_COLUMNS || role == WG_ROLE_OUTER; }
 
 /* Does row r of the view lie in row r of its root, for all r?  A row is one index of the axis, or several. */

@@ -1,6 +1,7 @@
-/* Groups of 0-d nodes: instructions over slots of 8 bytes, one for each node, which the kernels run one after the other
- * (docs/adr/0024-single-numbers.md).  Slot 0 is nobody's, for an instruction that names it means the last result; then
- * come the step's operands, copied there at the start, then what the instructions compute. */
+/* Groups of nodes of one element, or of few: instructions over slots of 8 bytes, one for each element, which the
+ * kernels run one after the other (docs/adr/0024-single-numbers.md).  Slot 0 is nobody's, for an instruction that names
+ * it means the last result; then come the elements of the step's operands, copied there at the start, then what the
+ * instructions compute.  What only moves elements is no instruction: its elements are in the slots where they were. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,10 +12,16 @@ enum {
     RUN = 64  /* instructions that may be calls within calls; an instruction that returns stands behind each run */
 };
 
+typedef struct { /* of one element, between an array of the step and a slot */
+    uint32_t array, slot;
+    int64_t offset; /* bytes, in the array */
+    size_t size;
+} wg_transfer;
+
 struct wg_scalars {
     wg_instruction *code;
-    uint32_t *results; /* slots of the step's results */
-    uint32_t n_code, cap_code;
+    wg_transfer *transfers; /* n_read from operands, then those to results */
+    uint32_t n_code, cap_code, n_transfers, cap_transfers, n_read;
 };
 
 static void end_run(const wg_instruction *i, char *slots, float last_f32, double last_f64) {
@@ -29,108 +36,202 @@ static void run_map(const wg_instruction *i, char *slots, float last_f32, double
     i[1].run(i + 1, slots, last_f32, last_f64);
 }
 
-static wg_status add_instruction(wg_maker *m, wg_scalars *s, wg_instruction i) {
+/* ---- planning ---------------------------------------------------------------------------------------------- */
+static wg_status add_instruction(wg_maker *m, wg_instruction i) {
+    wg_scalars *s = m->r->scalars;
     if (!wg_grow(&s->code, &s->cap_code, (uint64_t)s->n_code + 1, sizeof *s->code)) return wg_no_memory(m->t);
     s->code[s->n_code++] = i;
     return WG_OK;
 }
 
-static wg_status slot_of(wg_maker *m, wg_id x, uint32_t *out) {
-    const wg_id root = m->windows[x].root;
-    if (is_inside(m, root)) return *out = m->slot[root - m->range.lo], WG_OK;
-    WG_TRY(wg_operand_number(m, x, out));
-    *out = SLOT * (*out + 1);
+/* The slot of x where node `id`, to whose shape it is broadcast, reads it for its element k (C order). */
+static uint32_t slot_of(const wg_maker *m, wg_id x, wg_id id, int64_t k) {
+    const wg_window *window = &m->windows[x];
+    const bool inside = is_inside(m, window->root);
+    int64_t own[WG_MAX_NDIM], strides[WG_MAX_NDIM], none;
+    wg_contiguous_strides(wg_ndim(m->t, x), wg_shape(m->t, x), own);
+    wg_view_op(WG_broadcast, NULL, wg_ndim(m->t, x), wg_shape(m->t, x), inside ? wg_vec(m->t, window->strides) : own,
+               wg_ndim(m->t, id), wg_shape(m->t, id), &none, strides);
+    const wg_array view = {.ndim = wg_ndim(m->t, id), .shape = wg_shape(m->t, id), .strides = strides};
+    const uint32_t first =
+        inside ? m->slot[window->root - m->range.lo] + (uint32_t)window->offset : WG_FEW * m->face->numbers[x];
+    return m->elements[first + wg_place_of(&view, k)];
+}
+
+/* An element of the node, by an instruction that reads these slots; *out: its slot. */
+static wg_status compute(wg_maker *m, wg_id id, const uint32_t slots[3], uint32_t *out) {
+    const wg_kernels *kernels = wg_kernels_table();
+    const wg_id *in;
+    const int64_t *attrs;
+    const bool adds = m->t->nodes[id].op == WG_slice_add;
+    const int n = wg_operands(m->t, id, &in), op = adds ? WG_add : m->t->nodes[id].op;
+    const int dtype = m->t->nodes[in[op == WG_where]].dtype;
+    const bool turned = (op == WG_add || op == WG_mul) && m->latest && slots[1] == m->latest;
+    const void *given[3] = {&slots[turned], &slots[!turned], &slots[2]}, *wanted[4] = {slots, slots, slots, slots};
+    wg_map_operands(op, n, given, wanted);
+    wg_instruction i = {.run = op == WG_cast ? NULL : kernels->scalar[op][dtype]};
+    for (int j = 0; j < 4; j++) i.in[j] = *(const uint32_t *)wanted[j];
+    size_t place; /* not an operand's that dies here: a map may read it after it has written */
+    if (!wg_arena_take(&m->tiles, SLOT, &place) || place > UINT32_MAX) return wg_no_memory(m->t);
+    *out = i.out = (uint32_t)place;
+    const bool passes = i.run && wg_is_float(m->t->nodes[id].dtype);
+    if (i.run) {
+        if (!adds && wg_attrs(m->t, id, &attrs)) i.param = wg_bits_double(attrs[0]);
+        if (m->latest && slots[turned] == m->latest) i.in[0] = 0;
+    } else {
+        i.run = run_map;
+        i.map = adds ? kernels->map[WG_add][dtype] : wg_map_of(kernels, m->t, id);
+    }
+    if (passes || m->latest == i.out) m->latest = passes ? i.out : 0;
+    WG_TRY(add_instruction(m, i));
+    if (m->r->scalars->n_code % (RUN + 1) < RUN) return WG_OK;
+    m->latest = 0;
+    return add_instruction(m, (wg_instruction){.run = end_run});
+}
+
+/* Puts the elements of x where a part of the node's begins, which has these strides, or adds them to what is there. */
+static wg_status put(wg_maker *m, wg_id id, wg_id x, uint32_t *part, const int64_t *strides, bool adds) {
+    const wg_array as = {.ndim = wg_ndim(m->t, x), .shape = wg_shape(m->t, x), .strides = strides};
+    for (int64_t k = 0; k < wg_size(m->t, x); k++) {
+        uint32_t *element = part + wg_place_of(&as, k);
+        const uint32_t slots[3] = {adds ? *element : 0, slot_of(m, x, x, k)};
+        *element = slots[1];
+        if (adds) WG_TRY(compute(m, id, slots, element));
+    }
     return WG_OK;
 }
 
-/* Is operand k of the node what the last instruction has passed on? */
-static bool is_latest(const wg_maker *m, wg_id id, int k) {
-    return m->latest != WG_NONE && m->windows[m->t->nodes[id].in[k]].root == m->latest;
-}
-
-static wg_status make_instruction(wg_maker *m, wg_scalars *s, wg_id id) {
-    const wg_kernels *k = wg_kernels_table();
+static wg_status move(wg_maker *m, wg_id id, uint32_t *elements) {
+    const wg_tape *t = m->t;
     const wg_id *in;
     const int64_t *attrs;
-    const int op = m->t->nodes[id].op, n = wg_operands(m->t, id, &in);
-    uint32_t slots[3];
-    const void *given[3], *wanted[4] = {&slots[0], &slots[0], &slots[0], &slots[0]};
-    for (int j = 0; j < n; j++) {
-        WG_TRY(slot_of(m, in[j], &slots[j]));
-        given[j] = &slots[j];
-    }
-    const bool turned = (op == WG_add || op == WG_mul) && is_latest(m, id, 1);
-    if (turned) given[0] = &slots[1], given[1] = &slots[0];
-    wg_map_operands(op, n, given, wanted);
-    wg_instruction i = {.run = op == WG_cast ? NULL : k->scalar[op][m->t->nodes[in[op == WG_where]].dtype]};
-    for (int j = 0; j < 4; j++) i.in[j] = *(const uint32_t *)wanted[j];
-    if (i.run) {
-        if (wg_attrs(m->t, id, &attrs)) i.param = wg_bits_double(attrs[0]);
-        if (is_latest(m, id, turned)) i.in[0] = 0;
-        m->latest = wg_is_float(m->t->nodes[id].dtype) ? id : m->latest;
-    } else {
-        i.run = run_map;
-        i.map = wg_map_of(k, m->t, id);
-    }
-    size_t out; /* not an operand's that dies here: a map may read it after it has written */
-    if (!wg_arena_take(&m->tiles, SLOT, &out) || out > UINT32_MAX) return wg_no_memory(m->t);
-    m->slot[id - m->range.lo] = i.out = (uint32_t)out;
-    WG_TRY(add_instruction(m, s, i));
-    if (s->n_code % (RUN + 1) < RUN) return WG_OK;
-    m->latest = WG_NONE;
-    return add_instruction(m, s, (wg_instruction){.run = end_run});
+    const int op = t->nodes[id].op, n = wg_operands(t, id, &in);
+    int64_t whole[WG_MAX_NDIM], strides[WG_MAX_NDIM], offset;
+    wg_attrs(t, id, &attrs);
+    wg_contiguous_strides(wg_ndim(t, id), wg_shape(t, id), whole);
+    for (int k = 0; op == WG_concatenate && k < n; elements += wg_shape(t, in[k++])[attrs[0]] * whole[attrs[0]])
+        WG_TRY(put(m, id, in[k], elements, whole, false));
+    if (op == WG_concatenate) return WG_OK;
+    const wg_node_rec *root = &t->nodes[m->windows[in[0]].root];
+    const bool zeros = root->op == WG_constant && root->value.i64 == 0; /* 0 + b is b, but for the sign of a zero */
+    wg_view_op(WG_slice, attrs, wg_ndim(t, id), NULL, whole, wg_ndim(t, in[1]), wg_shape(t, in[1]), &offset, strides);
+    WG_TRY(put(m, id, in[0], elements, whole, false));
+    return put(m, id, in[1], elements + offset, strides, op == WG_slice_add && !zeros);
 }
 
-static wg_status free_operands(wg_maker *m, wg_id id) {
+/* Slots are used again after the last reader, but for those where elements have been put. */
+static wg_status free_operands(wg_maker *m, wg_id id, bool moves) {
     const wg_id *in;
     const int n = wg_operands(m->t, id, &in);
     for (int k = 0; k < n; k++) {
         const wg_id root = m->windows[in[k]].root;
-        if (!is_inside(m, root) || m->escapes[root] || m->last[root - m->range.lo] != id) continue;
-        m->last[root - m->range.lo] = WG_NONE;
-        if (!wg_arena_give(&m->tiles, m->slot[root - m->range.lo], SLOT)) return wg_no_memory(m->t);
+        if (!is_inside(m, root) || m->escapes[root] || wg_moves_elements(m->t, m->windows, root)) continue;
+        const bool last = m->last[root - m->range.lo] == id;
+        if (moves || last) m->last[root - m->range.lo] = WG_NONE;
+        for (int64_t j = 0; last && !moves && j < wg_size(m->t, root); j++)
+            if (!wg_arena_give(&m->tiles, m->elements[m->slot[root - m->range.lo] + j], SLOT))
+                return wg_no_memory(m->t);
+    }
+    return WG_OK;
+}
+
+static wg_status make_node(wg_maker *m, wg_id id) {
+    const wg_id *in;
+    const int n = wg_operands(m->t, id, &in);
+    const bool moves = wg_moves_elements(m->t, m->windows, id);
+    uint32_t *elements = m->elements + m->n_elements;
+    m->slot[id - m->range.lo] = m->n_elements;
+    m->n_elements += WG_FEW;
+    WG_TRY(wg_note_op(m, id));
+    for (int64_t k = 0; k < wg_size(m->t, id) && !moves; k++) {
+        uint32_t slots[3] = {0};
+        for (int j = 0; j < n; j++) slots[j] = slot_of(m, in[j], id, k);
+        WG_TRY(compute(m, id, slots, &elements[k]));
+    }
+    if (moves) WG_TRY(move(m, id, elements));
+    return free_operands(m, id, moves);
+}
+
+/* Between the elements of node x and the step's array of this number, in which they lie as the strides say. */
+static wg_status add_transfers(wg_maker *m, uint32_t array, wg_id x, const int64_t *strides) {
+    wg_scalars *s = m->r->scalars;
+    wg_tape *t = m->t;
+    const int64_t n = wg_size(t, x), item = itemsize_of(m, x);
+    const wg_array as = {.ndim = wg_ndim(t, x), .shape = wg_shape(t, x), .strides = strides};
+    if (!wg_grow(&s->transfers, &s->cap_transfers, (uint64_t)s->n_transfers + (uint64_t)n, sizeof *s->transfers))
+        return wg_no_memory(t);
+    for (int64_t k = 0; k < n; k++)
+        s->transfers[s->n_transfers++] =
+            (wg_transfer){array, slot_of(m, x, x, k), wg_place_of(&as, k) * item, (size_t)item};
+    return WG_OK;
+}
+
+/* All operands first: their slots are filled at the start. */
+static wg_status add_operands(wg_maker *m) {
+    const wg_interface *face = m->face;
+    uint32_t number;
+    size_t slot;
+    for (wg_id id = m->range.lo; id < m->range.hi; id++) {
+        const wg_id *in;
+        const int n = wg_computes(m->t, m->windows, id) ? wg_operands(m->t, id, &in) : 0;
+        for (int k = 0; k < n; k++)
+            if (!is_inside(m, m->windows[in[k]].root)) WG_TRY(wg_operand_number(m, in[k], &number));
+    }
+    m->elements = malloc(((size_t)face->n_operands + m->range.hi - m->range.lo) * WG_FEW * sizeof *m->elements);
+    if (!m->elements || !wg_arena_take(&m->tiles, SLOT, &slot)) return wg_no_memory(m->t);
+    for (uint32_t k = 0; k < face->n_operands; k++, m->n_elements += WG_FEW) {
+        const wg_id x = face->operands[k];
+        for (int64_t j = 0; j < wg_size(m->t, x); j++) {
+            if (!wg_arena_take(&m->tiles, SLOT, &slot)) return wg_no_memory(m->t);
+            m->elements[m->n_elements + j] = (uint32_t)slot;
+        }
+        WG_TRY(add_transfers(m, k, x, wg_vec(m->t, m->windows[x].strides)));
+    }
+    m->r->scalars->n_read = m->r->scalars->n_transfers;
+    return WG_OK;
+}
+
+/* Outputs of the program that are views of the region's values, or further copies, are results, too. */
+static wg_status add_outputs(wg_maker *m) {
+    for (uint32_t k = 0, number; k < m->t->n_outputs; k++) {
+        const wg_id x = m->face->staged[k];
+        if (x == WG_NONE || !is_inside(m, m->windows[x].root) || (m->face->alias && m->face->alias[k] >= 0)) continue;
+        WG_TRY(wg_result_number(m, m->t->len + k, &number));
+        WG_TRY(add_transfers(m, m->face->n_operands + number, x, wg_vec(m->t, wg_contiguous(m->t, x))));
+        m->face->staged[k] = WG_NONE;
     }
     return WG_OK;
 }
 
 wg_status wg_make_scalars(wg_maker *m) {
     wg_scalars *s = m->r->scalars = calloc(1, sizeof *s);
-    wg_interface *face = m->face;
-    size_t first;
     uint32_t number;
     if (!s) return wg_no_memory(m->t);
-    for (wg_id id = m->range.lo; id < m->range.hi; id++) { /* all operands first: their slots are filled at the start */
-        const wg_id *in;
-        const int n = wg_computes(m->t, m->windows, id) ? wg_operands(m->t, id, &in) : 0;
-        for (int k = 0; k < n; k++)
-            if (!is_inside(m, m->windows[in[k]].root)) WG_TRY(wg_operand_number(m, in[k], &number));
-    }
-    if (!wg_arena_take(&m->tiles, SLOT * ((size_t)face->n_operands + 1), &first)) return wg_no_memory(m->t);
+    m->latest = 0;
+    WG_TRY(add_operands(m));
     for (wg_id id = m->range.lo; id < m->range.hi; id++) {
         if (!wg_computes(m->t, m->windows, id)) continue;
-        WG_TRY(wg_note_op(m, id));
-        WG_TRY(make_instruction(m, s, id));
-        WG_TRY(free_operands(m, id));
-        if (m->escapes[id]) WG_TRY(wg_result_number(m, id, &number));
+        WG_TRY(make_node(m, id));
+        if (!m->escapes[id]) continue;
+        WG_TRY(wg_result_number(m, id, &number));
+        WG_TRY(add_transfers(m, m->face->n_operands + number, id, wg_vec(m->t, m->windows[id].strides)));
     }
-    WG_TRY(add_instruction(m, s, (wg_instruction){.run = end_run}));
-    s->results = malloc(((size_t)face->n_results + 1) * sizeof *s->results);
-    if (!s->results) return wg_no_memory(m->t);
-    for (uint32_t k = 0; k < face->n_results; k++) s->results[k] = m->slot[face->results[k] - m->range.lo];
+    WG_TRY(add_outputs(m));
     m->r->tile_bytes = m->tiles.size;
-    m->r->cost = 5.0 * m->r->n_ops; /* nanoseconds, about */
-    return WG_OK;
+    m->r->cost = 5.0 * s->n_code; /* nanoseconds, about */
+    return add_instruction(m, (wg_instruction){.run = end_run});
 }
 
 void wg_scalars_free(wg_scalars *s) {
     if (!s) return;
     free(s->code);
-    free(s->results);
+    free(s->transfers);
     free(s);
 }
 
-static void move_number(void *to, const void *from, wg_dtype dtype) {
-    switch (wg_itemsize(dtype)) {
+/* ---- running ----------------------------------------------------------------------------------------------- */
+static void move_number(void *to, const void *from, size_t size) {
+    switch (size) {
     case 8: memcpy(to, from, 8); break;
     case 4: memcpy(to, from, 4); break;
     default: memcpy(to, from, 1);
@@ -140,10 +241,10 @@ static void move_number(void *to, const void *from, wg_dtype dtype) {
 /* Without a look at the watch: fusion gives a step so few nodes that it is done within milliseconds. */
 wg_status wg_execute_scalars(wg_step *step) {
     const wg_scalars *s = step->region->scalars;
-    const wg_array *operands = step->in, *results = operands + step->n_in;
+    const wg_transfer *x = s->transfers, *results = x + s->n_read, *end = x + s->n_transfers;
     char *slots = step->scratch;
-    for (int k = 0; k < step->n_in; k++) move_number(slots + SLOT * (k + 1), operands[k].data, operands[k].dtype);
+    for (; x < results; x++) move_number(slots + x->slot, (const char *)step->in[x->array].data + x->offset, x->size);
     for (uint32_t at = 0; at < s->n_code; at += RUN + 1) s->code[at].run(&s->code[at], slots, 0, 0);
-    for (int k = 0; k < step->n_out; k++) move_number(results[k].data, slots + s->results[k], results[k].dtype);
+    for (; x < end; x++) move_number((char *)step->in[x->array].data + x->offset, slots + x->slot, x->size);
     return WG_OK;
 }
