@@ -1,4 +1,4 @@
-"""`python -m benchmarks kernels | train | eager | pinn | graph | derivatives`."""
+"""`python -m benchmarks kernels | train | eager | pinn | graph | derivatives | models`."""
 
 import argparse
 import importlib.util

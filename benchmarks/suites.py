@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .models import MODELS
 from .workloads import (
     BEYOND,
     BY_UFUNCS,
@@ -143,7 +144,7 @@ DERIVATIVES = (
 
 SUITES: dict[str, tuple[Workload, ...]] = {
     "kernels": GEMMS + STREAMS, "train": NETS, "eager": SCALARS, "pinn": PINNS, "graph": GRAPHS,
-    "derivatives": DERIVATIVES,
+    "derivatives": DERIVATIVES, "models": MODELS,
 }  # fmt: skip
 # Whom the ratios are taken against: in the eager suite what Python records and runs at once.
 BASE = dict.fromkeys(SUITES, "wengert") | {"eager": "wengert_eager"}

@@ -158,3 +158,29 @@ def test_a_peer_with_other_numbers_is_not_timed(monkeypatch):
 
 def test_an_unknown_workload_is_answered_with_the_known_ones():
     assert "16-64-64-1 tanh mse f32 batch 32: step" in benchmarks("train", "--only", "17-", status=2)
+
+
+def test_the_gradients_of_models_are_those_of_hips_autograd(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    import autograd
+    import autograd.numpy as anp
+    import numpy as np
+
+    from benchmarks.peers.wengert import joined, model
+    from benchmarks.suites import MODELS, tolerance
+
+    def scan(step, carry, xs, length=None):
+        results = []
+        for k in range(length or len(xs)):
+            carry, y = step(carry, xs if xs is None else xs[k])
+            results.append(y)
+        return carry, None if results[0] is None else anp.stack(results)
+
+    for workload in MODELS:
+        parameters, *data = workload.arguments()
+        theirs = joined(
+            autograd.grad(lambda p, w=workload, data=data: w.loss(anp, scan, p, *data))(parameters)
+        )
+        ours = model(workload, "gradient").check()
+        distance = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+        assert distance <= tolerance(workload, "gradient"), workload.name

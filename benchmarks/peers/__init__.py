@@ -13,14 +13,14 @@ class Peer(NamedTuple):
 
 # By module, in the order of the table.  What compiles for many seconds has to be asked for.
 PEERS = {
-    "wengert": Peer("wengert", ("kernels", "train", "eager", "pinn", "graph", "derivatives")),
+    "wengert": Peer("wengert", ("kernels", "train", "eager", "pinn", "graph", "derivatives", "models")),
     "wengert_eager": Peer("wengert", ("train", "eager")),
     "limit": Peer("wengert", ("kernels", "train")),
     "numpy": Peer("numpy", ("kernels", "train", "eager", "graph")),
     "dispatch": Peer("numpy", ("eager",)),
     "torch": Peer("torch", ("train", "eager", "pinn", "graph", "derivatives")),
     "torch_compile": Peer("torch", ("train",), default=False),
-    "jax": Peer("jax", ("train", "eager", "pinn", "graph", "derivatives")),
+    "jax": Peer("jax", ("train", "eager", "pinn", "graph", "derivatives", "models")),
     "jax_reverse": Peer("jax", ("pinn", "derivatives")),
     "tensorflow": Peer("tensorflow", ("train",)),
     "tensorflow_xla": Peer("tensorflow", ("train",), default=False),

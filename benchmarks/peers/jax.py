@@ -10,6 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from ..harness import Unavailable
+from ..models import Model
 from ..workloads import (
     BETAS,
     EPSILON,
@@ -299,3 +300,14 @@ def invocation(workload: Invocation, kind: str) -> Call:
         raise Unavailable("its arrays cannot be written to")
     add = jax.jit(lambda a, b, c, d: a + b + c + d)
     return Call(lambda: add(*arrays).block_until_ready(), lambda: np.asarray(add(*arrays)))
+
+
+def model(workload: Model, _kind: str) -> Call:
+    """The jitted gradient."""
+    arguments = jax.tree.map(jnp.asarray, workload.arguments())
+    gradient = jax.jit(jax.value_and_grad(partial(workload.loss, jnp, jax.lax.scan)))
+
+    def check(result) -> np.ndarray:
+        return np.concatenate([np.ravel(result[1][name]) for name in sorted(result[1])])
+
+    return waited(lambda: gradient(*arguments), check)

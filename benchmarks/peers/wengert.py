@@ -1,10 +1,13 @@
 """wengert, compiled: one C call per gradient or step."""
 
+from functools import partial
+
 import numpy as np
 
 import wengert as wg
 
 from ..harness import Unavailable
+from ..models import Model
 from ..workloads import (
     BETAS,
     EPSILON,
@@ -224,3 +227,15 @@ def invocation(workload: Invocation, kind: str) -> Call:
     if "out=" in kind:
         return Call(lambda: add(a, b, c, d, out=out), lambda: add(a, b, c, d, out=out))
     return Call(lambda: add(a, b, c, d), lambda: add(a, b, c, d))
+
+
+def model(workload: Model, _kind: str) -> Call:
+    """The compiled gradient."""
+    arguments = workload.arguments()
+    gradient = wg.compile(wg.value_and_grad(partial(workload.loss, wg.numpy, wg.scan)))
+    return Call(lambda: gradient(*arguments), lambda: joined(gradient(*arguments)[1]))
+
+
+def joined(parts: dict) -> np.ndarray:
+    """All numbers, by name."""
+    return np.concatenate([np.ravel(parts[name]) for name in sorted(parts)])
