@@ -369,7 +369,8 @@ class MLP(_core.Applied):
         Raises
         ------
         TypeError, ValueError
-            Where an argument does not fit; nothing has changed then.
+            Where an argument does not fit; the weights have not changed then.  (A loss or an optimizer shows
+            it in the first step, when the net's generator has drawn already.)
         FloatingPointError
             Where the loss stops being finite; the net has the weights from the start of that epoch.
 
