@@ -140,6 +140,9 @@ static bool adds(const wg_step *step) { return step->op == WG_slice_add || step-
 /* dst[...] = b[...], or += b[...]. */
 static wg_status change(const wg_kernels *k, const wg_step *step, const wg_array *dst, const wg_array *b) {
     if (!adds(step)) return wg_move(dst, b), WG_OK;
+    if (wg_array_contiguous(dst) && wg_array_contiguous(b))
+        return k->map[WG_add][dst->dtype](dst->data, (const void *[]){dst->data, b->data}, wg_array_size(b), NULL),
+               WG_OK;
     const wg_array in[2] = {*dst, *b};
     wg_step add = *step;
     add.op = WG_add, add.n_in = 2, add.n_attr = 0, add.in = in, add.out = *dst;
