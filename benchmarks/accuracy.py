@@ -205,6 +205,10 @@ def points(name: str, dtype: str) -> list[np.ndarray]:
     zeros = np.array(ZEROS.get(name, ()), dtype)
     about = np.concatenate([zeros, np.nextafter(zeros, np.inf), np.nextafter(zeros, -np.inf)])
     groups = [dense, patterns, moderate, special(op.arity, dtype), [about] * op.arity]
+    if name == "pow":  # a base about 1, where its logarithm is small, and any power that is no overflow
+        base = np.exp2(rng.uniform(-0.1, 0.1, RANDOM)).astype(dtype)
+        power = rng.uniform(-1, 1, RANDOM) * np.finfo(dtype).maxexp / np.log2(base.astype("f8"))
+        groups.append([base, power.astype(dtype)])
     arrays = [np.concatenate(group) for group in zip(*groups, strict=True)]
     # mpmath has no -0, which matters to two operands
     kept = np.logical_and.reduce([~np.isnan(x) & ((x != 0) | ~np.signbit(x)) for x in arrays])
@@ -319,6 +323,7 @@ The largest error found of every elementwise function, in units of the last plac
 - at {RANDOM:,} points of the domain from which the tests draw (evenly spaced for functions of one operand),
 - at {RANDOM:,} random bit patterns, so over all exponents alike,
 - at {RANDOM:,} points from 2^-40 to 2^11 of either sign,
+- of `pow` also at as many bases about 1 with large powers,
 - at zeros, subnormals, the largest numbers, thresholds of overflow, small integers, multiples of pi and
   infinities, with their neighbours, or in pairs for functions of two operands,
 - in float32, for functions of one operand, also where every {STRIDE}st of all 2^32 bit patterns differs most

@@ -16,13 +16,16 @@
  *   blend(m, a, b)   a where m, else b
  *   larger(a, b)     a > b ? a : b in every lane, hence b if either is NaN; smaller alike
  *   any(m)           is any lane of m set
- *   within(x, least, most) does least <= x < most hold in every lane, as it nearly always should
+ *   within(x, least, most) does least <= x < most hold in every lane, as it nearly always should; within_both(x, least,
+ *                    most, y, end) and y < end
+ *   settle(v)        v is computed by here, whatever branches follow, where the optimizer would move it behind them
  *   rounded(a)       the nearest whole number, ties to even, and the sign kept; floored(a) the next one below
  *   scalef(x, n)     x 2^n for a whole n, rounded once; AVX-512 alone, vmath.inc does without
  *   lookup(table, i) the elements of an array of 16 that stand at the places i
  *   transpose(r)     the LANES x LANES matrix whose rows are r[0], ..., r[LANES-1] */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NEVER_INLINE __attribute__((noinline))
+#define LIKELY(condition) __builtin_expect(condition, 1)
 #if defined(__clang__)
 #define UNROLL /* clang does so early enough by itself */
 #else
@@ -57,6 +60,10 @@
 #undef smaller
 #undef any
 #undef within
+#undef within_both
+#undef settle
+#undef from
+#undef below
 #undef rounded
 #undef floored
 #undef scalef

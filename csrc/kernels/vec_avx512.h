@@ -40,8 +40,8 @@ typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
 #define scalef(x, n) _mm512_scalef_ps(x, n)
 #define lookup(table, i) _mm512_permutexvar_ps((__m512i)(i), load(table))
 #define any(m) (_mm512_movepi32_mask((__m512i)(m)) != 0)
-#define within(x, least, most)                                                                                         \
-    (_mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(x, set1(least), _CMP_GE_OQ), x, set1(most), _CMP_LT_OQ) == 0xFFFF)
+#define from(x, least) _mm512_cmp_ps_mask(x, set1(least), _CMP_GE_OQ)
+#define below(lanes, x, most) _mm512_mask_cmp_ps_mask(lanes, x, set1(most), _CMP_LT_OQ)
 #define transpose(r) transpose_f32(r)
 
 /* r[0], r[step], r[2 step], r[3 step]: their quarters of 128 bits, as a matrix of 4 x 4, transposed */
@@ -100,8 +100,8 @@ typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
 #define scalef(x, n) _mm512_scalef_pd(x, n)
 #define lookup(table, i) _mm512_permutex2var_pd(load(table), (__m512i)(i), load((table) + 8))
 #define any(m) (_mm512_movepi64_mask((__m512i)(m)) != 0)
-#define within(x, least, most)                                                                                         \
-    (_mm512_mask_cmp_pd_mask(_mm512_cmp_pd_mask(x, set1(least), _CMP_GE_OQ), x, set1(most), _CMP_LT_OQ) == 0xFF)
+#define from(x, least) _mm512_cmp_pd_mask(x, set1(least), _CMP_GE_OQ)
+#define below(lanes, x, most) _mm512_mask_cmp_pd_mask(lanes, x, set1(most), _CMP_LT_OQ)
 #define transpose(r) transpose_f64(r)
 
 static ALWAYS_INLINE void transpose_f64(__m512d *r) {
@@ -119,11 +119,14 @@ static ALWAYS_INLINE void transpose_f64(__m512d *r) {
 
 #endif
 
+#define within(x, least, most) LIKELY(below(from(x, least), x, most) == low_bits(LANES))
+#define within_both(x, least, most, y, end) LIKELY(below(below(from(x, least), x, most), y, end) == low_bits(LANES))
+#define settle(v) __asm__("" : "+v"(v))
 #define store_bools_tail(p, m, n) _mm_mask_storeu_epi8(p, (__mmask16)low_bits(n), to_bytes(m))
 
 /* b is hidden from the optimizer, which would else work out the halves of a blend with 0 apart: gcc 12 divides twice
  * for blend(m, 0, a / b). */
 static ALWAYS_INLINE V FN(select)(M m, V a, V b) {
-    __asm__("" : "+v"(b));
+    settle(b);
     return (V)(((I)a & m) ^ ((I)b & ~m));
 }

@@ -1,6 +1,9 @@
 /* Tails lane by lane, for a set that has no masked loads and stores of the kind, and no masks but vectors. */
 
-#define within(x, least, most) (!any(~(((x) >= set1(least)) & ((x) < set1(most)))))
+#define within(x, least, most) LIKELY(!any(~(((x) >= set1(least)) & ((x) < set1(most)))))
+#define within_both(x, least, most, y, end)                                                                            \
+    LIKELY(!any(~(((x) >= set1(least)) & ((x) < set1(most)) & ((y) < set1(end)))))
+#define settle(v) (void)(v)
 
 static inline V FN(load_lanes)(const T *p, int64_t n, V fill) {
     T lanes[LANES];
