@@ -119,6 +119,9 @@ typedef size_t (*wg_gemm_scratch_fn)(int64_t m, int64_t n, int64_t k); /* an upp
 /* to[i * to_row + j] = from[j * from_row + i] for i < rows, j < columns: bits, whatever they mean. */
 typedef void (*wg_turn_fn)(void *to, int64_t to_row, const void *from, int64_t from_row, int64_t rows, int64_t columns);
 
+/* to[i] = from[2 i] for i < n: bits, too. */
+typedef void (*wg_pick_fn)(void *to, const void *from, int64_t n);
+
 /* Elements first ... first + n - 1, 4 dividing first, of the random numbers of a key and a stream. */
 typedef void (*wg_random_fn)(void *out, wg_dtype dtype, uint64_t key, uint64_t stream, int64_t first, int64_t n);
 
@@ -142,7 +145,8 @@ typedef struct {
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
     wg_gemm_fn gemv[WG_DTYPE_COUNT], dot[WG_DTYPE_COUNT];
     wg_gemm_scratch_fn gemm_scratch[WG_DTYPE_COUNT];
-    wg_turn_fn turn[WG_DTYPE_COUNT]; /* of float32 and float64; NULL in generic */
+    wg_turn_fn turn[WG_DTYPE_COUNT]; /* these two: of float32 and float64; NULL in generic */
+    wg_pick_fn pick[WG_DTYPE_COUNT];
 } wg_kernels;
 
 /* The kernel of a product that as a whole is (m, n). */

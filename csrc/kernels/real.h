@@ -22,6 +22,7 @@
  *   rounded(a)       the nearest whole number, ties to even, and the sign kept; floored(a) the next one below
  *   scalef(x, n)     x 2^n for a whole n, rounded once; AVX-512 alone, vmath.inc does without
  *   lookup(table, i) the elements of an array of 16 that stand at the places i
+ *   evens(a, b)      every other lane of a and then of b, from the first on
  *   transpose(r)     the LANES x LANES matrix whose rows are r[0], ..., r[LANES-1] */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NEVER_INLINE __attribute__((noinline))
@@ -69,6 +70,7 @@
 #undef scalef
 #undef lookup
 #undef transpose
+#undef evens
 #undef tail_mask
 #undef load_masked
 #undef to_bytes

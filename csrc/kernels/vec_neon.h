@@ -28,6 +28,7 @@
 #define load_bools(p) load_bools_f32(p)
 #define store_bools(p, m) store_bools_f32(p, m)
 #define transpose(r) transpose_f32(r)
+#define evens(a, b) vuzp1q_f32(a, b)
 
 static inline M load_bools_f32(const uint8_t *p) {
     uint32_t bytes;
@@ -71,6 +72,7 @@ static inline void transpose_f32(float32x4_t *r) {
 #define load_bools(p) ((M){(p)[0], (p)[1]} != 0)
 #define store_bools(p, m) ((p)[0] = (m)[0] & 1, (p)[1] = (m)[1] & 1)
 #define transpose(r) transpose_f64(r)
+#define evens(a, b) vuzp1q_f64(a, b)
 
 static inline void transpose_f64(float64x2_t *r) {
     const float64x2_t low = vtrn1q_f64(r[0], r[1]);

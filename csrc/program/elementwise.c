@@ -116,17 +116,22 @@ static bool choose_axes(wg_loop *l) {
 static void choose_blocks(wg_loop *l, bool turned) {
     const wg_way *columns = &l->axes[l->n_axes - 1], *rows = columns - 1;
     const int n = l->step->n_in + 1, parts = l->step->parts;
-    int64_t widest = 1, size = 1, most;
+    int64_t widest = 1, size = 1, filled = 0, most;
     bool direct = rows->shape == 1 || columns->shape >= LONG_ROW;
     for (int j = 0; j < n; j++) {
         l->data[j] = array_of(l->step, j)->data;
         l->itemsize[j] = (int64_t)wg_itemsize(array_of(l->step, j)->dtype);
         if (l->itemsize[j] > widest) widest = l->itemsize[j];
         direct &= columns->strides[j] == 1;
+        filled += columns->strides[j] > 1;
     }
     for (int i = 0; i < l->n_axes; i++) size *= l->axes[i].shape;
     /* Direct blocks are as long as the watch allows; tiles that are filled again and again stay in the first cache. */
-    most = direct ? (size / parts < LOOK ? size / parts : LOOK) + LONG_ROW : (turned ? TILE : TILE / 2) / widest;
+    most = direct ? (size / parts < LOOK ? size / parts : LOOK) + LONG_ROW
+                  : TILE / widest /
+                        (turned       ? 1
+                         : filled > 1 ? 4
+                                      : 2);
     l->columns = turned && most / HIGH < columns->shape ? most / HIGH : columns->shape;
     if (l->columns > most) l->columns = most;
     l->rows = most / l->columns < rows->shape ? most / l->columns : rows->shape;
@@ -197,8 +202,8 @@ static int64_t run_block(const wg_loop *l, int64_t number, wg_tiles *tiles) {
         }
         at[j] = tiles->bytes[j], steps[j] = shape[1] * l->itemsize[j];
         if (j < n_in && !(same && tiles->held[j] == from))
-            wg_lay(at[j], from, (wg_axis){shape[0], shape[1], row->strides[j]},
-                   (wg_axis){shape[1], 1, column->strides[j]}, l->itemsize[j]);
+            wg_lay(at[j], from, &(wg_axis){shape[0], shape[1], row->strides[j]},
+                   &(wg_axis){shape[1], 1, column->strides[j]}, l->itemsize[j]);
         tiles->held[j] = from;
     }
     if (whole)
@@ -208,8 +213,8 @@ static int64_t run_block(const wg_loop *l, int64_t number, wg_tiles *tiles) {
     if (at[n_in] == tiles->bytes[n_in]) { /* turned: the result's lines are the rows */
         const wg_axis lines = {shape[0], row->strides[n_in], shape[1]}, across = {shape[1], column->strides[n_in], 1};
         const bool turns = lines.d < across.d;
-        wg_lay(l->data[n_in] + places[n_in] * l->itemsize[n_in], at[n_in], turns ? across : lines,
-               turns ? lines : across, l->itemsize[n_in]);
+        wg_lay(l->data[n_in] + places[n_in] * l->itemsize[n_in], at[n_in], turns ? &across : &lines,
+               turns ? &lines : &across, l->itemsize[n_in]);
     }
     return shape[0] * shape[1];
 }

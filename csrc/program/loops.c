@@ -64,16 +64,19 @@ static void walk_on(wg_walk *w, int i, int64_t n) {
     }
 }
 
-enum { LEAST = 4 }; /* elements: of less than a vector there is nothing to turn */
+enum { LEAST = 4, LONG = 32 }; /* elements: of less there is nothing to turn, and nothing to pick */
 
-void wg_lay(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize) {
+void wg_lay(char *dst, const char *src, const wg_axis *rows, const wg_axis *columns, int64_t itemsize) {
     const wg_kernels *k = wg_kernels_table();
-    const wg_turn_fn turn = itemsize == 4 ? k->turn[WG_F32] : itemsize == 8 ? k->turn[WG_F64] : NULL;
-    const bool square = rows.n >= LEAST && columns.n >= LEAST && rows.s == 1 && columns.d == 1;
-    if (turn && square && wg_distance(columns.s) > 1)
-        turn(dst, rows.d, src, columns.s, rows.n, columns.n);
+    const wg_dtype alike = itemsize == 8 ? WG_F64 : WG_F32; /* of that size, if there is one */
+    const bool offered = (itemsize == 4 || itemsize == 8) && k->turn[alike] && columns->d == 1;
+    if (offered && rows->s == 1 && wg_distance(columns->s) > 1 && rows->n >= LEAST && columns->n >= LEAST)
+        k->turn[alike](dst, rows->d, src, columns->s, rows->n, columns->n);
+    else if (offered && columns->s == 2 && columns->n >= LONG)
+        for (int64_t i = 0; i < rows->n; i++)
+            k->pick[alike](dst + i * rows->d * itemsize, src + i * rows->s * itemsize, columns->n);
     else
-        wg_copy_plane(dst, src, rows, columns, itemsize);
+        wg_copy_plane(dst, src, *rows, *columns, itemsize);
 }
 
 /* Where n elements hold several whole lines of the last axis, those are moved as one plane. */
@@ -89,13 +92,13 @@ void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
         if (last > 0 && run == line && n >= 2 * line) {
             int64_t lines = w.shape[last - 1] - w.at[last - 1];
             if (lines > n / line) lines = n / line;
-            wg_lay(out, in, (wg_axis){lines, line, w.stride[last - 1]}, (wg_axis){line, 1, w.stride[last]},
+            wg_lay(out, in, &(wg_axis){lines, line, w.stride[last - 1]}, &(wg_axis){line, 1, w.stride[last]},
                    (int64_t)itemsize);
             run = lines * line;
             walk_on(&w, last - 1, lines);
         } else {
             if (run > n) run = n;
-            wg_copy_run(out, 1, in, w.stride[last], run, itemsize);
+            wg_lay(out, in, &(wg_axis){1, 0, 0}, &(wg_axis){run, 1, w.stride[last]}, (int64_t)itemsize);
             walk_on(&w, last, run);
         }
         out += (size_t)run * itemsize;

@@ -16,7 +16,7 @@ bool wg_array_contiguous(const wg_array *x);
 /* Where element `index` (C order) of an array lies, in elements. */
 int64_t wg_place_of(const wg_array *x, int64_t index);
 /* wg_copy_plane, but what lies turned goes through registers as wide as the kernels have. */
-void wg_lay(char *dst, const char *src, wg_axis rows, wg_axis columns, int64_t itemsize);
+void wg_lay(char *dst, const char *src, const wg_axis *rows, const wg_axis *columns, int64_t itemsize);
 /* Elements start, start + 1, ... start + n - 1 of x in C order, to contiguous memory and back. */
 void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n);
 void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src);

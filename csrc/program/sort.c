@@ -119,11 +119,11 @@ static void lay_lines(const wg_sorting *s, const wg_array *x, int64_t start, int
         run = row - (start + line) % row < lines - line ? row - (start + line) % row : lines - line;
         char *in_x = x->data + wg_place_of(x, first_of(s, start + line)) * size, *column = columns + line * size;
         if (!back)
-            wg_lay(column, in_x, (wg_axis){n, lines, stride}, (wg_axis){run, 1, apart}, size);
+            wg_lay(column, in_x, &(wg_axis){n, lines, stride}, &(wg_axis){run, 1, apart}, size);
         else if (apart < stride)
-            wg_lay(in_x, column, (wg_axis){n, stride, lines}, (wg_axis){run, apart, 1}, size);
+            wg_lay(in_x, column, &(wg_axis){n, stride, lines}, &(wg_axis){run, apart, 1}, size);
         else
-            wg_lay(in_x, column, (wg_axis){run, apart, 1}, (wg_axis){n, stride, lines}, size);
+            wg_lay(in_x, column, &(wg_axis){run, apart, 1}, &(wg_axis){n, stride, lines}, size);
     }
 }
 

@@ -429,6 +429,21 @@ static void test_turn(const wg_kernels *k, wg_dtype dtype) {
         }
 }
 
+/* Of allocations that end with the last element that is read, and the last that is written. */
+static void test_pick(const wg_kernels *k, wg_dtype dtype) {
+    if (!k->pick[dtype]) return;
+    const size_t size = item_size[dtype];
+    for (int64_t n = 1; n < 80; n++) {
+        char *from = allocate((size_t)(2 * n - 1) * size), *to = allocate((size_t)n * size);
+        bool right = true;
+        for (int64_t i = 0; i < 2 * n - 1; i++) set(dtype, from, i, (double)i);
+        k->pick[dtype](to, from, n);
+        for (int64_t i = 0; i < n; i++) right &= get(dtype, to, i) == (double)(2 * i);
+        CHECK(right, "%s pick %s, %d", k->isa, dtype_name(dtype), (int)n);
+        free(from), free(to);
+    }
+}
+
 static void test_set(const wg_kernels *k, const wg_kernels *generic) {
     static wg_kernels avx2;
     char message[200];
@@ -450,6 +465,7 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
         test_short_sums(k, dtype);
         test_fold_lines(k, dtype);
         test_turn(k, dtype);
+        test_pick(k, dtype);
     }
     test_integers(k);
     test_casts(k);
