@@ -153,7 +153,14 @@ MANY = 1 << 26  # more calls than any test waits for
 
 def counting():
     """A program that counts its replays in a donated array, and operands for many."""
-    f = wg.compile(lambda n, x: n + 1.0, donate_argnums=0)
+
+    def step(n, x):
+        y = n
+        for _ in range(40):  # so that MANY take some seconds
+            y = np.sin(y)
+        return n + 1.0 + 0.0 * y
+
+    f = wg.compile(step, donate_argnums=0)
     count = np.zeros(())
     return f.program(count, np.array(False)), count, np.broadcast_to(np.array(False), MANY).copy()
 

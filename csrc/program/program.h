@@ -332,6 +332,8 @@ struct wg_program {
     _Atomic(const void *) thread; /* that caller's thread */
 };
 
+/* scalars.c: the repetitions of a program that is one such step. */
+wg_status wg_repeat_scalars(const wg_program *p, wg_repeat *repeat, wg_watch *watch);
 /* run.c: from now on the program works in this memory, of its arena_size and scratch_size. */
 void wg_program_use(wg_program *p, char *arena, char *scratch);
 /* lower.c: nodes of t with every call replaced by its child's nodes; inputs and outputs in order.

@@ -177,6 +177,9 @@ wg_status wg_program_repeat(wg_program *p, void *const *inputs, void *const *out
         snprintf(message, message_size, "a program cannot run while a signal handler or callback has stopped it");
     if (status != WG_OK) return status;
     bind(p, inputs, outputs);
+    const bool numbers = p->n_steps == 1 && p->steps[0].region && p->steps[0].region->scalars;
+    if (numbers && repeat->times > 1 && !repeat->guard_bytes && !p->clock)
+        status = wg_repeat_scalars(p, repeat, &watch);
     while (repeat->done < repeat->times && status == WG_OK) {
         if (repeat->done && repeat->moves) move_on(p, repeat->moves);
         if (!goes_on(p, repeat)) break;

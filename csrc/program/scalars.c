@@ -8,8 +8,10 @@
 #include "maker.h"
 
 enum {
-    SLOT = 8, /* bytes */
-    RUN = 64  /* instructions that may be calls within calls; an instruction that returns stands behind each run */
+    SLOT = 8,   /* bytes */
+    RUN = 64,   /* instructions that may be calls within calls; an instruction that returns stands behind each run */
+    LOOKS = 16, /* turns of a loop from one look at the watch to the next */
+    MANY = 64   /* results: to read an operand in each turn is less than to look for it among more */
 };
 
 typedef struct { /* of one element, between an array of the step and a slot */
@@ -17,6 +19,12 @@ typedef struct { /* of one element, between an array of the step and a slot */
     int64_t offset; /* bytes, in the array */
     size_t size;
 } wg_transfer;
+
+typedef struct { /* the same while a loop runs: moves on by so many bytes with each turn */
+    char *at, *slot;
+    int64_t by;
+    size_t size;
+} wg_walk;
 
 struct wg_scalars {
     wg_instruction *code;
@@ -217,7 +225,7 @@ wg_status wg_make_scalars(wg_maker *m) {
         WG_TRY(add_transfers(m, m->face->n_operands + number, id, wg_vec(m->t, m->windows[id].strides)));
     }
     WG_TRY(add_outputs(m));
-    m->r->tile_bytes = m->tiles.size;
+    m->r->tile_bytes = wg_plus(m->tiles.size, wg_times(s->n_transfers, sizeof(wg_walk)));
     m->r->cost = 5.0 * s->n_code; /* nanoseconds, about */
     return add_instruction(m, (wg_instruction){.run = end_run});
 }
@@ -238,13 +246,50 @@ static void move_number(void *to, const void *from, size_t size) {
     }
 }
 
+static void run_code(const wg_scalars *s, char *slots) {
+    for (uint32_t at = 0; at < s->n_code; at += RUN + 1) s->code[at].run(&s->code[at], slots, 0, 0);
+}
+
 /* Without a look at the watch: fusion gives a step so few nodes that it is done within milliseconds. */
 wg_status wg_execute_scalars(wg_step *step) {
     const wg_scalars *s = step->region->scalars;
     const wg_transfer *x = s->transfers, *results = x + s->n_read, *end = x + s->n_transfers;
     char *slots = step->scratch;
     for (; x < results; x++) move_number(slots + x->slot, (const char *)step->in[x->array].data + x->offset, x->size);
-    for (uint32_t at = 0; at < s->n_code; at += RUN + 1) s->code[at].run(&s->code[at], slots, 0, 0);
+    run_code(s, slots);
     for (; x < end; x++) move_number((char *)step->in[x->array].data + x->offset, slots + x->slot, x->size);
+    return WG_OK;
+}
+
+static bool is_written(const wg_walk *x, const wg_walk *results, const wg_walk *end) {
+    if (end - results > MANY) return true;
+    while (results < end && results->at != x->at) results++;
+    return results < end;
+}
+
+/* The first turn reads all operands, the others those only that move on or are written: slots keep the rest. */
+wg_status wg_repeat_scalars(const wg_program *p, wg_repeat *repeat, wg_watch *watch) {
+    wg_step *step = &p->steps[0];
+    const wg_scalars *s = step->region->scalars;
+    char *slots = step->scratch;
+    wg_walk *const end = (wg_walk *)(slots + step->region->tile_bytes), *const walks = end - s->n_transfers;
+    wg_walk *results = end - (s->n_transfers - s->n_read), *first = results;
+    for (uint32_t k = s->n_transfers; k-- > 0;) {
+        const wg_transfer *x = &s->transfers[k];
+        const uint32_t root = p->places[x->array].root;
+        const int64_t by = repeat->moves && root >= WG_ROOT_INPUTS ? repeat->moves[root - WG_ROOT_INPUTS] : 0;
+        wg_walk walk = {(char *)step->in[x->array].data + x->offset, slots + x->slot, by, x->size};
+        if (k >= s->n_read)
+            walks[k] = walk;
+        else if (by || is_written(&walk, results, end))
+            *--first = walk;
+    }
+    wg_execute_scalars(step);
+    while (++repeat->done < repeat->times) {
+        if (repeat->done % LOOKS == 0 && wg_stops(watch)) return WG_INTERRUPTED;
+        for (wg_walk *w = first; w < results; w++) move_number(w->slot, w->at += w->by, w->size);
+        run_code(s, slots);
+        for (wg_walk *w = results; w < end; w++) move_number(w->at += w->by, w->slot, w->size);
+    }
     return WG_OK;
 }
