@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import partial, update_wrapper
 from typing import Any
 
 import numpy as np
@@ -189,7 +189,7 @@ def hessian_diagonal(f, argnums=0, has_aux=False):
     return _jacobian("hessian_diagonal", f, argnums, has_aux, partial(_by_columns, order=2))
 
 
-def hvp(f: Callable, *operands: Any, argnums: Argnums = 0, **kwargs: Any) -> Any:
+def hvp(f: Callable | None = None, *operands: Any, argnums: Argnums = 0, **kwargs: Any) -> Any:
     """Products of the Hessian with a vector, without forming it: the derivative of the gradient along `v`.
 
     Parameters
@@ -208,8 +208,10 @@ def hvp(f: Callable, *operands: Any, argnums: Argnums = 0, **kwargs: Any) -> Any
     >>> wg.hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 0.0]))
     array([6., 0.])
     """
+    if f is None:
+        return partial(hvp, argnums=argnums)
     if not operands:
-        return partial(_hvp, f, argnums)
+        return update_wrapper(partial(_hvp, f, argnums), f)
     return _hvp(f, argnums, *operands, **kwargs)
 
 
