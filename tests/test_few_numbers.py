@@ -229,3 +229,10 @@ def test_every_instruction_set_gives_the_same_bits():
         ).stdout
     assert len(set(found.values())) == 1
     assert all(found.values())
+
+
+def test_zeros_have_the_signs_of_the_eager_tape():
+    x, c = np.array([2.0, 3.0, 4.0]), np.array([-0.0, 0.0])
+    gradient = wg.grad(lambda x, c: np.sum(np.stack([x[1], -x[0]]) * c), (0, 1))
+    for ours, eager in zip(wg.compile(gradient)(x, c), gradient(x, c), strict=True):
+        assert_array_equal(np.signbit(ours), np.signbit(eager))

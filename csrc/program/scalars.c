@@ -120,11 +120,9 @@ static wg_status move(wg_maker *m, wg_id id, uint32_t *elements) {
     for (int k = 0; op == WG_concatenate && k < n; elements += wg_shape(t, in[k++])[attrs[0]] * whole[attrs[0]])
         WG_TRY(put(m, id, in[k], elements, whole, false));
     if (op == WG_concatenate) return WG_OK;
-    const wg_node_rec *root = &t->nodes[m->windows[in[0]].root];
-    const bool zeros = root->op == WG_constant && root->value.i64 == 0; /* 0 + b is b, but for the sign of a zero */
     wg_view_op(WG_slice, attrs, wg_ndim(t, id), NULL, whole, wg_ndim(t, in[1]), wg_shape(t, in[1]), &offset, strides);
     WG_TRY(put(m, id, in[0], elements, whole, false));
-    return put(m, id, in[1], elements + offset, strides, op == WG_slice_add && !zeros);
+    return put(m, id, in[1], elements + offset, strides, op == WG_slice_add);
 }
 
 /* Slots are used again after the last reader, but for those where elements have been put. */
