@@ -105,6 +105,14 @@ def test_why_a_step_stands_alone():
     assert all((step.reason is None) == (step.rows > 0) for step in steps)
 
 
+def test_a_program_that_decomposes_matrices_has_a_profile():
+    def f(x, noise):
+        return np.sum(np.log(np.diagonal(np.linalg.cholesky(x @ x.T + noise))))
+
+    program = wg.compile(lambda x, c: wg.grad(f)(x, c * np.eye(5))).program(np.ones((5, 2)), np.ones(()))
+    assert "host" in program.profile(2)
+
+
 def test_the_work_of_a_program_is_counted():
     x, w = np.ones((50, 20)), np.ones((20, 10))
     (step,) = wg.compile(lambda x, w: np.sum(np.tanh(x @ w), axis=1)).program(x, w).steps()

@@ -122,11 +122,15 @@ class Program(_core.Program):
         return "".join([*parts, "</svg>"])
 
     def _numbers(self) -> list[Any]:
-        """One object per input slot: numbers between 0 and 1, zeros where they are whole."""
+        """One object per input slot: numbers between 0 and 1, zeros where they are whole; where a host op may
+        decompose square matrices, those are of such as can be."""
         found: list[Any] = []
+        decomposes = any("host" in step.ops for step in self.steps())
         for slot, (dtype, shape) in enumerate(self.input_types()):
             values = np.linspace(0.1, 0.9, 97) if dtype.kind in "fc" else np.zeros(1)
             x = np.resize(values, shape).astype(dtype)
+            if decomposes and dtype.kind in "fc" and len(shape) > 1 and shape[-1] == shape[-2]:
+                x += np.asarray(shape[-1] * np.eye(shape[-1]), dtype)
             number = self.weak(slot)
             found.append(x if number is None else number(x))
         return found
