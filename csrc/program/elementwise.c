@@ -127,11 +127,8 @@ static void choose_blocks(wg_loop *l, bool turned) {
     }
     for (int i = 0; i < l->n_axes; i++) size *= l->axes[i].shape;
     /* Direct blocks are as long as the watch allows; tiles that are filled again and again stay in the first cache. */
-    most = direct ? (size / parts < LOOK ? size / parts : LOOK) + LONG_ROW
-                  : TILE / widest /
-                        (turned       ? 1
-                         : filled > 1 ? 4
-                                      : 2);
+    const int64_t tiles = turned ? 1 : filled > 1 ? 4 : 2;
+    most = direct ? (size / parts < LOOK ? size / parts : LOOK) + LONG_ROW : TILE / tiles / widest;
     l->columns = turned && most / HIGH < columns->shape ? most / HIGH : columns->shape;
     if (l->columns > most) l->columns = most;
     l->rows = most / l->columns < rows->shape ? most / l->columns : rows->shape;

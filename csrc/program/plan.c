@@ -104,25 +104,6 @@ static wg_status assign_storages(wg_planner *w) {
     return WG_OK;
 }
 
-static void find_escapes(wg_planner *w) {
-    for (wg_id id = 0; id < w->t->len; id++) {
-        if (!computes(w, id)) continue;
-        const wg_id *in;
-        int n = wg_operands(w->t, id, &in);
-        for (int k = 0; k < n; k++) {
-            const wg_id root = w->windows[in[k]].root;
-            if (w->t->nodes[id].op == WG_call && wg_source_of(w->t, w->windows, in[k]) != WG_NONE) continue;
-            if (w->range[root] != w->range[id] || w->range[id] == WG_NONE) w->escapes[root] = true;
-        }
-    }
-    for (uint32_t k = 0; k < w->t->n_outputs; k++) w->escapes[w->windows[w->t->outputs[k]].root] = true;
-    for (wg_id id = 0; id < w->t->len; id++) { /* sums over rows are whole only outside */
-        int64_t rows;
-        if (w->range[id] != WG_NONE && computes(w, id) && wg_sums_rows(wg_role_of(w->t, w->windows, id, &rows)))
-            w->escapes[id] = true;
-    }
-}
-
 /* ---- writing over an operand ------------------------------------------------------------------------------- */
 static bool is_whole(const wg_planner *w, wg_id id) { /* the node is its storage, element by element */
     const wg_array x = wg_window_array(w->t, w->windows, id);
@@ -464,7 +445,7 @@ static wg_status prepare(wg_planner *w) {
 static wg_status plan(wg_planner *w, const int32_t *alias) {
     wg_tape *t = w->t;
     WG_TRY(prepare(w));
-    find_escapes(w);
+    wg_find_escapes(t, w->windows, w->range, w->escapes);
     WG_TRY(assign_storages(w));
     for (wg_id id = 0; id < t->len; id++)
         if (t->nodes[id].op == WG_concatenate && w->range[id] == WG_NONE) host_parts(w, id);

@@ -40,8 +40,7 @@ typedef struct {
     uint16_t op;
     int n_in, n_attr;
     const wg_array *in;
-    wg_array
-        out; /* C-contiguous but for elementwise ops; for ops that change a part of in[0] its data may be in[0]'s */
+    wg_array out; /* C-contiguous but for elementwise ops; its data may be in[0]'s where a part of that is changed */
     const int64_t *attrs;
     const struct wg_region *region; /* what it runs instead of op; its n_out results stand behind its operands */
     int n_out;
@@ -147,6 +146,8 @@ wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t
 bool wg_moves_elements(const wg_tape *t, const wg_window *windows, wg_id id);
 /* Its result is whole only after the last block. */
 bool wg_sums_rows(wg_role role);
+/* escapes[id], false before: node id, in region range[id] or in none (WG_NONE), is read outside of it, or an output. */
+void wg_find_escapes(const wg_tape *t, const wg_window *windows, const uint32_t *range, bool *escapes);
 typedef struct {             /* the parts of each row that a slice changes, in elements: */
     int64_t offset, n, step; /* where the first begins, how many, and from one part to the next */
 } wg_row_part;

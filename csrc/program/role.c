@@ -140,6 +140,25 @@ bool wg_moves_elements(const wg_tape *t, const wg_window *windows, wg_id id) {
     return op == WG_slice_set || op == WG_concatenate;
 }
 
+void wg_find_escapes(const wg_tape *t, const wg_window *windows, const uint32_t *range, bool *escapes) {
+    for (wg_id id = 0; id < t->len; id++) {
+        if (!wg_computes(t, windows, id)) continue;
+        const wg_id *in;
+        int n = wg_operands(t, id, &in);
+        for (int k = 0; k < n; k++) {
+            const wg_id root = windows[in[k]].root;
+            if (t->nodes[id].op == WG_call && wg_source_of(t, windows, in[k]) != WG_NONE) continue;
+            if (range[root] != range[id] || range[id] == WG_NONE) escapes[root] = true;
+        }
+    }
+    for (uint32_t k = 0; k < t->n_outputs; k++) escapes[windows[t->outputs[k]].root] = true;
+    for (wg_id id = 0; id < t->len; id++) { /* sums over rows are whole only outside */
+        int64_t rows;
+        if (range[id] != WG_NONE && wg_computes(t, windows, id) && wg_sums_rows(wg_role_of(t, windows, id, &rows)))
+            escapes[id] = true;
+    }
+}
+
 bool wg_sums_rows(wg_role role) { return role == WG_ROLE_TOTAL || role == WG_ROLE_COLUMNS || role == WG_ROLE_OUTER; }
 
 /* Does row r of the view lie in row r of its root, for all r?  A row is one index of the axis, or several. */
