@@ -85,10 +85,10 @@ def _fitted(a: Any, n: int, axis: int) -> Any:
 def _transform(a: Any, n: Any, axis: int, norm: Any, inverse: bool, half: bool = False) -> Any:
     a = recorded(a)
     axis = normalize_axis(axis, a.ndim)
-    given = half and inverse  # a half is
-    n = (2 * (a.shape[axis] - 1) if given else a.shape[axis]) if n is None else int(n)
-    dtype = np.result_type(a.dtype, np.float32 if half and not inverse else np.complex64)
-    a = _fitted(wnp.astype(a, dtype, copy=False), n // 2 + 1 if given and n > 0 else n, axis)
+    from_half, to_half = half and inverse, half and not inverse
+    n = (2 * (a.shape[axis] - 1) if from_half else a.shape[axis]) if n is None else int(n)
+    dtype = np.result_type(a.dtype, np.float32 if to_half else np.complex64)
+    a = _fitted(wnp.astype(a, dtype, copy=False), n // 2 + 1 if from_half and n > 0 else n, axis)
     last = wnp.moveaxis(a, axis, -1)
     if half:
         real_dtype = np.zeros(0, dtype).real.dtype

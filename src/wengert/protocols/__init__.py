@@ -45,7 +45,7 @@ def array_function(function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
         from ..hosted import fft, linalg  # noqa: F401  file what NumPy computes, loaded when first asked for
 
         if function.__name__ == "i0":  # which SciPy computes
-            from ..scipy import special  # noqa: F401
+            from ..scipy import special  # noqa: F401  files it, as the others above
         implementation = FUNCTIONS.get(function)
     if implementation is None:
         module = getattr(function, "__module__", "numpy") or "numpy"
