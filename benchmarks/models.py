@@ -23,9 +23,6 @@ class Model:
     kinds = ("gradient",)
     suite, work = "models", "model"
 
-    def __hash__(self) -> int:
-        return hash(self.name)
-
     def arguments(self) -> tuple:
         """The same for every peer; data are shapes of normal numbers, or (n, shape): indices below n."""
         rng = np.random.default_rng(0)
@@ -38,6 +35,11 @@ class Model:
             else rng.normal(size=shape).astype(self.dtype)
             for shape in self.data
         )
+
+
+def joined(parts: dict) -> np.ndarray:
+    """All numbers, by name: a gradient as peers compare it."""
+    return np.concatenate([np.ravel(parts[name]) for name in sorted(parts)])
 
 
 def log_sum_exp(np: ModuleType, x, axis: int):

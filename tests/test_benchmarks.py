@@ -166,7 +166,8 @@ def test_the_gradients_of_models_are_those_of_hips_autograd(monkeypatch):
     import autograd.numpy as anp
     import numpy as np
 
-    from benchmarks.peers.wengert import joined, model
+    from benchmarks.models import joined
+    from benchmarks.peers.wengert import model
     from benchmarks.suites import MODELS, tolerance
 
     def scan(step, carry, xs, length=None):

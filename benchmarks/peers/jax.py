@@ -10,7 +10,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from ..harness import Unavailable
-from ..models import Model
+from ..models import Model, joined
 from ..workloads import (
     BETAS,
     EPSILON,
@@ -306,8 +306,4 @@ def model(workload: Model, _kind: str) -> Call:
     """The jitted gradient."""
     arguments = jax.tree.map(jnp.asarray, workload.arguments())
     gradient = jax.jit(jax.value_and_grad(partial(workload.loss, jnp, jax.lax.scan)))
-
-    def check(result) -> np.ndarray:
-        return np.concatenate([np.ravel(result[1][name]) for name in sorted(result[1])])
-
-    return waited(lambda: gradient(*arguments), check)
+    return waited(lambda: gradient(*arguments), lambda result: joined(result[1]))

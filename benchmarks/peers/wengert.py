@@ -7,7 +7,7 @@ import numpy as np
 import wengert as wg
 
 from ..harness import Unavailable
-from ..models import Model
+from ..models import Model, joined
 from ..workloads import (
     BETAS,
     EPSILON,
@@ -234,8 +234,3 @@ def model(workload: Model, _kind: str) -> Call:
     arguments = workload.arguments()
     gradient = wg.compile(wg.value_and_grad(partial(workload.loss, wg.numpy, wg.scan)))
     return Call(lambda: gradient(*arguments), lambda: joined(gradient(*arguments)[1]))
-
-
-def joined(parts: dict) -> np.ndarray:
-    """All numbers, by name."""
-    return np.concatenate([np.ravel(parts[name]) for name in sorted(parts)])
