@@ -203,3 +203,17 @@ def test_a_jacobian_of_a_function_that_writes_to_an_older_array():
         return np.sum(wg.jacfwd(g)(2 * z))  # z1 + (x2 + x1) + z2, at x = 2 z
 
     assert_allclose(wg.grad(f)(np.array([1.0, 2.0, 3.0])), [0, 3, 3])
+
+
+def test_products_with_the_hessian_decorate():
+    @wg.hvp
+    def f(x, y):
+        """A product."""
+        return x * x * y
+
+    @wg.hvp(argnums=1)
+    def g(x, y):
+        return x * y * y
+
+    assert (f.__name__, f.__doc__) == ("f", "A product.")
+    assert (f(2.0, 1.0, 3.0), g(3.0, 1.0, 2.0)) == (6.0, 4.0)

@@ -314,20 +314,6 @@ def test_they_decorate(transform):
         transform(3)
 
 
-def test_products_with_the_hessian_decorate():
-    @wg.hvp
-    def f(x, y):
-        """A product."""
-        return x * x * y
-
-    @wg.hvp(argnums=1)
-    def g(x, y):
-        return x * y * y
-
-    assert (f.__name__, f.__doc__) == ("f", "A product.")
-    assert (f(2.0, 1.0, 3.0), g(3.0, 1.0, 2.0)) == (6.0, 4.0)
-
-
 # ---- mistakes -------------------------------------------------------------------------------------------
 
 
