@@ -115,6 +115,23 @@ def test_trees_give_what_their_arrays_give_alone(opt, dtype):
             np.testing.assert_array_equal(got, alone)
 
 
+@pytest.mark.parametrize("opt", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_parameters_and_state_keep_their_dtype_whatever_the_gradients_have(opt, dtype):
+    for step in opt.step, wg.compile(opt.step):
+        p, state = np.ones(3, "float32"), opt.init(np.ones(3, "float32"))
+        for _ in range(2):
+            p, new = step(p, np.arange(3).astype(dtype), state)
+            assert p.dtype == "float32"
+            assert tree_map(lambda x: x.dtype, new) == tree_map(lambda x: x.dtype, state)
+            state = new
+
+
+def test_complex_gradients_are_refused():
+    with pytest.raises(TypeError, match=r"Adam: grads\['w'\] is complex, expected real numbers"):
+        Adam(0.1).step({"w": np.ones(2)}, {"w": np.ones(2, complex)}, Adam(0.1).init({"w": np.ones(2)}))
+
+
 def test_a_step_leaves_its_arguments_alone():
     p, g = np.ones(3), np.ones(3)
     opt = Adam(0.1)

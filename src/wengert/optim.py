@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from . import numpy as wnp
 from .pytree import leaf_names, tree_flatten, tree_leaves, tree_map
 
 
@@ -72,8 +73,8 @@ class Optimizer(ABC):
         """``p = p - lr direction``."""
         return tree_map(lambda p, d: p - self.rate_for(p) * d, params, direction)
 
-    def _check(self, params, grads, state):
-        """Raises where the gradients or the state are not those of the parameters."""
+    def _checked(self, params, grads, state):
+        """The gradients in the parameters' dtypes; raises where they or the state have other shapes."""
         name, begin = type(self).__name__, "; it begins as opt.init(params)"
         pairs = (("grads", grads, params, ""), ("state", state, self._like(params), begin))
         for what, given, like, hint in pairs:
@@ -84,6 +85,10 @@ class Optimizer(ABC):
                 if np.shape(x) != np.shape(y):
                     label = leaf_names(wanted, what)[k]
                     raise ValueError(f"{name}: {label} has shape {np.shape(x)}, expected {np.shape(y)}{hint}")
+                if np.iscomplexobj(x):
+                    label = leaf_names(wanted, what)[k]
+                    raise TypeError(f"{name}: {label} is complex, expected real numbers as in params")
+        return tree_map(lambda p, g: wnp.astype(g, self.rate_for(p).dtype, copy=False), params, grads)
 
     def init(self, params):
         """The state before the first step, a pytree of arrays that are zero."""
@@ -138,8 +143,7 @@ class SGD(Optimizer):
 
     def step(self, params, grads, state):
         """``v = momentum v + g``, ``p = p - lr v`` (Nesterov: ``p - lr (g + momentum v)``)."""
-        self._check(params, grads, state)
-        grads = _decayed(self.weight_decay, params, grads)
+        grads = _decayed(self.weight_decay, params, self._checked(params, grads, state))
         direction, state = self._velocity(grads, state)
         if self.nesterov:
             direction = tree_map(lambda g, v: g + self.momentum * v, grads, direction)
@@ -185,7 +189,7 @@ class Adam(Optimizer):
 
     def step(self, params, grads, state):
         """``p = p - lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)``."""
-        self._check(params, grads, state)
+        grads = self._checked(params, grads, state)
         beta1, beta2 = self.betas
         count = state["count"] + 1.0
         mean = tree_map(lambda m, g: beta1 * m + (1 - beta1) * g, state["mean"], grads)
@@ -269,8 +273,7 @@ class RMSprop(Optimizer):
 
     def step(self, params, grads, state):
         """``s = alpha s + (1 - alpha) g^2``, ``v = momentum v + g / (sqrt(s) + eps)``, ``p = p - lr v``."""
-        self._check(params, grads, state)
-        grads = _decayed(self.weight_decay, params, grads)
+        grads = _decayed(self.weight_decay, params, self._checked(params, grads, state))
         square = tree_map(lambda s, g: self.alpha * s + (1 - self.alpha) * (g * g), state["square"], grads)
         scaled = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
         direction, velocity = self._velocity(scaled, state)
@@ -310,8 +313,7 @@ class Adagrad(Optimizer):
 
     def step(self, params, grads, state):
         """``s = s + g^2``, ``p = p - lr g / (sqrt(s) + eps)``."""
-        self._check(params, grads, state)
-        grads = _decayed(self.weight_decay, params, grads)
+        grads = _decayed(self.weight_decay, params, self._checked(params, grads, state))
         square = tree_map(lambda s, g: s + g * g, state["square"], grads)
         direction = tree_map(lambda g, s: g / (np.sqrt(s) + self.eps), grads, square)
         return self._moved(params, direction), {"square": square}
