@@ -158,6 +158,34 @@ def test_a_replay_holds_on_to_nothing():
     assert [sys.getrefcount(v) for v in (x, index)] == counts
 
 
+def test_donated_arrays_take_the_short_way_where_nobody_else_refers_to_them():
+    f = wg.compile(lambda x, y: x + y, donate_argnums=0)
+    base = np.zeros(6)
+    x = f(np.zeros(6).reshape(2, 3), 1.0)
+    assert f.again(x, 1.0) is x
+    assert f.again(base.reshape(2, 3), 1.0) is wg._core.MISSED
+    with pytest.raises(ValueError, match="it is a view of another array"):
+        f(base.reshape(2, 3), 1.0)
+    assert_array_equal(x, np.full((2, 3), 2.0))
+    assert_array_equal(base, np.zeros(6))
+
+
+def test_donated_arrays_in_any_order_of_memory_share_it_with_no_other_argument(rng):
+    f = wg.compile(lambda xs, y: [x + np.sum(y) for x in xs], donate_argnums=0)
+    xs, other = [np.full(3, float(k)) for k in range(20)], np.zeros(2)
+    expected = [x.copy() for x in xs]
+    for k in range(20):
+        order = rng.permutation(20)
+        f([xs[i] for i in order], other)
+        with pytest.raises(ValueError, match="shares memory with another argument"):
+            f([xs[i] for i in order], xs[k][1:])
+        with pytest.raises(ValueError, match="shares memory with another argument"):
+            f([xs[i] for i in order[:19]] + [xs[order[k % 19]]], other)
+        assert_array_equal(xs, expected)
+    empty = [np.zeros(0) for _ in range(20)]
+    assert f(empty, other)[7] is empty[7]
+
+
 @pytest.mark.parametrize("dtype", ["?", "i4", "i8", "f4", "f8"])
 def test_numbers_come_back_as_numpy_scalars(dtype):
     g = wg.compile(lambda x: x[1])

@@ -19,7 +19,8 @@ cdef class Tree:
     cdef Py_hash_t hash
 
     def __init__(self, kind, tuple children=(), tuple keys=(), tuple order=()):
-        self.kind, self.children, self.keys, self.order = kind, children, keys, order
+        self.kind, self.children, self.keys = kind, children, keys
+        self.order = keys if order == keys else order
         self.flat = all([child.kind is None for child in children])
         self.n_leaves = 1 if kind is None else sum([child.n_leaves for child in children])
         self.hash = hash((kind, keys, children))
@@ -39,7 +40,7 @@ cdef class Tree:
     cpdef bint match(self, object x, list leaves) except -1:
         """Appends the leaves of x, if it has this structure; else what has been appended is of no use."""
         cdef Tree child
-        cdef object key
+        cdef PyObject *found
         cdef int k = 0
         if self.kind is None:
             if type(x) is not Array and (x is None or isinstance(x, (tuple, list, dict)) or type(x) in nodes):
@@ -62,7 +63,8 @@ cdef class Tree:
             for key in self.keys:
                 child = <Tree>self.children[k]
                 k += 1
-                if key not in <dict>x or not Tree.match(child, (<dict>x)[key], leaves):
+                found = PyDict_GetItemWithError(x, key)
+                if found == NULL or not Tree.match(child, <object>found, leaves):
                     return False
             return True
         if type(x) is not self.kind and hasattr(x, "_fields"):
@@ -80,22 +82,27 @@ cdef class Tree:
         return self.put(leaves, &at)
 
     cdef object put(self, list leaves, int *at):
+        cdef dict by_key
+        cdef int k = 0
         if self.kind is None:
             at[0] += 1
             return leaves[at[0] - 1]
         if self.kind is NoneType:
             return None
-        cdef list parts = [(<Tree>part).put(leaves, at) for part in self.children]
+        if self.kind is dict:
+            by_key = {}
+            for key in self.keys:
+                by_key[key] = Tree.put(<Tree>self.children[k], leaves, at)
+                k += 1
+            return by_key if self.keys is self.order else {key: by_key[key] for key in self.order}
+        cdef list parts = [Tree.put(<Tree>part, leaves, at) for part in self.children]
         if self.kind is list:
             return parts
         if self.kind is tuple:
             return tuple(parts)
         if self.kind in nodes:
             return nodes[self.kind][1](self.keys[0], tuple(parts))
-        if self.kind is not dict:
-            return self.kind(*parts)
-        cdef dict by_key = dict(zip(self.keys, parts))
-        return by_key if self.keys == self.order else {key: by_key[key] for key in self.order}
+        return self.kind(*parts)
 
 
 cdef bint unchanged(cnp.ndarray x, cnp.ndarray copy):
@@ -106,6 +113,15 @@ cdef bint unchanged(cnp.ndarray x, cnp.ndarray copy):
     if not cnp.PyArray_IS_C_CONTIGUOUS(x):
         return x.tobytes() == copy.tobytes()
     return memcmp(cnp.PyArray_DATA(x), cnp.PyArray_DATA(copy), size) == 0
+
+
+cdef bint alone(object x):
+    """Whether x is an array and nobody else is known to refer to its memory."""
+    cdef PyObject *base
+    if type(x) is not Array:
+        return False
+    base = <PyObject *>cnp.PyArray_BASE(x)
+    return base == NULL or (base.ob_refcnt == 1 and type(<object>base) is Array)
 
 
 cdef bint means(PyObject *found, object kept):
@@ -191,7 +207,7 @@ cdef class Replay:
                 if not static.holds(leaves[k]):
                     return MISSED
             for k in self.donated:
-                if getattr(leaves[k], "base", None) is not None:  # a view is looked at more closely
+                if not alone(leaves[k]):  # looked at more closely
                     return MISSED
             leaves = Replay.operands(self, leaves)
             args, n = list_items(leaves), len(leaves)

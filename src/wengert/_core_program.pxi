@@ -34,6 +34,7 @@ cdef class Program:
     cdef readonly dict orders   # by strides of the inputs: programs for operands that are not all in C order
     cdef object likely          # the one of them that answered last, if one did
     cdef bint turned            # this is one of them
+    cdef bint donates           # some output overwrites an input
 
     def __cinit__(self, Tape tape, alias=None, strides=None):
         cdef wg_node_info info
@@ -59,7 +60,7 @@ cdef class Program:
         for k in range(self.n_outputs):
             self.alias[k] = -1 if alias is None else alias[k]
             if self.alias[k] >= 0:
-                self.slots[self.alias[k]].donated = True
+                self.slots[self.alias[k]].donated = self.donates = True
         if self.n_outputs:  # the C core knows no program that computes nothing
             check(tape, wg_program_new(tape.handle, self.alias,
                                        <const int64_t **>self.strides if self.turned else NULL, &self.handle))
@@ -214,15 +215,15 @@ cdef class Program:
                     return None
             if self.handle == NULL:
                 return []
+            if self.donates and frame.shares(n):
+                if self.turned:  # what is not in C order is copied before anything is overwritten
+                    return None
+                raise ValueError(
+                    "a donated argument shares memory with another argument or with a captured array: it "
+                    "would be overwritten while it is read; pass a copy or do not donate it")
             for k in range(self.n_outputs):
                 slot = &self.slots[n + k]
                 if self.alias[k] >= 0:
-                    if frame.overlaps(self.alias[k], 0, n):
-                        if self.turned:  # what is not in C order is copied before anything is overwritten
-                            return None
-                        raise ValueError(
-                            "a donated argument shares memory with another argument or with a captured array:"
-                            " it would be overwritten while it is read; pass a copy or do not donate it")
                     frame.pointers[n + k] = frame.pointers[self.alias[k]]
                     frame.nbytes[n + k] = frame.moves[n + k] = 0  # overlaps nothing
                     results[k] = <object>inputs[self.alias[k]]
@@ -322,20 +323,25 @@ cdef class _Frame:
     cdef size_t *nbytes
     cdef const Slot *slots
     cdef int64_t *moves     # bytes by which a slot moves on with each replay
+    cdef int *order         # the slots, inputs as they lie in memory where that was asked for
     cdef int64_t times      # replays; -1: one, whose outputs have no axis for that
     cdef object watch, error
     cdef wg_repeat *repeat  # of the whole program; within a loop of it another one asks
 
     def __cinit__(self, int n_in, int n_out):
         cdef char *block
+        cdef int k
         self.n = n_in + n_out
-        block = <char *>PyMem_Malloc((self.n + 1) * (sizeof(Scalar) + sizeof(void *) + 2 * sizeof(size_t)))
+        block = <char *>PyMem_Malloc((self.n + 1) * (sizeof(Scalar) + sizeof(void *) + 3 * sizeof(size_t)))
         if block == NULL:
             raise MemoryError()
         self.scalars = <Scalar *>block
         self.pointers = <void **>(self.scalars + self.n)
         self.nbytes = <size_t *>(self.pointers + self.n)
         self.moves = <int64_t *>(self.nbytes + self.n)
+        self.order = <int *>(self.moves + self.n)
+        for k in range(self.n):
+            self.order[k] = k
 
     def __dealloc__(self):
         PyMem_Free(self.scalars)
@@ -399,13 +405,38 @@ cdef class _Frame:
         self.place(k, slot, x, each)
         return True
 
+    cdef char *start(self, int k) noexcept:
+        """Where the memory of slot k begins."""
+        return <char *>self.pointers[k] - self.slots[k].before
+
     cdef bint overlaps(self, int k, int start, int stop):
         """Whether slot k shares memory with another one of those from start to stop."""
         cdef int i
-        cdef char *a = <char *>self.pointers[k] - self.slots[k].before
-        cdef char *b
+        cdef char *a = self.start(k)
         for i in range(start, stop):
-            b = <char *>self.pointers[i] - self.slots[i].before
-            if i != k and a < b + self.nbytes[i] and b < a + self.nbytes[k]:
+            if i != k and a < self.start(i) + self.nbytes[i] and self.start(i) < a + self.nbytes[k]:
                 return True
+        return False
+
+    cdef bint shares(self, int n) noexcept:
+        """Whether a donated one of n inputs shares memory with another.
+
+        They are sorted by address: in linear time where they lie as they lay at the last replay.
+        """
+        cdef int i, j, k
+        cdef char *end = NULL       # of all inputs before,
+        cdef char *donated = NULL   # and of those that are donated
+        for i in range(1, n):
+            k, j = self.order[i], i
+            while j > 0 and self.start(self.order[j - 1]) > self.start(k):
+                self.order[j] = self.order[j - 1]
+                j -= 1
+            self.order[j] = k
+        for i in range(n):
+            k = self.order[i]
+            if self.nbytes[k] and self.start(k) < (end if self.slots[k].donated else donated):
+                return True
+            end = max(end, self.start(k) + self.nbytes[k])
+            if self.slots[k].donated:
+                donated = max(donated, self.start(k) + self.nbytes[k])
         return False
