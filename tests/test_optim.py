@@ -1,5 +1,6 @@
 """Optimizers against their formulas written out: over trees, compiled, with a changing learning rate."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -125,6 +126,30 @@ def test_parameters_and_state_keep_their_dtype_whatever_the_gradients_have(opt, 
             assert p.dtype == "float32"
             assert tree_map(lambda x: x.dtype, new) == tree_map(lambda x: x.dtype, state)
             state = new
+
+
+@pytest.mark.parametrize("opt", OPTIMIZERS, ids=repr)
+def test_plain_arrays_are_stepped_as_within_a_function_that_is_compiled(opt):
+    """By a program of the optimizer's own; a copy has one of its own, and its rate."""
+    opt = copy.deepcopy(opt)
+    whole = wg.compile(opt.step)
+    p, state = {"w": TARGET * 2, "b": [np.ones(())]}, opt.init({"w": TARGET, "b": [np.ones(())]})
+    for rate in (0.1, 0.1, 0.5):
+        opt.lr = rate
+        found, expected = opt.step(p, p, state), whole(p, p, state)
+        named = opt.step(params=p, state=state, grads=p)
+        for x, y, z in zip(*map(tree_leaves, (found, expected, named)), strict=True):
+            np.testing.assert_array_equal(x, y)
+            np.testing.assert_array_equal(x, z)
+        p, state = found
+    other = pickle.loads(pickle.dumps(opt))
+    other.lr = 0.0
+    assert opt.lr == 0.5
+    np.testing.assert_array_equal(opt.step(p, p, state)[0]["w"], whole(p, p, state)[0]["w"])
+    if getattr(opt, "weight_decay", 0) == 0:
+        np.testing.assert_array_equal(other.step(p, p, state)[0]["w"], p["w"])
+    with pytest.raises(AttributeError, match="only lr may change, not eps"):
+        opt.eps = 1.0
 
 
 def test_complex_gradients_are_refused():

@@ -1,18 +1,53 @@
 """Optimizers: pure functions from parameters, gradients and state to new parameters and state.
 
-They work on pytrees of arrays and are written in NumPy code, so they compile along with the gradient.  The
-formulas are those of `torch.optim`.
+They work on pytrees of arrays and are written in NumPy code, so they compile along with the gradient; plain
+arrays are stepped by a compiled program of the optimizer's own.  The formulas are those of `torch.optim`.
 """
 
 from abc import ABC, abstractmethod
+from functools import wraps
 
 import numpy as np
 
 from . import numpy as wnp
+from ._core import MISSED, is_recorded
+from .program import compile
 from .pytree import leaf_names, tree_flatten, tree_leaves, tree_map
 
 
-class Optimizer(ABC):
+def _compiled(formula):
+    """A method that answers for plain arrays by a compiled program, for everything else by the formula."""
+
+    @wraps(formula)
+    def method(self, *trees, **named):
+        programs = vars(self).setdefault("_programs", {})
+        if formula not in programs:
+            programs[formula] = compile(formula.__get__(self))
+        answer = MISSED if named else programs[formula].again(*trees)
+        if answer is MISSED:
+            plain = not is_recorded(tree_leaves((trees, named)))
+            answer = (programs[formula] if plain else formula.__get__(self))(*trees, **named)
+        return answer
+
+    return method
+
+
+class _Settled:
+    """What is copied and pickled by its settings, of which `lr` alone may change."""
+
+    def __setattr__(self, name, value):
+        if name != "lr":
+            raise AttributeError(
+                f"{type(self).__name__}: only lr may change, not {name}, a constant of compiled steps; "
+                f"make a new optimizer"
+            )
+        super().__setattr__(name, value)
+
+    def __getstate__(self):
+        return {k: v for k, v in vars(self).items() if k != "_programs"}  # a copy records anew
+
+
+class Optimizer(_Settled, ABC):
     """What the optimizers share: the learning rate, which may change between steps.
 
     The rate lives in arrays, one per dtype, because a compiled function reads captured arrays anew at every
@@ -40,16 +75,8 @@ class Optimizer(ABC):
         for rate in self._rates.values():
             rate[...] = value
 
-    def __setattr__(self, name, value):
-        if name != "lr":
-            raise AttributeError(
-                f"{type(self).__name__}: only lr may change, not {name}, a constant of compiled steps; "
-                f"make a new optimizer"
-            )
-        super().__setattr__(name, value)
-
     def __repr__(self):
-        settings = {"lr": self.lr} | {k: v for k, v in vars(self).items() if k != "_rates"}
+        settings = {"lr": self.lr} | {k: v for k, v in vars(self).items() if k[0] != "_"}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
     def rate_for(self, parameter):
@@ -141,6 +168,7 @@ class SGD(Optimizer):
     def _like(self, params):
         return {"velocity": params} if self.momentum else {}
 
+    @_compiled
     def step(self, params, grads, state):
         """``v = momentum v + g``, ``p = p - lr v`` (Nesterov: ``p - lr (g + momentum v)``)."""
         grads = _decayed(self.weight_decay, params, self._checked(params, grads, state))
@@ -187,6 +215,7 @@ class Adam(Optimizer):
     def _like(self, params):
         return {"count": np.zeros(()), "mean": params, "square": params}  # the number of steps done
 
+    @_compiled
     def step(self, params, grads, state):
         """``p = p - lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)``."""
         grads = self._checked(params, grads, state)
@@ -227,6 +256,7 @@ class AdamW(Adam):
         super().__init__(lr, betas, eps)
         self.__dict__["weight_decay"] = _number(self, "weight_decay", weight_decay, 0, np.inf)
 
+    @_compiled
     def step(self, params, grads, state):
         """``p = p - lr weight_decay p``, then Adam's step."""
         decayed = tree_map(lambda p: p - self.rate_for(p) * self.weight_decay * p, params)
@@ -271,6 +301,7 @@ class RMSprop(Optimizer):
     def _like(self, params):
         return {"square": params} | ({"velocity": params} if self.momentum else {})
 
+    @_compiled
     def step(self, params, grads, state):
         """``s = alpha s + (1 - alpha) g^2``, ``v = momentum v + g / (sqrt(s) + eps)``, ``p = p - lr v``."""
         grads = _decayed(self.weight_decay, params, self._checked(params, grads, state))
@@ -311,6 +342,7 @@ class Adagrad(Optimizer):
     def _like(self, params):
         return {"square": params}
 
+    @_compiled
     def step(self, params, grads, state):
         """``s = s + g^2``, ``p = p - lr g / (sqrt(s) + eps)``."""
         grads = _decayed(self.weight_decay, params, self._checked(params, grads, state))
@@ -319,7 +351,7 @@ class Adagrad(Optimizer):
         return self._moved(params, direction), {"square": square}
 
 
-class Clipped:
+class Clipped(_Settled):
     """An optimizer whose gradients are clipped first: each number by `value`, then all together by `norm`.
 
     Parameters
@@ -339,12 +371,16 @@ class Clipped:
     array([-0.6, -0.8])
     """
 
+    optimizer: Optimizer
+    norm: float | None
+    value: float | None
+
     def __init__(self, optimizer, norm=None, value=None):
         if norm is None and value is None:
             raise ValueError("Clipped: give norm or value, for example norm=1.0")
-        self.optimizer = optimizer
-        self.norm = None if norm is None else _positive(self, "norm", norm, 1.0)
-        self.value = None if value is None else _positive(self, "value", value, 1.0)
+        norm = None if norm is None else _positive(self, "norm", norm, 1.0)
+        value = None if value is None else _positive(self, "value", value, 1.0)
+        self.__dict__.update(optimizer=optimizer, norm=norm, value=value)
 
     @property
     def lr(self):
@@ -365,11 +401,13 @@ class Clipped:
 
     def step(self, params, grads, state):
         """The step of the optimizer within, from clipped gradients."""
+        return self.optimizer.step(params, self._clip(grads), state)
+
+    @_compiled
+    def _clip(self, grads):
         if self.value is not None:
             grads = clip_by_value(grads, self.value)
-        if self.norm is not None:
-            grads = clip_by_norm(grads, self.norm)
-        return self.optimizer.step(params, grads, state)
+        return grads if self.norm is None else clip_by_norm(grads, self.norm)
 
 
 def clip_by_value(grads, limit):
