@@ -43,8 +43,9 @@ def numbers(where, name, values, dtype):
     array = unmasked(where, name, values)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{where}: {name} has dtype {array.dtype}, expected real numbers")
-    with np.errstate(over="ignore"):
-        array = array.astype(dtype, copy=False)
+    if array.dtype != dtype:
+        with np.errstate(over="ignore"):
+            array = array.astype(dtype)
     finite = np.isfinite(array)
     if not finite.all():
         place = tuple(int(k) for k in np.argwhere(~finite)[0])
