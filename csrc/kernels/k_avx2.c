@@ -24,6 +24,8 @@ void wg_gemm_avx2_f32(const wg_gemm *g) { gemm_f32(g); }
 void wg_gemm_avx2_f64(const wg_gemm *g) { gemm_f64(g); }
 void wg_gemv_avx2_f32(const wg_gemm *g) { gemv_f32(g); }
 void wg_gemv_avx2_f64(const wg_gemm *g) { gemv_f64(g); }
+void wg_sort_avx2_f32(void *x, int64_t n, int64_t columns) { sort_columns_f32(x, n, columns); }
+void wg_sort_avx2_f64(void *x, int64_t n, int64_t columns) { sort_columns_f64(x, n, columns); }
 
 #if defined(__clang__)
 #pragma clang attribute pop

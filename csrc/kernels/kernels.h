@@ -86,9 +86,14 @@ typedef void (*wg_advance_fn)(void *best, void *places, const void *row, int64_t
 typedef void (*wg_rank_fn)(int64_t *key, const void *x, int64_t n, bool falling, int64_t range[2]);
 /* Whether equal numbers among these are of the same bits, and none is NaN. */
 typedef bool (*wg_tell_apart_fn)(const void *x, int64_t n);
-/* Sorts each column of x (n, columns), behind which is room for so many rows more; fastest for so many columns.  Floats
- * are such as tell_apart finds. */
-enum { WG_SORT_ROWS = 8, WG_SORT_COLUMNS = 16 };
+/* Sorts each column of x (n, columns), in memory for wg_sort_rows(n) of them; fastest for so many columns.  Floats are
+ * such as tell_apart finds. */
+enum { WG_SORT_COLUMNS = 16 };
+static inline int64_t wg_sort_rows(int64_t n) { /* a power of two */
+    int64_t rows = 16;
+    while (rows < n) rows *= 2;
+    return rows;
+}
 typedef void (*wg_sort_columns_fn)(void *x, int64_t n, int64_t columns);
 
 /* C (m, n) = A (m, k) B (k, n), or C + A B with accumulate, and a bias, where there is one, added to each row of the
@@ -165,6 +170,9 @@ void wg_gemm_avx2_f32(const wg_gemm *g);
 void wg_gemm_avx2_f64(const wg_gemm *g);
 void wg_gemv_avx2_f32(const wg_gemm *g);
 void wg_gemv_avx2_f64(const wg_gemm *g);
+/* The networks of AVX2, for those of AVX-512 of few rows, or of another number of columns. */
+void wg_sort_avx2_f32(void *x, int64_t n, int64_t columns);
+void wg_sort_avx2_f64(void *x, int64_t n, int64_t columns);
 void wg_kernels_avx512(wg_kernels *k);
 void wg_kernels_neon(wg_kernels *k);
 

@@ -28,8 +28,10 @@
 #define NEVER_INLINE __attribute__((noinline))
 #define LIKELY(condition) __builtin_expect(condition, 1)
 #if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #define UNROLL /* clang does so early enough by itself */
 #else
+#define INDEPENDENT _Pragma("GCC ivdep") /* a loop: what an iteration writes no other one reads */
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 

@@ -25,7 +25,7 @@ typedef struct { /* lines side by side, whose ranks have the same range */
     int64_t n, lines;
     int64_t *ranks;         /* (n, lines) */
     int64_t *items, *other; /* (n,): of one line */
-    int64_t *columns; /* (n + WG_SORT_ROWS, lines): the elements, then the items of all, if they are more than one */
+    int64_t *columns; /* (wg_sort_rows(n), lines): the elements, then the items of all, if they are more than one */
     uint64_t lowest;
     int index_bits, rank_bits, lost; /* bits of an index, of ranks above the lowest, and of those that items lose */
 } wg_lines;
@@ -206,7 +206,7 @@ static wg_sorting sorting_of(const wg_step *step) {
     s.together = s.by_columns ? even : 1;
     s.groups = (s.lines + s.together - 1) / s.together;
     s.parts = s.groups && s.groups < step->parts ? (int)s.groups : step->parts;
-    const size_t rows = (size_t)s.n + WG_SORT_ROWS;
+    const size_t rows = (size_t)(s.by_columns ? wg_sort_rows(s.n) : s.n);
     s.need = wg_round_up(wg_times(wg_times(2 * (size_t)s.together + 2, rows), sizeof(int64_t)));
     return s;
 }

@@ -29,7 +29,7 @@ static void set_any(wg_dtype dtype, void *x, int64_t i) {
 }
 
 static void test_columns_of(const wg_kernels *k, wg_dtype dtype, int64_t n, int64_t columns) {
-    const size_t room = (size_t)((n + WG_SORT_ROWS) * columns) * item_size[dtype];
+    const size_t room = (size_t)(wg_sort_rows(n) * columns) * item_size[dtype];
     void *x = allocate(room), *was = allocate(room);
     long double *line = allocate((size_t)n * sizeof *line);
     for (int64_t i = 0; i < n * columns; i++) set_any(dtype, was, i);
