@@ -139,16 +139,18 @@ wg_tape *wg_tape_child(const wg_tape *t, wg_id call);
 /* Applies an abstract body `length` times, on an abstract tape.  The body's inputs are n_carry carries, n_x entries and
  * then constants; its outputs the next carries and then more entries.  The operands: first carries; for each entry an
  * array with a first axis of `length`, taken from its end on where `reverse`; constants.  The results, *first and those
- * behind it: last carries; entries, stacked at the places of those that went in; for each carry all its values, length
- * + 1 of them, the one at row i (reverse: i + 1) being what met the entries at i.
+ * behind it: last carries; entries, stacked at the places of those that went in; where block is 0, likewise products
+ * within the body, for the derivative; for each carry all its values, length + 1 of them, the one at row i (reverse: i
+ * + 1) being what met the entries at i.
  *
  * With a guard, the number of a carry or constant of bools (else -1), the loop ends before the first step that meets
  * none that is true; what would have been stacked by the steps not taken is 0.  Where a carry is the guard, the length
  * is WG_UNTIL: there are no entries, and last carries are the only results.
  *
- * block: 0, or the number of steps of which a program holds all values of carries at once, and beside them snapshots of
- * logarithmic number: a derivative that reads all values then runs the loop again, block by block.  That derivative is
- * a loop whose block is the same number, but negative: it keeps what is its own. */
+ * block: 0; or -1, of which a derivative reads no products; or the number of steps of which a program holds all values
+ * of carries at once, and beside them snapshots of logarithmic number: a derivative that reads all values then runs the
+ * loop again, block by block.  That derivative is a loop whose block is the same number, but negative: it keeps what is
+ * its own. */
 enum { WG_UNTIL = -1 };
 wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int guard,
                   int64_t block, int n_in, const wg_id *in, wg_id *first);

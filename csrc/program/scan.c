@@ -52,16 +52,35 @@ wg_id wg_source_of(const wg_tape *t, const wg_window *windows, wg_id x) {
     return l.block > 0 && t->attrs[root->attrs + 1] >= l.n_carry + l.n_y ? root->in[0] : WG_NONE;
 }
 
+/* The body without what is stacked and nobody reads; l becomes the plan of such a loop. */
+static wg_tape *leave_out(wg_loop_plan *l) {
+    wg_loop_info *info = &l->info;
+    const int end = info->n_carry + info->n_y, n_values = info->length == WG_UNTIL ? 0 : info->n_carry;
+    wg_tape *body = wg_tape_clone(info->body);
+    int n = 0;
+    for (int k = 0; k < end && body; k++) {
+        if (k >= info->n_carry && l->result[k] == DEAD && (n || k + 1 < end)) continue; /* a body has an output */
+        body->outputs[n] = body->outputs[k];
+        l->bytes[info->n_in + n] = l->bytes[info->n_in + k];
+        l->result[n++] = l->result[k];
+    }
+    memmove(l->result + n, l->result + end, (size_t)n_values * sizeof *l->result);
+    info->n_y = n - info->n_carry;
+    if (body) body->n_outputs = (uint32_t)n;
+    return body;
+}
+
 static wg_status lower_body(wg_loop_plan *l, wg_tape *t) {
-    wg_tape *body = l->info.body;
-    int32_t *alias = malloc(((size_t)body->n_outputs + 1) * sizeof *alias);
-    if (!alias) return wg_no_memory(t);
+    wg_tape *body = leave_out(l);
+    int32_t *alias = body ? malloc(((size_t)body->n_outputs + 1) * sizeof *alias) : NULL;
+    if (!alias) return wg_tape_release(body), wg_no_memory(t);
     for (int k = 0; k < (int)body->n_outputs; k++)
         alias[k] = !l->most && k < l->info.n_carry && values_of(l, k) == DEAD ? k : -1;
-    wg_tape_adopt(body);
-    wg_status status = wg_program_new(body, alias, NULL, &l->body);
+    const wg_status status = wg_program_new(body, alias, NULL, &l->body);
+    if (status != WG_OK) wg_fail(t, status, "%s", body->error);
     free(alias);
-    if (status != WG_OK) return wg_fail(t, status, "%s", body->error);
+    wg_tape_release(body);
+    if (status != WG_OK) return status;
     free(l->body->memory); /* it works in the scratch of the loop's step, as other loops do before and after it */
     l->body->memory = NULL;
     return WG_OK;
@@ -125,7 +144,7 @@ wg_status wg_loop_plan_new(const wg_program *p, const wg_window *windows, const 
         uint32_t r = 0;
         while (p->ranges[r].lo != source) r++;
         wg_loop_plan *from = p->regions[r]->loop;
-        l->sources[k] = (wg_source){.loop = from, .first = true, .carry = -from->info.n_carry - from->info.n_y};
+        l->sources[k] = (wg_source){.loop = from, .first = true, .carry = from->info.n_carry - wg_n_results(t, source)};
         l->sources[k].carry += (int)t->attrs[t->nodes[windows[in[k]].root].attrs + 1];
         l->sources[k].offset = windows[in[k]].offset * (int64_t)wg_itemsize(x.dtype);
         for (int j = 0; j < k; j++) l->sources[k].first &= l->sources[j].loop != from;

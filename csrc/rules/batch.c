@@ -346,9 +346,11 @@ static wg_status batch_loop(wg_batching *w, wg_id id, const wg_loop_info *l, wg_
         status =
             wg_scan(w->t, body, l->n_carry, l->n_x, l->length, l->reverse, l->guard, l->block, l->n_in, in, &first);
     wg_tape_release(body);
+    const wg_id values = w->t->len - (wg_id)x; /* of carries: the last results */
     for (int k = 0; k < n && status == WG_OK; k++) {
-        wg_id result = first + (wg_id)k;
-        const bool batched = out_flags[k < l->n_carry + l->n_y ? k : k - l->n_carry - l->n_y];
+        const int value = k - l->n_carry - l->n_y;
+        wg_id result = value < 0 ? first + (wg_id)k : values + (wg_id)value;
+        const bool batched = out_flags[value < 0 ? k : value];
         if (batched && k >= l->n_carry) status = turn(w, &result);
         w->map[id + 1 + (wg_id)k] = result;
         w->batched[id + 1 + (wg_id)k] = batched;

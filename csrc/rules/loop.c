@@ -1,7 +1,8 @@
 /* Rules of loops: the derivative of a loop is a loop again, whose body is the old one with a sweep appended.
  *
  * Reverse mode reads the carries as the loop met them, which are among its results, and runs the other way: the
- * cotangents of carries are carried, those of constants added up, those of entries stacked. */
+ * cotangents of carries are carried, those of constants added up, those of entries stacked.  It also reads the carries
+ * that followed, and matrix products, instead of computing them again. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,43 @@ static bool fits_guard(const wg_tape *body, int n_carry, int n_x, int64_t length
         return false;
     return guard < (int)body->n_inputs && (guard < 0 || body->nodes[body->inputs[guard]].dtype == WG_BOOL);
 }
+
+/* A product of two rows at least, of so many multiply-adds an element.  (That of one row has other bits in another
+ * program, and where its matrix is turned.) */
+static bool is_product(const wg_tape *t, wg_id id, int64_t deep) {
+    const wg_id a = t->nodes[id].in[0];
+    const int64_t *end = t->nodes[id].op == WG_matmul ? wg_shape(t, a) + wg_ndim(t, a) : NULL;
+    return end && wg_ndim(t, a) > 1 && end[-2] > 1 && end[-1] >= deep;
+}
+enum { DEEP = 32 }; /* is read faster than it is computed again; of 16, that costs as much */
+
+/* The body with its products, each once, for more outputs: a derivative may read them, and a program in which none does
+ * leaves them out. */
+static wg_status with_products(const wg_tape *body, wg_tape *b, wg_common *common, wg_id *map, wg_id *outputs) {
+    uint32_t n = body->n_outputs;
+    for (wg_id id = 0; id < body->len; id++) {
+        wg_id copied;
+        WG_TRY(wg_copy_node(b, body, id, map, &copied));
+        map[id] = wg_common_node(common, copied);
+        if (map[id] == copied && is_product(b, copied, DEEP)) outputs[n++] = copied;
+    }
+    for (uint32_t k = 0; k < body->n_outputs; k++) outputs[k] = map[body->outputs[k]];
+    return wg_tape_set_outputs(b, (int)n, outputs);
+}
+
+static wg_status keep_products(wg_tape *t, const wg_tape *body, wg_tape **out) {
+    wg_tape *b = *out = wg_tape_create(NULL);
+    wg_id *map = malloc((2 * (size_t)body->len + body->n_outputs + 1) * sizeof *map);
+    wg_common common = {.table = NULL};
+    wg_status status = b && map ? wg_common_init(&common, b, body->len, NULL, 0) : wg_no_memory(t);
+    if (status == WG_OK) status = with_products(body, b, &common, map, map + body->len);
+    if (status != WG_OK && b) wg_fail(t, status, "%s", b->error);
+    wg_common_free(&common);
+    free(map);
+    return status;
+}
+
+static bool keeps_products(int64_t length, int guard, int64_t block) { return length > 1 && guard < 0 && block == 0; }
 
 wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t length, bool reverse, int guard,
                   int64_t block, int n_in, const wg_id *in, wg_id *first) {
@@ -29,7 +67,12 @@ wg_status wg_scan(wg_tape *t, wg_tape *body, int n_carry, int n_x, int64_t lengt
     }
     for (int k = 0; k < n_carry; k++)
         WG_TRY(wg_check_like(t, "scan: the next carry", k, body, body->outputs[k], body, body->inputs[k], -1));
-    return wg_push_call(t, body, 7, (int64_t[]){0, n_carry, n_x, length, reverse, guard, block}, n_in, in, first);
+    const bool keeps = keeps_products(length, guard, block);
+    wg_status status = keeps ? keep_products(t, body, &body) : WG_OK;
+    if (status == WG_OK)
+        status = wg_push_call(t, body, 7, (int64_t[]){0, n_carry, n_x, length, reverse, guard, block}, n_in, in, first);
+    if (keeps) wg_tape_release(body);
+    return status;
 }
 
 /* ---- a body from a body ------------------------------------------------------------------------------------ */
@@ -117,7 +160,6 @@ static wg_status rows_of(wg_tape *t, wg_id x, int64_t start, int64_t length, boo
 typedef struct {
     wg_sweep *s;
     wg_id call;
-    wg_id *next; /* by carry: the input that is its next value; WG_NONE: none is */
     wg_maker m;
 } wg_reversal;
 
@@ -138,7 +180,7 @@ static wg_status last_cotangent(wg_reversal *r, int k, wg_id *out) {
 }
 
 /* Inputs: cotangents of carries, sums for constants; carries, entries, cotangents of entries and of the values of
- * carries, the next carries; constants.  third[]: those of them that are no inputs of the old body. */
+ * carries; constants.  third[]: those of them that are no inputs of the old body. */
 static wg_status reverse_inputs(wg_reversal *r) {
     wg_maker *m = &r->m;
     const wg_loop_info *l = m->l;
@@ -169,29 +211,9 @@ static wg_status reverse_inputs(wg_reversal *r) {
         WG_TRY(rows_of(m->t, operand, l->reverse, l->length, false, &operand));
         WG_TRY(take(m, body->inputs[k], operand, given++));
     }
-    for (int k = 0; k < x; k++) {
-        r->next[k] = WG_NONE;
-        if (!is_real(body, body->inputs[k]) || body->nodes[body->outputs[k]].op == WG_input) continue;
-        WG_TRY(rows_of(m->t, result_of(r, states + k), !l->reverse, l->length, false, &operand));
-        WG_TRY(take(m, body->outputs[k], operand, &r->next[k]));
-    }
     m->n_x = m->n_operands - m->n_carry;
     for (int k = c; k < l->n_in; k++) WG_TRY(take_old(m, k, r->m.in[k]));
     return WG_OK;
-}
-
-/* What the sweep has appended reads the next carries as they were: their nodes need not be computed again. */
-static void read_next(const wg_reversal *r, wg_id from) {
-    const wg_tape *body = r->m.l->body;
-    wg_tape *b = r->m.b;
-    for (wg_id id = from; id < b->len; id++) {
-        const wg_id *in;
-        const int n = wg_operands(b, id, &in);
-        for (int k = 0; k < n && n <= 3; k++)
-            for (int carry = 0; carry < r->m.l->n_carry; carry++)
-                if (r->next[carry] != WG_NONE && in[k] == r->m.map[body->outputs[carry]])
-                    b->nodes[id].in[k] = r->next[carry];
-    }
 }
 
 /* The sweep over the copied body, and the new body's outputs. */
@@ -218,9 +240,7 @@ static wg_status reverse_body(wg_reversal *r) {
     wg_id *seeds = answer + l->n_in;
     memcpy(seeds, given, (size_t)n_real * sizeof *seeds);
     memcpy(seeds + n_real, given + m->n_carry, (size_t)(n_out - n_real) * sizeof *seeds);
-    const wg_id from = m->b->len;
     WG_TRY(wg_vjp(m->b, n_out, outputs, seeds, n_in, inputs, false, answer));
-    read_next(r, from);
     for (int k = 0, j = 0; k < l->n_carry; k++) {
         if (!is_real(body, body->inputs[k])) continue;
         if (cotangent_of(r, states + k) != WG_NONE) WG_TRY(wg_emit_plus(m->b, answer[j], given[at++], &answer[j]));
@@ -235,16 +255,113 @@ static wg_status reverse_body(wg_reversal *r) {
     return WG_OK;
 }
 
+/* ---- what the reverse body reads ---------------------------------------------------------------------------- */
+typedef struct {
+    const wg_reversal *r; /* its body is made anew, with inputs for what is known */
+    wg_maker m;
+    wg_id *operand; /* by its node: what an input in place of it stands for, or WG_NONE */
+    uint8_t *marks; /* by its node */
+} wg_reading;
+enum { LIVE = 1, FACTOR = 2 /* the right one of a product */ };
+
+static bool is_constant(const wg_maker *m, wg_id id) { /* or one turned */
+    const wg_node_rec *node = &m->b->nodes[id];
+    if (node->op == WG_transpose) node = &m->b->nodes[node->in[0]];
+    return node->op == WG_input && m->b->attrs[node->attrs + 1] >= m->n_carry + m->n_x;
+}
+
+/* Of a next carry and of a product that is kept all values are known.  A constant is turned once, not by each step. */
+static wg_status find_operand(const wg_reading *reads, wg_id id, wg_id *out) {
+    const wg_maker *m = &reads->r->m;
+    const wg_loop_info *l = m->l;
+    const bool keeps = keeps_products(l->length, l->guard, l->block);
+    if (is_constant(m, id)) {
+        if (!keeps || !(reads->marks[id] & FACTOR)) return WG_OK;
+        const wg_attr_copy axes = wg_copy_attrs(m->b, id);
+        const wg_id x = reads->operand[m->b->nodes[id].in[0]];
+        return wg_append_flagged(m->t, WG_transpose, 1, &x, axes.n, axes.x, 0, out);
+    }
+    for (int k = 0; k < l->n_carry + l->n_y; k++) {
+        const wg_id node = l->body->outputs[k];
+        if (m->map[node] != id) continue;
+        if (k < l->n_carry && is_real(l->body, node))
+            return rows_of(m->t, result_of(reads->r, l->n_carry + l->n_y + k), !l->reverse, l->length, false, out);
+        if (k >= l->n_carry && keeps && is_product(l->body, node, DEEP)) return *out = result_of(reads->r, k), WG_OK;
+    }
+    return WG_OK;
+}
+
+static wg_status find_operands(wg_reading *reads) {
+    const wg_maker *m = &reads->r->m;
+    const wg_id *in;
+    for (int k = 0; k < m->n_outputs; k++) reads->marks[m->outputs[k]] = LIVE;
+    for (int k = 0; k < m->n_operands; k++) reads->operand[m->b->inputs[k]] = m->operands[k];
+    for (wg_id id = m->b->len; id-- > 0;) {
+        if (!reads->marks[id] || m->b->nodes[id].op == WG_input) continue;
+        WG_TRY(find_operand(reads, id, &reads->operand[id]));
+        if (reads->operand[id] != WG_NONE) reads->marks[id] = 0;
+        const int n = reads->marks[id] ? wg_operands(m->b, id, &in) : 0;
+        for (int k = 0; k < n; k++) reads->marks[in[k]] |= k == 1 && is_product(m->b, id, 1) ? LIVE | FACTOR : LIVE;
+        if (m->b->nodes[id].op == WG_call) memset(reads->marks + id + 1, LIVE, (size_t)wg_n_results(m->b, id));
+    }
+    return WG_OK;
+}
+
+static wg_status take_operands(wg_reading *reads, bool constants) {
+    wg_maker *m = &reads->m;
+    for (wg_id id = 0; id < reads->r->m.b->len; id++) {
+        if (reads->operand[id] == WG_NONE || is_constant(&reads->r->m, id) != constants) continue;
+        m->operands[m->n_operands++] = reads->operand[id];
+        WG_TRY(wg_input_like(m->b, reads->r->m.b, id, &m->map[id]));
+    }
+    return WG_OK;
+}
+
+static wg_status make_anew(wg_reading *reads) {
+    const wg_maker *old = &reads->r->m;
+    wg_maker *m = &reads->m;
+    m->n_operands = 0;
+    WG_TRY(take_operands(reads, false));
+    m->n_x = m->n_operands - m->n_carry;
+    if (m->guard >= 0) m->guard += m->n_x - old->n_x; /* it is a constant */
+    WG_TRY(take_operands(reads, true));
+    for (wg_id id = 0, copied; id < old->b->len; id++) {
+        if (!reads->marks[id] || old->b->nodes[id].op == WG_input) continue;
+        WG_TRY(wg_copy_node(m->b, old->b, id, m->map, &copied)); /* all results of a call, also where they are known */
+        if (reads->operand[id] == WG_NONE) m->map[id] = copied;
+    }
+    for (int k = 0; k < m->n_outputs; k++) m->outputs[k] = m->map[m->outputs[k]];
+    return WG_OK;
+}
+
+static wg_status finish_reading(wg_reversal *r, wg_id *first) {
+    const size_t len = r->m.b->len, bytes = len * sizeof(wg_id);
+    wg_id *room = malloc(3 * bytes);
+    wg_reading reads = {.r = r, .m = r->m, .operand = room, .marks = calloc(len, 1)};
+    wg_status status = room && reads.marks && (reads.m.b = wg_tape_create(NULL)) ? WG_OK : wg_no_memory(r->m.t);
+    if (status == WG_OK) {
+        reads.m.map = room + len;
+        reads.m.operands = room + 2 * len;
+        memset(room, 0xff, bytes);
+        status = find_operands(&reads);
+        if (status == WG_OK && (status = make_anew(&reads)) != WG_OK) wg_fail(r->m.t, status, "%s", reads.m.b->error);
+        if (status == WG_OK) status = finish(&reads.m, !r->m.l->reverse, true, first);
+        wg_tape_release(reads.m.b);
+    }
+    free(room);
+    free(reads.marks);
+    return status;
+}
+
 static wg_status reverse_loop(wg_reversal *r) {
     wg_maker *m = &r->m;
     const wg_loop_info *l = m->l;
     const int x = l->n_carry, c = x + l->n_x;
     wg_id result;
-    r->next = m->in + l->n_in;
     WG_TRY(reverse_inputs(r));
     wg_status status = reverse_body(r);
     if (status != WG_OK) return wg_fail(m->t, status, "%s", m->b->error);
-    WG_TRY(finish(m, !l->reverse, true, &result));
+    WG_TRY(finish_reading(r, &result));
     for (int k = 0; k < x; k++)
         if (is_real(l->body, l->body->inputs[k])) WG_TRY(wg_contribute(r->s, r->m.in[k], result++));
     for (int k = c; k < l->n_in; k++)
@@ -319,12 +436,12 @@ static wg_status forward_loop(wg_sweep *s, wg_id call, const wg_id *tangents, wg
     wg_status status = forward_body(m, n);
     if (status != WG_OK) return wg_fail(m->t, status, "%s", m->b->error);
     WG_TRY(finish(m, l->reverse, false, &result));
-    /* results: carries, their tangents; tangents of entries; values of carries, their tangents */
+    /* results: carries, their tangents; tangents of entries; products; values of carries, their tangents */
     result += (wg_id)l->n_carry;
     for (int k = 0; k < wg_n_results(s->t, call); k++) {
         const bool state = k >= l->n_carry + l->n_y;
         const wg_id id = call + 1 + (wg_id)k;
-        if (k == l->n_carry + l->n_y) result += (wg_id)l->n_carry;
+        if (k == l->n_carry + l->n_y) result = s->t->len - (wg_id)(m->n_carry - l->n_carry);
         if (!is_real(body, body->outputs[state ? k - l->n_carry - l->n_y : k])) continue;
         if (id < s->hi && wg_wants(s, id)) wg_set_slot(s, id, result);
         result++;

@@ -172,7 +172,7 @@ typedef struct { /* a call whose attributes make it a loop, see wg_scan */
     int64_t length; /* or WG_UNTIL */
     bool reverse;
     int guard;     /* an operand, or -1 */
-    int64_t block; /* of steps; 0: all are kept; negative: it reads values of a loop with such blocks */
+    int64_t block; /* of steps; 0: all are kept, also products; negative: it keeps its carries */
 } wg_loop_info;
 bool wg_loop_of(const wg_tape *t, wg_id call, wg_loop_info *l); /* false: a plain call */
 int wg_n_results(const wg_tape *t, wg_id call);

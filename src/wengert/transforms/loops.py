@@ -18,6 +18,7 @@ from .call import Recording, decorates, on_tape, watched
 from .child import Child, of_leaves
 
 UNTIL = -1  # the number of steps of a loop that its condition ends
+CARRIES = -1  # the block of a loop of which a derivative has the carries only
 _FEW = 2  # "sqrt": smaller blocks are not worth a loop
 _BLOCK = 16  # "log": of so many steps all carries are held at once
 LITTLE = 1024  # elements computed by quick ops: a branch of `cond` that takes no more is no loop of its own
@@ -36,7 +37,7 @@ def scan(
     """A loop over the first axis of arrays that carries values along, as JAX's `lax.scan`.
 
     The body is recorded once, whatever the length; a recorded program runs it.  Memory does not grow with the
-    length, except for what is stacked and, where a reverse sweep follows, the carries.
+    length, except for what is stacked and, where a reverse sweep follows, the carries and matrix products.
 
     Parameters
     ----------
@@ -55,7 +56,8 @@ def scan(
         How a reverse sweep over N steps saves memory.  "sqrt" keeps about 2 sqrt(N) carries and takes the
         steps once more.  "log" keeps snapshots at 0, 1/2, 3/4, 7/8 ... of the steps that are left, at most
         log2(N) + 1, and the carries of a block of 16 steps, and takes the steps about log2(N) / 2 times
-        more; a reverse sweep over that sweep keeps all of its own.  By default all carries are kept.
+        more; a reverse sweep over that sweep keeps all of its own.  By default all carries are kept, and of
+        each step the matrix products (from 32 multiply-adds for an element on) that the sweep needs again.
 
     Returns
     -------
@@ -85,7 +87,7 @@ def scan(
     inner = math.isqrt(steps) if checkpoint == "sqrt" else 1
     if inner > _FEW:
         return _in_blocks(f, init, xs, steps, reverse, inner)
-    block = _BLOCK if checkpoint == "log" and steps > _BLOCK else 0
+    block = 0 if checkpoint is None else _BLOCK if checkpoint == "log" and steps > _BLOCK else CARRIES
     return _looped("scan", f, (carries, carry_tree), (entries, entry_tree), steps, reverse, block)
 
 
@@ -125,12 +127,13 @@ def _in_blocks(f: Callable, init: Any, xs: Any, steps: int, reverse: bool, inner
         init = tree_map(lambda x, y: y.dtype.type(x) if type(x) is int else x, init, first)
 
     def block(carry: Any, entries: Any) -> tuple:
-        return scan(f, carry, entries, inner, reverse)
+        return _looped("scan", f, tree_flatten(carry), tree_flatten(entries), inner, reverse, CARRIES)
 
     def stacked(x: Any) -> Any:
         return wnp.reshape(x[start : start + whole], (whole // inner, inner, *np.shape(x)[1:]))
 
-    carry, ys = scan(block, init, tree_map(stacked, xs), whole // inner, reverse)
+    entries = tree_flatten(tree_map(stacked, xs))
+    carry, ys = _looped("scan", block, tree_flatten(init), entries, whole // inner, reverse, CARRIES)
     ys = tree_map(lambda y: wnp.reshape(y, (whole, *np.shape(y)[2:])), ys)
     if whole == steps:
         return carry, ys
