@@ -184,17 +184,6 @@ wg_status wg_inline(wg_tape *t, wg_tape **out);
  * that axis (in), has it (out).  *looped is set to an op that is done element by element, for it has no batching rule;
  * it is left alone if there is none. */
 wg_status wg_batch(wg_tape *t, int64_t size, const bool *batched, bool *out_batched, wg_tape **out, int *looped);
-/* The op `host` calls a function outside of the core, which returns false where it failed; attributes: the function and
- * its context as integers, dtype of the result, whether the function takes stacks of operands, then the result's shape.
- * Data is C-contiguous. */
-enum { WG_HOST_CALL, WG_HOST_CONTEXT, WG_HOST_DTYPE, WG_HOST_STACKS, WG_HOST_SHAPE };
-typedef struct {
-    void *data;
-    int ndim;
-    const int64_t *shape;
-    wg_dtype dtype;
-} wg_host_array;
-typedef bool (*wg_host_fn)(void *context, int n_in, const wg_host_array *in, const wg_host_array *out);
 /* Writing in place: in[0] with in[1] in its slice (op slice_set) or in[2] at its rows in[1] (index_set), or replaced by
  * in[1] (copy).  From then on wg_latest names the node that stands for in[0], and for the views of one array. */
 wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs);
@@ -239,6 +228,13 @@ typedef struct {
     int ndim;
     wg_dtype dtype;
 } wg_array;
+/* The op `host` calls a function outside of the core, which returns false where it failed; attributes: the function and
+ * its context as integers, dtype of the result, whether the function takes stacks of operands, what it computes of
+ * matrices (of small ones the core does that itself; SLOGDET: pairs), then the result's shape.  Strides are NULL where
+ * data is C-contiguous, as it always is where the function is none of matrices. */
+enum { WG_HOST_CALL, WG_HOST_CONTEXT, WG_HOST_DTYPE, WG_HOST_STACKS, WG_HOST_MATRIX, WG_HOST_SHAPE };
+enum { WG_HOST_OTHER, WG_HOST_INV, WG_HOST_SOLVE, WG_HOST_TRIANGULAR, WG_HOST_CHOLESKY, WG_HOST_DET, WG_HOST_SLOGDET };
+typedef bool (*wg_host_fn)(void *context, int n_in, const wg_array *in, const wg_array *out);
 /* What wg_append computes on an eager tape, bit for bit, of operands of one dtype and into a C-contiguous result of the
  * dtype and shape that the op infers.  False where the result is of no use: the op is not offered, memory is lacking,
  * or not all of it is finite, of which the caller may want to warn. */

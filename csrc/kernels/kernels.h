@@ -130,6 +130,10 @@ typedef void (*wg_pick_fn)(void *to, const void *from, int64_t n);
 /* Elements first ... first + n - 1, 4 dividing first, of the random numbers of a key and a stream. */
 typedef void (*wg_random_fn)(void *out, wg_dtype dtype, uint64_t key, uint64_t stream, int64_t first, int64_t n);
 
+/* What `kind`, a WG_HOST_..., says of matrices with at most 8 rows and columns; false for others, and for what has no
+ * result or no digits left on the way to it. */
+typedef bool (*wg_matrices_fn)(int64_t kind, int n_in, const wg_array *in, const wg_array *out);
+
 typedef enum { WG_FOLD_SUM, WG_FOLD_PROD, WG_FOLD_MAX, WG_FOLD_MIN, WG_FOLD_COUNT } wg_fold;
 
 typedef struct {
@@ -147,6 +151,7 @@ typedef struct {
     wg_tell_apart_fn tell_apart[WG_DTYPE_COUNT];     /* of float32 and float64 */
     wg_sort_columns_fn sort_columns[WG_DTYPE_COUNT]; /* of int32, int64, float32 and float64 */
     wg_random_fn random;
+    wg_matrices_fn small_matrices;
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
     wg_gemm_fn gemv[WG_DTYPE_COUNT], dot[WG_DTYPE_COUNT];
     wg_gemm_scratch_fn gemm_scratch[WG_DTYPE_COUNT];

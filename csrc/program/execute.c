@@ -202,7 +202,7 @@ wg_status wg_execute(const wg_kernels *k, wg_step *step) {
     case WG_index_set: return wg_execute_index_change(k, step);
     case WG_slice_add:
     case WG_slice_set: return wg_execute_slice_change(k, step);
-    case WG_host: return wg_execute_host(step);
+    case WG_host: return wg_execute_host(k, step);
     case WG_ravel_index: return wg_execute_ravel_index(k, step);
     case WG_random: return wg_execute_random(k, step);
     case WG_recurrence: return wg_execute_recurrence(k, step);

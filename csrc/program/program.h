@@ -74,7 +74,7 @@ wg_status wg_execute_gather(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step);
-wg_status wg_execute_host(wg_step *step); /* host.c */
+wg_status wg_execute_host(const wg_kernels *k, wg_step *step); /* host.c */
 size_t wg_host_scratch(const wg_step *step);
 
 /* ---- cost.c: nanoseconds on one thread, about -------------------------------------------------------------- */

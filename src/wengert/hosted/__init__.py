@@ -13,6 +13,7 @@ from threading import get_ident
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from .. import numpy as wnp
 from .. import transforms
@@ -25,25 +26,31 @@ custom_jvp: Any = transforms.custom_jvp
 custom_vjp: Any = transforms.custom_vjp
 LINALG: dict[str, Callable] = {}  # name in wengert.numpy.linalg -> function for Vars and plain arrays alike
 FFT: dict[str, Callable] = {}
+SMALL: dict[Callable, int] = {}  # WG_HOST_... of csrc/wengert.h: of small matrices the core does these
 
 
 class _Array(ctypes.Structure):
-    """`wg_host_array` of csrc/wengert.h."""
+    """`wg_array` of csrc/wengert.h, without strides where it is contiguous."""
 
     _fields_ = (
         ("data", ctypes.c_void_p),
-        ("ndim", ctypes.c_int),
         ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("ndim", ctypes.c_int),
         ("dtype", ctypes.c_int),
     )
 
     def view(self) -> np.ndarray:
         """The elements, where they are."""
-        return _at(self.data or 1, tuple(self.shape[: self.ndim]), self.dtype)
+        strides = tuple(self.strides[: self.ndim]) if self.strides else None
+        return _at(self.data or 1, tuple(self.shape[: self.ndim]), strides, self.dtype)
 
 
 @functools.lru_cache(4096)  # a replay asks for the same places as the one before
-def _at(address: int, shape: tuple[int, ...], code: int) -> np.ndarray:
+def _at(address: int, shape: tuple[int, ...], strides: tuple[int, ...] | None, code: int) -> np.ndarray:
+    if strides:
+        first = _at(address, (1,), None, code)
+        return as_strided(first, shape, [step * first.itemsize for step in strides])
     kind: Any = ctypes.c_char * (prod(shape) * DTYPES[code].itemsize)
     return np.ndarray(shape, DTYPES[code], kind.from_address(address))
 
@@ -81,7 +88,8 @@ def call(function: Callable, *operands: Any, shape: tuple[int, ...], dtype: Any,
     Functions that take no stacks of operands are called once for each element by `vmap`.
     """
     _CALLED.setdefault(id(function), function)
-    return append("host", *operands, attrs=(_ADDRESS, id(function), dtype_code(dtype), stacks, *shape))
+    attrs = _ADDRESS, id(function), dtype_code(dtype), stacks, SMALL.get(function, 0), *shape
+    return append("host", *operands, attrs=attrs)
 
 
 def files(table: dict[str, Callable], function: Any) -> Callable:

@@ -15,7 +15,7 @@ import numpy as np
 from .. import numpy as wnp
 from ..protocols.elementwise import real
 from ..protocols.registry import normalize_axes
-from . import LINALG, adjoint, call, custom_jvp, custom_vjp, dagger, files, floating
+from . import LINALG, SMALL, adjoint, call, custom_jvp, custom_vjp, dagger, files, floating
 
 
 def matrix(name: str, a: Any, square: bool = False) -> Any:
@@ -71,6 +71,7 @@ def _triangular(lower: bool) -> Any:
 
 GENERAL, LOWER, UPPER = np.linalg.solve, _triangular(True), _triangular(False)
 _OF_TRANSPOSED = {GENERAL: GENERAL, LOWER: UPPER, UPPER: LOWER}
+SMALL |= {np.linalg.inv: 1, GENERAL: 2, LOWER: 3, UPPER: 3, np.linalg.cholesky: 4, np.linalg.det: 5}
 
 
 @functools.partial(custom_vjp, nondiff_argnums=2)
@@ -181,12 +182,15 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 
 
 def _slog(a: np.ndarray) -> np.ndarray:
-    return np.stack(np.linalg.slogdet(a))
+    return np.stack(np.linalg.slogdet(a), -1)
+
+
+SMALL[_slog] = 6
 
 
 @custom_jvp
 def _slogdet(a):
-    return call(_slog, a, shape=(2, *a.shape[:-2]), dtype=a.dtype)
+    return call(_slog, a, shape=(*a.shape[:-2], 2), dtype=a.dtype)
 
 
 @_slogdet.defjvp
@@ -194,14 +198,14 @@ def _(primals, tangents):
     y = _slogdet(primals[0])
     slope = np.trace(solve_(primals[0], tangents[0], GENERAL), axis1=-2, axis2=-1)
     turn = slope - real(slope)  # of real matrices 0: the sign jumps
-    return y, np.stack([y[0] * turn, slope - turn])
+    return y, np.stack([y[..., 0] * turn, slope - turn], -1)
 
 
 @file(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
     """The sign of the determinant and the logarithm of its absolute value."""
     y = _slogdet(matrix("slogdet", a, True))
-    return np.linalg._linalg.SlogdetResult(y[0], real(y[1]))
+    return np.linalg._linalg.SlogdetResult(y[..., 0], real(y[..., 1]))
 
 
 @custom_jvp
