@@ -182,6 +182,8 @@ VECTORS = {
     "a vector and a matrix": lambda x, w, b, v: np.exp((x @ w)[:, None] * v) - v,
     "columns of a matrix": lambda x, w, b, v: np.exp((x @ w) - w) * b,
     "turned": lambda x, w, b, v: np.exp((x @ w).reshape(5, 10)).T * 2.0,
+    "halves exchanged": lambda x, w, b, v: np.exp((x @ w).reshape(2, 25))[::-1] * b.reshape(2, 25),
+    "a half, and again": lambda x, w, b, v: np.exp((x @ w).reshape(2, 25))[1:] * b.reshape(2, 25),
     "a sum": lambda x, w, b, v: np.sum(np.cos(x @ w)) * b,
     "a sum of what is turned": lambda x, w, b, v: np.sum(np.cos((x @ w).reshape(5, 10)).T[1:]) * b,
     "casts": lambda x, w, b, v: ((x @ w) > 1.0).astype("float32") + np.where((x @ w) > b, b, 2.0),

@@ -162,16 +162,17 @@ static bool goes_by_rows(const wg_maker *m, wg_id id, int ndim) {
     return wg_ndim(m->t, id) == ndim && wg_shape(m->t, id)[0] == m->r->rows;
 }
 
-/* How many elements of x stand side by side in each row, if `id` reads them so, once or again and again; else 0. */
+/* How many elements of x stand side by side in each row, if `id` reads them so, once or again and again; else 0.  No
+ * axis counts rows where there is only one. */
 static int64_t side_by_side(const wg_maker *m, wg_id id, wg_id x) {
-    const int ndim = wg_ndim(m->t, x);
+    const int ndim = wg_ndim(m->t, x), by_rows = m->range.rows != 1;
     const int64_t *of = wg_shape(m->t, id), *shape = wg_shape(m->t, x), *strides = wg_vec(m->t, m->windows[x].strides);
     int64_t part = 1;
     int i = ndim;
     if (ndim != wg_ndim(m->t, id)) return 0;
-    for (; i > 1 && shape[i - 1] == of[i - 1] && strides[i - 1] == part; i--) part *= shape[i - 1];
-    while (i > 1 && shape[i - 1] == 1) i--;
-    return i <= 1 && part >= LEAST_PART ? part : 0;
+    for (; i > by_rows && shape[i - 1] == of[i - 1] && strides[i - 1] == part; i--) part *= shape[i - 1];
+    while (i > by_rows && shape[i - 1] == 1) i--;
+    return i <= by_rows && part >= LEAST_PART ? part : 0;
 }
 
 wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pairs, int64_t *part, wg_argument *out) {
