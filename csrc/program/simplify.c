@@ -110,7 +110,7 @@ static wg_status split_derivative(wg_simplifier *s, wg_id *id) {
     const int n = wg_operands(t, *id, &operands), n_attr = wg_attrs(t, *id, &attrs);
     memcpy(in, operands, (size_t)n * sizeof *in);
     g = in[0], in[0] = in[1];
-    if (info->base != WG_mul && info->base != WG_zmul) {
+    if (info->base != WG_mul && info->base != WG_zmul && info->base != WG_exp) {
         int64_t params[WG_MAX_PARAMS];
         uint32_t shape = t->scalar_shape;
         for (int k = 1; k < n; k++) WG_TRY(wg_broadcast_shapes(t, "derivative", shape, t->nodes[in[k]].shape, &shape));
