@@ -41,20 +41,20 @@ OPS = {
 
 
 @st.composite
-def few_numbers(draw, length=8):
-    """A program, its operands; steps that OPS lacks are drawn again."""
+def few_numbers(draw, length=8, shapes=SHAPES, ops=frozenset(OPS), most=ELEMENTS):
+    """A program, its operands; steps that `ops` lacks are drawn again."""
     arrays = [
-        weights(draw(st.sampled_from(SHAPES)), phase=k).astype(draw(st.sampled_from(["float32", "float64"])))
+        weights(draw(st.sampled_from(shapes)), phase=k).astype(draw(st.sampled_from(["float32", "float64"])))
         for k in range(draw(st.integers(1, 3)))
     ]
     m, steps = Reference(), []
     values = [m.array(x) for x in arrays]
     for _ in range(3 * length):
         added = draw_step(draw, values)
-        if not {name for name, *_ in added} <= OPS or len(steps) > length:
+        if not {name for name, *_ in added} <= ops or len(steps) > length:
             continue
         grown = Steps(added, range(len(values) + len(added)))(m, *values)
-        if max(len(x.value.data) for x in grown) > ELEMENTS:
+        if max(len(x.value.data) for x in grown) > most:
             continue
         steps, values = steps + added, grown
         if max(map(abs, grown[-1].value.data), default=0) > ELEMENTS:

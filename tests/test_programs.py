@@ -85,7 +85,7 @@ def draw_step(draw, values):
         "call",
     ]
     kinds += ["transpose", "slice"] if shape else []
-    kinds += ["recurrence", "slice_set"] if shape else []
+    kinds += ["recurrence", "slice_set", "slice_add"] if shape else []
     kinds += ["gather", "index_add", "index_set"] if shape and shape[0] >= 2 else []
     kinds += ["matmul"] if len(shape) >= 2 else []
     kind = draw(st.sampled_from(kinds))
@@ -133,9 +133,9 @@ def draw_step(draw, values):
     if kind in ("index_add", "index_set"):
         n = len(values)
         return [("gather", (a, 0), ()), ("sin", (n,), ()), (kind, (a, 0, n + 1), ())]
-    if kind == "slice_set":
+    if kind in ("slice_set", "slice_add"):
         n, window = len(values), tuple(number for extent in shape for number in draw(windows(extent)))
-        return [("slice", (a,), window), ("sin", (n,), ()), ("slice_set", (a, n + 1), window)]
+        return [("slice", (a,), window), ("sin", (n,), ()), (kind, (a, n + 1), window)]
     if kind == "recurrence":
         b = draw(st.sampled_from(floats(values, lambda s: s == shape)))
         return [("recurrence", (a, b), (draw(st.integers(0, len(shape) - 1)), draw(st.integers(0, 1))))]
@@ -151,7 +151,8 @@ def compatible(s, t):
 
 
 def windows(n):
-    return st.sampled_from([(0, 1, n), (n - 1, -1, n), (0, 2, (n + 1) // 2), (n - 1, 1, 1)])
+    runs = [(0, 1, n - 1), (1, 1, n - 1)] if n > 1 else []
+    return st.sampled_from([(0, 1, n), (n - 1, -1, n), (0, 2, (n + 1) // 2), (n - 1, 1, 1), *runs])
 
 
 @st.composite

@@ -145,7 +145,9 @@ typedef struct {
     wg_chain_fn chain[WG_CHAIN_COUNT][WG_DTYPE_COUNT];
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
-    wg_find_fn find[WG_DTYPE_COUNT];                /* these two: of real dtypes */
+    /* out[j] = fold of x[j], x[n + j] ... from line to line; max and min of float32 and float64 */
+    wg_fold_fn fold_down[WG_FOLD_COUNT][WG_DTYPE_COUNT];
+    wg_find_fn find[WG_DTYPE_COUNT]; /* these two: of real dtypes */
     wg_advance_fn advance[WG_DTYPE_COUNT];
     wg_rank_fn rank[WG_DTYPE_COUNT];                 /* of real dtypes */
     wg_tell_apart_fn tell_apart[WG_DTYPE_COUNT];     /* of float32 and float64 */

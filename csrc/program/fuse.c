@@ -9,7 +9,7 @@
 
 #include "program.h"
 
-enum { GENERATION = 64, MAX_MEMBERS = 1 << 16, ONE_ROW = 4096 /* elements that may be a row by themselves */ };
+enum { GENERATION = 64, MAX_MEMBERS = 1 << 16 };
 
 typedef struct {
     int64_t rows;
@@ -18,6 +18,7 @@ typedef struct {
     wg_id head, tail; /* its nodes, in order */
     uint32_t n_steps; /* nodes that compute */
     bool apart;       /* nobody joins it */
+    bool fits;        /* all members may be parts of one row */
 } wg_group;
 
 typedef struct {
@@ -82,11 +83,15 @@ static void add_member(wg_fuser *f, wg_id id, uint32_t group) {
     g->tail = id;
 }
 
-/* May the node be part of a row, with all its elements?  Vectors are, of a region whose products have one row. */
+/* May the node be part of a row, with all its elements?  Vectors are, of a region whose products have one row or where
+ * places of a vector are mixed. */
 static bool fits_one_row(const wg_fuser *f, wg_id id) {
     const wg_role role = (wg_role)f->roles[id];
-    const wg_id like = role == WG_ROLE_TOTAL ? f->t->nodes[id].in[0] : id;
-    return (role == WG_ROLE_MAP || role == WG_ROLE_TOTAL) && wg_size(f->t, like) <= ONE_ROW;
+    const bool whole = role == WG_ROLE_MAP || role == WG_ROLE_WINDOW || role == WG_ROLE_JOIN;
+    const bool folds = role == WG_ROLE_FOLD || role == WG_ROLE_TOTAL || role == WG_ROLE_COLUMNS;
+    const wg_id like = folds ? f->t->nodes[id].in[0] : id;
+    const bool fits = wg_size(f->t, like) <= WG_ONE_ROW && wg_ndim(f->t, like) < WG_MAX_NDIM;
+    return (whole || folds) && fits && !f->few;
 }
 
 /* The open group that the node joins: the latest from which it reads, else the latest of its very shape. */
@@ -98,7 +103,7 @@ static uint32_t group_for(const wg_fuser *f, wg_id id, int64_t rows, uint64_t *w
         const wg_group *group = &f->groups[g];
         const bool walks = group->rows == rows;
         if (group->apart || group->n_steps >= MAX_MEMBERS) continue;
-        if (!walks && (f->few || group->rows != 1 || !fits_one_row(f, id))) continue;
+        if (!walks && (group->rows != 1 || !fits_one_row(f, id))) continue;
         if (!waits_of(f, id, g, &w, &reads)) continue;
         if (reads) return *waits = w, g;
         if (walks && alike == WG_NONE && group->shape == f->t->nodes[id].shape) alike = g, alike_waits = w;
@@ -134,21 +139,26 @@ static wg_id merged(wg_fuser *f, wg_id a, wg_id b) { /* two lists of nodes in or
     return head;
 }
 
-/* Makes two groups one, if neither waits for the other by way of anything else. */
+/* Makes two groups one, if neither waits for the other by way of anything else.  Rows may become parts of one. */
 static void try_merge(wg_fuser *f, uint32_t into, uint32_t from) {
     wg_group *a = &f->groups[into], *b = &f->groups[from];
     uint64_t waits = 0;
-    if (a->apart || b->apart || a->rows != b->rows || a->n_steps + b->n_steps > MAX_MEMBERS) return;
+    const int64_t rows = a->rows;
+    const bool one = (a->rows == 1 && b->fits) || (b->rows == 1 && a->fits);
+    if (a->apart || b->apart || (rows != b->rows && !one) || a->n_steps + b->n_steps > MAX_MEMBERS) return;
     set_members(f, b->head, into);
+    a->rows = rows == b->rows ? rows : 1;
     const bool fits = waits_of_members(f, a->head, into, &waits) && waits_of_members(f, b->head, into, &waits) &&
                       !(closure(f, waits) & (bit(f, into) | bit(f, from)));
     if (!fits) {
         set_members(f, b->head, from);
+        a->rows = rows;
         return;
     }
     a->tail = a->tail > b->tail ? a->tail : b->tail;
     a->head = merged(f, a->head, b->head);
     a->waits = waits;
+    a->fits &= b->fits;
     a->n_steps += b->n_steps;
     *b = (wg_group){.head = WG_NONE}; /* rows 0: nobody joins it */
     for (wg_id id = 0; id < f->t->len; id++)
@@ -200,11 +210,13 @@ static wg_status place_node(wg_fuser *f, wg_id id) {
         }
         if (!wg_grow(&f->groups, &f->cap_groups, (uint64_t)f->n_groups + 1, sizeof *f->groups)) return wg_no_memory(t);
         group = f->n_groups++;
-        f->groups[group] = (wg_group){.rows = rows, .shape = t->nodes[id].shape, .head = WG_NONE, .apart = apart};
+        f->groups[group] =
+            (wg_group){.rows = rows, .shape = t->nodes[id].shape, .head = WG_NONE, .apart = apart, .fits = true};
         waits_of(f, id, WG_NONE, &waits, &reads);
     }
     add_member(f, id, group);
     f->groups[group].waits |= waits;
+    f->groups[group].fits &= fits_one_row(f, id);
     f->groups[group].n_steps++;
     merge_operands(f, id, group);
     return WG_OK;

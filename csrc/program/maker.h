@@ -35,6 +35,7 @@ typedef struct {
 } wg_maker;
 
 static inline bool is_inside(const wg_maker *m, wg_id root) { return root >= m->range.lo && root < m->range.hi; }
+static inline bool is_one_row(const wg_maker *m) { return m->range.rows == 1 && !m->flat; }
 static inline int64_t itemsize_of(const wg_maker *m, wg_id id) { return (int64_t)wg_itemsize(m->t->nodes[id].dtype); }
 static inline int64_t width_of(const wg_maker *m, wg_id id) { return m->flat ? 1 : wg_size(m->t, id) / m->r->rows; }
 
@@ -45,13 +46,16 @@ wg_status wg_result_number(wg_maker *m, wg_id id, uint32_t *out);
 wg_status wg_note_op(wg_maker *m, wg_id id);
 /* The memory of `id` as it stands, moving on by per_row bytes; inside the region it is the root's. */
 wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out);
+/* The same memory, so many bytes further on in the region's only row. */
+wg_status wg_slot_behind(wg_maker *m, uint32_t slot, int64_t bytes, uint32_t *out);
 /* A tile that only the micro-op in the making needs; and one that nobody needs any more. */
 wg_status wg_spare_tile(wg_maker *m, int64_t row_bytes, uint32_t *out);
 wg_status wg_drop_tile(wg_maker *m, uint32_t slot);
 /* Made once, before the first block. */
 wg_status wg_new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *out);
 wg_status wg_add_micro(wg_maker *m, wg_micro micro, const wg_detail *detail);
-/* Does `id` lie in contiguous rows that start where its array, or its root's tile, does? */
+/* Does `id` lie in contiguous rows that start where its array, or its root's tile, does?  Of one row, anywhere in it.
+ */
 bool wg_lies_in_order(const wg_maker *m, wg_id id);
 /* The same of each plane of x, an operand of `id` whose first axis counts planes; *pitch: elements from one to the
  * next, 0 where all are the same. */

@@ -128,14 +128,18 @@ static bool reads_alike(const wg_planner *w, wg_id reader, wg_id writer, const w
 }
 
 /* May node `id` write its result over a storage that its step reads?  Yes when each element is read before the same
- * one is written.  A region does so block by block, if nothing behind `id` reads the storage. */
+ * one is written.  A region does so block by block, if nothing behind `id` reads the storage; one row is one block,
+ * whose nodes run in turn, but that one may be joined with the one before it. */
 static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *storage) {
     if (w->range[id] == WG_NONE) return reads_alike(w, id, id, storage);
     const wg_range *range = &w->p->ranges[w->range[id]];
     int64_t rows;
     if (range->rows == WG_SCALARS) return true; /* all are read at the start, and written at the end */
-    if (wg_role_of(w->t, w->windows, id, &rows) != WG_ROLE_MAP) return false;
-    for (wg_id reader = range->lo; reader < range->hi; reader++)
+    if (range->rows != 1 && wg_role_of(w->t, w->windows, id, &rows) != WG_ROLE_MAP) return false;
+    wg_id reader = range->rows == 1 ? id : range->lo;
+    if (range->rows == 1)
+        while (reader > range->lo && !computes(w, --reader)) continue;
+    for (; reader < range->hi; reader++)
         if (computes(w, reader) && !reads_alike(w, reader, id, storage)) return false;
     return true;
 }
@@ -445,7 +449,7 @@ static wg_status prepare(wg_planner *w) {
 static wg_status plan(wg_planner *w, const int32_t *alias) {
     wg_tape *t = w->t;
     WG_TRY(prepare(w));
-    wg_find_escapes(t, w->windows, w->range, w->escapes);
+    wg_find_escapes(w->p, w->windows, w->range, w->escapes);
     WG_TRY(assign_storages(w));
     for (wg_id id = 0; id < t->len; id++)
         if (t->nodes[id].op == WG_concatenate && w->range[id] == WG_NONE) host_parts(w, id);

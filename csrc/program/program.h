@@ -133,6 +133,7 @@ typedef enum {
     WG_ROLE_NONE,
     WG_ROLE_MAP,     /* elementwise */
     WG_ROLE_WINDOW,  /* rows, with others added to a part of each */
+    WG_ROLE_JOIN,    /* one row, of parts that are copied */
     WG_ROLE_FOLD,    /* a reduction within each row */
     WG_ROLE_PRODUCT, /* (rows, k) times a matrix (k, n) that is the same for all rows */
     WG_ROLE_TOTAL,   /* the sum of all elements */
@@ -142,12 +143,15 @@ typedef enum {
 /* A sum over many rows that threads share, which is a region by itself. */
 bool wg_shares_rows(const wg_tape *t, const wg_window *windows, wg_id id);
 wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows);
+/* The same in a region of so many rows: in one row, columns are folded as axes within a row are. */
+wg_role wg_role_in(const wg_tape *t, const wg_window *windows, wg_id id, int64_t rows);
 /* It puts elements into places, among single numbers; a slice is changed besides. */
 bool wg_moves_elements(const wg_tape *t, const wg_window *windows, wg_id id);
 /* Its result is whole only after the last block. */
 bool wg_sums_rows(wg_role role);
-/* escapes[id], false before: node id, in region range[id] or in none (WG_NONE), is read outside of it, or an output. */
-void wg_find_escapes(const wg_tape *t, const wg_window *windows, const uint32_t *range, bool *escapes);
+/* escapes[id], false before: node id of p->flat, in region range[id] or in none (WG_NONE), is read outside of it, or an
+ * output. */
+void wg_find_escapes(const wg_program *p, const wg_window *windows, const uint32_t *range, bool *escapes);
 typedef struct {             /* the parts of each row that a slice changes, in elements: */
     int64_t offset, n, step; /* where the first begins, how many, and from one part to the next */
 } wg_row_part;
@@ -165,7 +169,7 @@ typedef struct { /* nodes lo..hi-1 of a flat tape run together, in blocks of row
 } wg_range;
 #define WG_LOOPS (-1)
 #define WG_SCALARS (-2)
-enum { WG_FEW = 8 };
+enum { WG_FEW = 8, WG_ONE_ROW = 4096 /* elements that may be a row by themselves */ };
 
 /* ---- region.c, run_region.c -------------------------------------------------------------------------------- */
 typedef struct { /* where a block of rows finds an array */

@@ -152,7 +152,40 @@ static wg_status make_reduction(wg_maker *m, wg_id id, wg_role role) {
     return wg_add_micro(m, micro, &detail);
 }
 
-/* The node's rows with others added to a part of each: in the tile of its operand where that dies, else in a copy. */
+/* Copies n elements of each row from those behind the first `at` of the operand to those behind `place`; in one row,
+ * these need not be 0. */
+static wg_status copy_run(wg_maker *m, wg_dtype dtype, const wg_argument *from, int64_t at, uint32_t to, int64_t place,
+                          int64_t n) {
+    const int64_t item = (int64_t)wg_itemsize(dtype);
+    wg_micro copy = {.op = WG_copy, .role = WG_ROLE_MAP, .width = n, .out_size = (uint8_t)item};
+    wg_argument part = *from;
+    if (!n) return WG_OK;
+    WG_TRY(wg_slot_behind(m, from->slot, at * item, &part.slot));
+    for (int k = 0; k < 4; k++) set_operand(&copy, k, &part);
+    if (!from->moves) copy.chunk = chunk_of(m, n);
+    copy.map = wg_kernels_table()->cast[dtype][dtype];
+    WG_TRY(wg_slot_behind(m, to, place * item, &copy.out));
+    return wg_add_micro(m, copy, NULL);
+}
+
+static wg_status make_join(wg_maker *m, wg_id id) {
+    const wg_id *in;
+    uint32_t out;
+    int64_t place = 0;
+    WG_TRY(wg_result_slot(m, id, &out));
+    for (int k = 0, n = wg_operands(m->t, id, &in); k < n; k++) {
+        wg_argument part = {0};
+        const int64_t size = wg_size(m->t, in[k]);
+        if (size) WG_TRY(wg_map_operand(m, in[k], in[k], size, false, &(int64_t){0}, &part));
+        WG_TRY(copy_run(m, (wg_dtype)m->t->nodes[id].dtype, &part, 0, out, place, size));
+        place += size;
+    }
+    m->r->cost += (double)wg_size(m->t, id) * wg_element_cost(WG_copy, (wg_dtype)m->t->nodes[id].dtype);
+    return WG_OK;
+}
+
+/* The node's rows with others added to a part of each: in the tile of its operand where that dies, else in a copy; of
+ * one row, only what is in front of the part and behind it is copied. */
 static wg_status make_change(wg_maker *m, wg_id id) {
     wg_tape *t = m->t;
     const wg_id root = m->windows[t->nodes[id].in[0]].root, x = t->nodes[id].in[1];
@@ -162,22 +195,20 @@ static wg_status make_change(wg_maker *m, wg_id id) {
     int64_t unused = 0;
     wg_row_part part;
     wg_argument whole = {0}, more = {0};
-    wg_micro copy = {.op = WG_copy, .role = WG_ROLE_MAP, .width = width, .out_size = (uint8_t)itemsize_of(m, id)};
     wg_micro add = {.op = WG_slice_add, .role = WG_ROLE_MAP, .width = width_of(m, x), .strides[3] = true};
     wg_part_of_rows(t, id, &part);
     WG_TRY(wg_map_operand(m, id, base, chunk, false, &unused, &whole));
     WG_TRY(wg_map_operand(m, x, x, add.width, false, &unused, &more));
     WG_TRY(wg_result_slot(m, id, &add.out));
     const wg_slot *from = &m->r->slots[whole.slot], *to = &m->r->slots[add.out];
+    const bool apart = is_one_row(m) && whole.moves && part.step == width; /* read where it lies */
     if (from->kind != WG_SLOT_TILE || to->kind != WG_SLOT_TILE || from->base != to->base) {
-        for (int k = 0; k < 4; k++) set_operand(&copy, k, &whole);
-        if (!whole.moves) copy.chunk = chunk;
-        copy.map = wg_kernels_table()->cast[dtype][dtype];
-        copy.out = add.out;
-        WG_TRY(wg_add_micro(m, copy, NULL));
+        const int64_t first = apart ? part.offset : width, behind = part.offset + part.n;
+        WG_TRY(copy_run(m, dtype, &whole, 0, add.out, 0, first));
+        if (apart) WG_TRY(copy_run(m, dtype, &whole, behind, add.out, behind, width - behind));
     }
     const int64_t item = itemsize_of(m, id);
-    const wg_argument place = {.slot = add.out, .pitch = width, .offset = part.offset * item};
+    const wg_argument place = {.slot = apart ? whole.slot : add.out, .pitch = width, .offset = part.offset * item};
     for (int k = 0; k < 3; k++) set_operand(&add, k, k == 1 ? &more : &place);
     add.part = part.n;
     add.gap[0] = add.gap[3] = part.step - part.n;
@@ -263,8 +294,7 @@ static wg_status drop_operands(wg_maker *m, wg_id id) {
 
 /* Makes the node, or a chain that begins with it; *end: what comes next. */
 static wg_status make_node(wg_maker *m, wg_id id, wg_id *end) {
-    int64_t rows;
-    const wg_role role = wg_role_of(m->t, m->windows, id, &rows);
+    const wg_role role = wg_role_in(m->t, m->windows, id, m->range.rows);
     WG_TRY(wg_note_op(m, id));
     m->n_spare = 0;
     *end = id;
@@ -281,6 +311,7 @@ static wg_status make_node(wg_maker *m, wg_id id, wg_id *end) {
         return wg_fail(m->t, WG_RUNTIME_ERROR, "region: %s has no part in it", wg_row(m->t->nodes[id].op)->name);
     case WG_ROLE_MAP: WG_TRY(make_map(m, id)); break;
     case WG_ROLE_WINDOW: WG_TRY(make_change(m, id)); break;
+    case WG_ROLE_JOIN: WG_TRY(make_join(m, id)); break;
     case WG_ROLE_PRODUCT:
     case WG_ROLE_OUTER: WG_TRY(make_product(m, id, role)); break;
     case WG_ROLE_FOLD:

@@ -7,6 +7,8 @@ enum { SMALL_MATRIX = 1 << 16 }; /* bytes */
  * elements of their product: threads then exchange sums of the result instead of parts of the matrix.  There are few
  * groups of rows, so a result may be larger than what all groups of a region read. */
 enum { TALL = 3, LONG = 4, LARGE_MATRIX = 1 << 19 };
+/* Shorter lines are not folded from one to the next outside, see reduce.c. */
+enum { LEAST_DOWN = 4 };
 /* So many rows of a product, at most, are one row of its region. */
 enum { MOST_PARTS = 64 };
 
@@ -14,6 +16,10 @@ static int64_t bytes_of(const wg_tape *t, wg_id id) {
     return wg_size(t, id) * (int64_t)wg_itemsize(t->nodes[id].dtype);
 }
 static int64_t first_extent(const wg_tape *t, wg_id id) { return wg_ndim(t, id) ? wg_shape(t, id)[0] : 1; }
+
+static bool fits_one_row(const wg_tape *t, wg_id id) {
+    return wg_size(t, id) <= WG_ONE_ROW && wg_ndim(t, id) < WG_MAX_NDIM; /* there is an axis of rows besides */
+}
 
 static wg_role role_of_reduction(const wg_tape *t, wg_id id, int64_t *rows) {
     const wg_id x = t->nodes[id].in[0];
@@ -23,15 +29,18 @@ static wg_role role_of_reduction(const wg_tape *t, wg_id id, int64_t *rows) {
     const int ndim = wg_ndim(t, x), op = t->nodes[id].op;
     const bool same = t->nodes[x].dtype == t->nodes[id].dtype;
     if (ndim == 0 || wg_size(t, x) == 0 || t->nodes[x].dtype == WG_BOOL || !same || mask == 0) return WG_ROLE_NONE;
-    *rows = wg_shape(t, x)[0];
+    const int64_t *shape = wg_shape(t, x);
+    *rows = shape[0];
     const uint64_t all = ((uint64_t)1 << ndim) - 1;
     if (mask == all && op == WG_sum) return WG_ROLE_TOTAL;
     if (mask == 1 && op == WG_sum && wg_is_float(t->nodes[x].dtype)) return WG_ROLE_COLUMNS;
-    uint64_t run = mask; /* of axes that go: neighbours, and not the first */
+    uint64_t run = mask; /* of axes that go: neighbours; if the first does, all is one row */
     while (!(run & 1)) run >>= 1;
-    if (mask & 1 || (run & (run + 1)) != 0) return WG_ROLE_NONE;
-    const bool trails = mask >> (ndim - 1);
-    return trails || (op == WG_sum && wg_is_float(t->nodes[x].dtype)) ? WG_ROLE_FOLD : WG_ROLE_NONE;
+    if ((run & (run + 1)) != 0 || (mask & 1 && !fits_one_row(t, x))) return WG_ROLE_NONE;
+    if (mask & 1) *rows = 1;
+    const bool trails = mask >> (ndim - 1), adds = op == WG_sum && !(mask & 1);
+    const bool down = op != WG_logsumexp && wg_is_float(t->nodes[x].dtype) && (adds || shape[ndim - 1] >= LEAST_DOWN);
+    return trails || down ? WG_ROLE_FOLD : WG_ROLE_NONE;
 }
 
 /* The rows of a product with `extent` of them: where these are parts of the rows of what has been computed (tangents
@@ -81,7 +90,7 @@ static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id
     return bytes_of(t, b) <= SMALL_MATRIX ? WG_ROLE_PRODUCT : WG_ROLE_NONE;
 }
 
-/* False unless the slice that is changed takes all of every axis but one, a run of that, and all rows. */
+/* False unless the slice that is changed takes all of every axis but one, and a run of that. */
 bool wg_part_of_rows(const wg_tape *t, wg_id id, wg_row_part *out) {
     const int64_t *window, *shape = wg_shape(t, id);
     int64_t inner = 1;
@@ -90,7 +99,7 @@ bool wg_part_of_rows(const wg_tape *t, wg_id id, wg_row_part *out) {
     for (int i = wg_ndim(t, id); i-- > 0; inner *= shape[i]) {
         const int64_t start = window[3 * i], step = window[3 * i + 1], length = window[3 * i + 2];
         if (step == 1 && length == shape[i]) continue;
-        if (i == 0 || out->n || step != 1) return false;
+        if (out->n || step != 1) return false;
         *out = (wg_row_part){.offset = start * inner, .n = length * inner, .step = shape[i] * inner};
     }
     return out->n > 0;
@@ -98,9 +107,27 @@ bool wg_part_of_rows(const wg_tape *t, wg_id id, wg_row_part *out) {
 
 static wg_role role_of_change(const wg_tape *t, wg_id id, int64_t *rows) {
     wg_row_part part;
-    *rows = first_extent(t, id);
-    const bool fits = wg_is_float(t->nodes[id].dtype) && bytes_of(t, id) / *rows <= SMALL_MATRIX;
-    return fits && wg_part_of_rows(t, id, &part) ? WG_ROLE_WINDOW : WG_ROLE_NONE;
+    const int64_t *window;
+    wg_attrs(t, id, &window);
+    const bool all = window[1] == 1 && window[2] == wg_shape(t, id)[0];
+    *rows = all ? first_extent(t, id) : 1;
+    const bool fits = all ? bytes_of(t, id) / *rows <= SMALL_MATRIX : fits_one_row(t, id);
+    return fits && wg_is_float(t->nodes[id].dtype) && wg_part_of_rows(t, id, &part) ? WG_ROLE_WINDOW : WG_ROLE_NONE;
+}
+
+/* What can be computed in its place in the result is not copied, so a concatenation of it is no part of a region. */
+static wg_role role_of_concatenation(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
+    const int64_t *axis, *shape = wg_shape(t, id);
+    const wg_id *in;
+    wg_attrs(t, id, &axis);
+    for (int i = 0; i < axis[0]; i++)
+        if (shape[i] != 1) return WG_ROLE_NONE;
+    for (int k = 0, n = wg_operands(t, id, &in); k < n; k++) {
+        const wg_id root = windows[in[k]].root;
+        if (wg_computes(t, windows, root) && wg_size(t, root) <= wg_size(t, in[k])) return WG_ROLE_NONE;
+    }
+    *rows = 1;
+    return fits_one_row(t, id) ? WG_ROLE_JOIN : WG_ROLE_NONE;
 }
 
 /* Complex numbers stay outside: no tile or sum of a region is 16 bytes wide. */
@@ -122,8 +149,14 @@ wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t
     case WG_logsumexp: return role_of_reduction(t, id, rows);
     case WG_matmul: return role_of_product(t, windows, id, rows);
     case WG_slice_add: return role_of_change(t, id, rows);
+    case WG_concatenate: return role_of_concatenation(t, windows, id, rows);
     default: return WG_ROLE_NONE;
     }
+}
+
+wg_role wg_role_in(const wg_tape *t, const wg_window *windows, wg_id id, int64_t rows) {
+    const wg_role role = wg_role_of(t, windows, id, &(int64_t){0});
+    return rows == 1 && role == WG_ROLE_COLUMNS ? WG_ROLE_FOLD : role;
 }
 
 wg_map_fn wg_map_of(const wg_kernels *k, const wg_tape *t, wg_id id) {
@@ -140,7 +173,8 @@ bool wg_moves_elements(const wg_tape *t, const wg_window *windows, wg_id id) {
     return op == WG_slice_set || op == WG_concatenate;
 }
 
-void wg_find_escapes(const wg_tape *t, const wg_window *windows, const uint32_t *range, bool *escapes) {
+void wg_find_escapes(const wg_program *p, const wg_window *windows, const uint32_t *range, bool *escapes) {
+    const wg_tape *t = p->flat;
     for (wg_id id = 0; id < t->len; id++) {
         if (!wg_computes(t, windows, id)) continue;
         const wg_id *in;
@@ -153,9 +187,8 @@ void wg_find_escapes(const wg_tape *t, const wg_window *windows, const uint32_t 
     }
     for (uint32_t k = 0; k < t->n_outputs; k++) escapes[windows[t->outputs[k]].root] = true;
     for (wg_id id = 0; id < t->len; id++) { /* sums over rows are whole only outside */
-        int64_t rows;
-        if (range[id] != WG_NONE && wg_computes(t, windows, id) && wg_sums_rows(wg_role_of(t, windows, id, &rows)))
-            escapes[id] = true;
+        if (range[id] == WG_NONE || !wg_computes(t, windows, id)) continue;
+        if (wg_sums_rows(wg_role_in(t, windows, id, p->ranges[range[id]].rows))) escapes[id] = true;
     }
 }
 

@@ -155,18 +155,21 @@ static void run_fold(const wg_block_run *b, const wg_micro *micro) {
                         b->at[micro->in[1]] + i * extent * item, n - i < RESULTS ? n - i : RESULTS, extent);
         return;
     }
-    if (detail->gemm.n > 1) { /* what is added is not side by side */
-        wg_gemm g = detail->gemm;
-        g.a = one_of(detail->dtype);
-        g.scratch = b->gemm;
-        for (int64_t i = 0; i < n; i += g.n) {
-            g.b = x + i * extent * item, g.c = out + i * item;
-            k->gemm[detail->dtype](&g);
-        }
+    const int fold = micro->op == WG_max ? WG_FOLD_MAX : micro->op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;
+    wg_gemm g = detail->gemm;
+    if (g.n <= 1) {
+        k->fold[fold][detail->dtype](out, x, extent, n);
         return;
     }
-    const int fold = micro->op == WG_max ? WG_FOLD_MAX : micro->op == WG_min ? WG_FOLD_MIN : WG_FOLD_SUM;
-    k->fold[fold][detail->dtype](out, x, extent, n);
+    g.a = one_of(detail->dtype); /* what is folded is not side by side */
+    g.scratch = b->gemm;
+    for (int64_t i = 0; i < n; i += g.n) {
+        g.b = x + i * extent * item, g.c = out + i * item;
+        if (fold == WG_FOLD_SUM)
+            k->gemm[detail->dtype](&g);
+        else
+            k->fold_down[fold][detail->dtype](g.c, g.b, g.n, extent);
+    }
 }
 
 static void run_block(const wg_block_run *b) {
@@ -185,6 +188,7 @@ static void run_block(const wg_block_run *b) {
         case WG_ROLE_COLUMNS:
         case WG_ROLE_OUTER: run_gemm(b, micro); break;
         case WG_ROLE_WINDOW: /* a pair */
+        case WG_ROLE_JOIN:   /* copies */
         case WG_ROLE_NONE: break;
         }
     }
@@ -203,7 +207,7 @@ static void find_slots(const wg_run *run, int group, int64_t row, char *tiles, c
     for (uint32_t k = 0; k < r->n_slots; k++) {
         const wg_slot *slot = &r->slots[k];
         switch (slot->kind) {
-        case WG_SLOT_ARRAY: at[k] = run->step->in[slot->array].data + row * slot->per_row; break;
+        case WG_SLOT_ARRAY: at[k] = run->step->in[slot->array].data + slot->base + row * slot->per_row; break;
         case WG_SLOT_TILE: at[k] = tiles + slot->base; break;
         case WG_SLOT_FILL: at[k] = fills + slot->base; break;
         case WG_SLOT_FIXED: at[k] = r->fixed + slot->base; break;

@@ -98,9 +98,17 @@ wg_status wg_add_micro(wg_maker *m, wg_micro micro, const wg_detail *detail) {
     return WG_OK;
 }
 
+wg_status wg_slot_behind(wg_maker *m, uint32_t slot, int64_t bytes, uint32_t *out) {
+    wg_slot behind = m->r->slots[slot];
+    behind.base += bytes;
+    return bytes ? new_slot(m, behind, out) : (*out = slot, WG_OK);
+}
+
 /* The memory of `id` as it stands, moving on by per_row bytes; inside the region it is the root's. */
 wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out) {
     const wg_id root = m->windows[id].root;
+    if (is_inside(m, root) && m->windows[id].offset && is_one_row(m))
+        return wg_slot_behind(m, m->slot[root - m->range.lo], m->windows[id].offset * itemsize_of(m, id), out);
     if (is_inside(m, root)) return *out = m->slot[root - m->range.lo], WG_OK;
     wg_slot slot = {.kind = WG_SLOT_ARRAY, .per_row = per_row, .per_plane = per_row * m->r->rows};
     WG_TRY(wg_operand_number(m, id, &slot.array));
@@ -134,15 +142,15 @@ static wg_status gather_rows(wg_maker *m, wg_id id, int ndim, const int64_t *sha
     WG_TRY(wg_slot_in_place(m, id, step, &micro.in[0]));
     WG_TRY(new_tile(m, micro.width * itemsize_of(m, id), &micro.out));
     *kept = (wg_gathered){.root = root, .reading = detail.reading, .slot = micro.out};
-    if (!is_inside(m, root)) detail.reading.offset = 0; /* the array starts there */
+    if (!is_inside(m, root) || is_one_row(m)) detail.reading.offset = 0; /* the slot starts there */
     *out = micro.out;
     return wg_add_micro(m, micro, &detail);
 }
 
-/* Does `id` lie in contiguous rows that start where its array, or its root's tile, does? */
 bool wg_lies_in_order(const wg_maker *m, wg_id id) {
     const wg_array x = wg_window_array(m->t, m->windows, id);
-    return wg_array_contiguous(&x) && (!is_inside(m, m->windows[id].root) || m->windows[id].offset == 0);
+    const bool starts = !is_inside(m, m->windows[id].root) || m->windows[id].offset == 0;
+    return wg_array_contiguous(&x) && (starts || is_one_row(m));
 }
 
 bool wg_planes_lie_in_order(const wg_maker *m, wg_id id, wg_id x, int64_t *pitch) {
@@ -165,7 +173,7 @@ static bool goes_by_rows(const wg_maker *m, wg_id id, int ndim) {
 /* How many elements of x stand side by side in each row, if `id` reads them so, once or again and again; else 0.  No
  * axis counts rows where there is only one. */
 static int64_t side_by_side(const wg_maker *m, wg_id id, wg_id x) {
-    const int ndim = wg_ndim(m->t, x), by_rows = m->range.rows != 1;
+    const int ndim = wg_ndim(m->t, x), by_rows = !is_one_row(m);
     const int64_t *of = wg_shape(m->t, id), *shape = wg_shape(m->t, x), *strides = wg_vec(m->t, m->windows[x].strides);
     int64_t part = 1;
     int i = ndim;
@@ -195,7 +203,7 @@ wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pai
         if (free) *part = own;
         out->apart = true, out->again = own < width;
         out->pitch = wg_vec(t, m->windows[x].strides)[0];
-        if (is_inside(m, m->windows[x].root)) out->offset = m->windows[x].offset * itemsize_of(m, x);
+        if (is_inside(m, m->windows[x].root) && !is_one_row(m)) out->offset = m->windows[x].offset * itemsize_of(m, x);
         return wg_slot_in_place(m, x, out->pitch * itemsize_of(m, x), &out->slot);
     }
     wg_reading reading = {0};

@@ -306,6 +306,25 @@ static void test_short_sums(const wg_kernels *k, wg_dtype dtype) {
     free(x), free(padded), free(sums);
 }
 
+/* A fold from line to line gives what the maps of two lines after another give, bit for bit, -0 and NaN among them. */
+static void test_folds_down(const wg_kernels *k, wg_dtype dtype) {
+    enum { LINES = 6, LONGEST = 70 };
+    const size_t item = item_size[dtype];
+    char *x = allocate(LINES * LONGEST * item), *down = allocate(LONGEST * item), *one = allocate(LONGEST * item);
+    for (int64_t i = 0; i < LINES * LONGEST; i++)
+        set(dtype, x, i, i % 5 == 0 ? -0.0 : i % 5 == 1 ? 0.0 : i % 37 == 0 ? (double)NAN : uniform(-3, 1));
+    for (int64_t n = 1; n <= LONGEST; n++)
+        for (int fold = WG_FOLD_MAX; fold <= WG_FOLD_MIN; fold++) {
+            const wg_map_fn map = k->map[fold == WG_FOLD_MAX ? WG_maximum : WG_minimum][dtype];
+            memcpy(one, x, (size_t)n * item);
+            for (int64_t line = 1; line < LINES; line++)
+                map(one, (const void *[]){one, x + (size_t)(line * n) * item}, n, NULL);
+            k->fold_down[fold][dtype](down, x, n, LINES);
+            CHECK(memcmp(down, one, (size_t)n * item) == 0, "%s fold %d down lines of %d", k->isa, fold, (int)n);
+        }
+    free(x), free(down), free(one);
+}
+
 /* A fold of lines gives what folds of each line by itself give, bit for bit. */
 static void test_fold_lines(const wg_kernels *k, wg_dtype dtype) {
     enum { LINES = 5, LONGEST = 70 };
@@ -464,6 +483,7 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
         test_folds(k, dtype);
         test_short_sums(k, dtype);
         test_fold_lines(k, dtype);
+        test_folds_down(k, dtype);
         test_turn(k, dtype);
         test_pick(k, dtype);
     }
