@@ -184,6 +184,23 @@ def test_memory_for_what_is_read_only():
     assert kept(f(np.sin, "log"), H, X[:16]) < kept(f(np.sin), H, X[:16])
 
 
+def test_explain_tells_what_a_loop_stacks():
+    def f(activation):
+        def last(h, X):
+            return np.sum(wg.scan(lambda h, x: (activation(h @ W + x), None), h, X)[0])
+
+        return wg.compile(wg.grad(last)).program(H, entries(20)).explain()
+
+    def held(text):
+        lines = [line for line in text.splitlines() if "its arrays are" in line]
+        return [int(line.split()[-2].replace(",", "")) for line in lines]
+
+    kept, computed = held(f(np.sin)), held(f(np.tanh))
+    assert len(kept) == 2
+    assert kept[0] - computed[0] == 20 * H.nbytes  # the products, written by one loop and read by the other
+    assert kept[1] == computed[1]  # which for tanh are the next carries
+
+
 def test_what_is_stacked_and_not_read_is_not_computed():
     def f(read):
         def g(h, X):

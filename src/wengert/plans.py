@@ -139,7 +139,8 @@ class Program(_core.Program):
 def words(step: Step) -> list[str]:
     """One step of `explain`: what it runs, folded to lines, and how."""
     if not step.rows:
-        return [f"{step.ops[0]}: {step.reason}"]
+        held = f"; its arrays are {step.bytes:,.0f} bytes" if step.ops[0] == "call" else ""
+        return [f"{step.ops[0]}: {step.reason}{held}"]
     groups = f" in {count(step.groups, 'group')}" if step.groups > 1 else ""
     rows = f"{count(step.rows, 'row')}{groups}, {step.block:,} at a time" if step.block else "single numbers"
     head = f"region of {count(len(step.ops), 'op')}: {rows}, {step.tile_bytes:,} bytes of tiles"
