@@ -306,6 +306,63 @@ def test_threads_gather_parts_and_name_the_first_index_that_is_out_of_range(rows
         wg.set_num_threads(before)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("width", [0, 1, 2, 3, 8, 15, 16, 17, 31, 33, 63, 64])
+def test_short_rows_are_taken_and_added_in_the_order_of_their_indices(dtype, width):
+    """Bit for bit NumPy's sums: eager, compiled, by any number of threads, indices of every kind."""
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-9, 9, (7, width)).astype(dtype)
+    before = wg.get_num_threads()
+    try:
+        for index in ("uint8", "int32", "int64"):
+            for shape in ((), (0,), (700,), (301, 2)):
+                at = rng.integers(0 if index == "uint8" else -7, 7, shape).astype(index)
+                b = rng.uniform(-9, 9, (*shape, width)).astype(dtype)
+                sums = changed(x, at, b, "add")
+                for threads in (1, 2, 3):
+                    wg.set_num_threads(threads)
+                    assert_array_equal(wg.compile(lambda x, i: x[i])(x, at), x[at])
+                    assert_array_equal(wg.compile(wnp.index_add)(x, at, b), sums)
+                assert_array_equal(wnp.index_add(x, at, b), sums)
+    finally:
+        wg.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [2, 16, 19])
+def test_factors_of_a_matrix(dtype, width):
+    """Rows picked, multiplied and added up; compiled, under vmap and derived again as well."""
+    rng = np.random.default_rng(6)
+    u, v = rng.integers(-4, 5, (6, width)).astype(dtype), rng.integers(-4, 5, (5, width)).astype(dtype)
+    i, j, r = rng.integers(-6, 6, 300), rng.integers(0, 5, 300), rng.integers(-9, 9, 300).astype(dtype)
+
+    def loss(u, v):
+        return np.sum((np.sum(u[i] * v[j], axis=1) - r) ** 2)
+
+    g = 2 * (np.sum(u[i] * v[j], axis=1) - r)[:, None]  # whole numbers, as all sums are: exact
+    by_u, by_v = changed(0 * u, i, g * v[j], "add"), changed(0 * v, j, g * u[i], "add")
+    gradient = wg.grad(loss, (0, 1))
+    for f in (gradient, wg.compile(gradient)):
+        for got, expected in zip(f(u, v), (by_u, by_v), strict=True):
+            assert got.dtype == dtype
+            assert_array_equal(got, expected)
+    many = wg.compile(wg.vmap(gradient, (0, None)))(np.stack([u, 0 * u]), v)
+    assert_array_equal(many[0][0], by_u)
+    assert_array_equal(many[1][0], by_v)
+    turned = changed(0 * u, i, 2 * np.sum(u[i] * v[j], axis=1)[:, None] * v[j], "add")  # quadratic in u
+    assert_array_equal(wg.compile(lambda u, v, w: wg.hvp(lambda u: loss(u, v), u, w))(u, v, u), turned)
+
+
+@pytest.mark.parametrize("width", [3, 16])
+def test_nothing_is_changed_where_an_index_is_out_of_range(width):
+    base, at = np.ones((9, width), "float32"), np.arange(3000) % 9
+    at[-1] = 9
+    add = wg.compile(wnp.index_add, donate_argnums=0)
+    with pytest.raises(IndexError, match="index 9 is out of bounds for axis 0 with size 9"):
+        add(base, at, np.ones((3000, width), "float32"))
+    assert_array_equal(base, 1)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
 def test_threads_share_the_rows_that_change(dtype):
     rng = np.random.default_rng(3)

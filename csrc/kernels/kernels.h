@@ -127,6 +127,9 @@ typedef void (*wg_turn_fn)(void *to, int64_t to_row, const void *from, int64_t f
 /* to[i] = from[2 i] for i < n: bits, too. */
 typedef void (*wg_pick_fn)(void *to, const void *from, int64_t n);
 
+/* Rows of `width` elements: to[i] = from[rows[i]], bits again, or to[rows[i]] += from[i], for i < n in this order. */
+typedef void (*wg_rows_fn)(void *to, const void *from, const int64_t *rows, int64_t n, int64_t width);
+
 /* Elements first ... first + n - 1, 4 dividing first, of the random numbers of a key and a stream. */
 typedef void (*wg_random_fn)(void *out, wg_dtype dtype, uint64_t key, uint64_t stream, int64_t first, int64_t n);
 
@@ -157,8 +160,9 @@ typedef struct {
     wg_gemm_fn gemm[WG_DTYPE_COUNT];
     wg_gemm_fn gemv[WG_DTYPE_COUNT], dot[WG_DTYPE_COUNT];
     wg_gemm_scratch_fn gemm_scratch[WG_DTYPE_COUNT];
-    wg_turn_fn turn[WG_DTYPE_COUNT]; /* these two: of float32 and float64; NULL in generic */
+    wg_turn_fn turn[WG_DTYPE_COUNT]; /* these four: of float32 and float64; NULL in generic */
     wg_pick_fn pick[WG_DTYPE_COUNT];
+    wg_rows_fn take_at[WG_DTYPE_COUNT], add_at[WG_DTYPE_COUNT];
 } wg_kernels;
 
 /* The kernel of a product that as a whole is (m, n). */

@@ -4,6 +4,8 @@
 
 #include "program.h"
 
+enum { LONG_ROW = 256 }; /* bytes: worth a call, and of shorter ones each part would read what all parts do */
+
 /* ---- indices ----------------------------------------------------------------------------------------------- */
 typedef struct {
     const wg_array *array;
@@ -67,7 +69,12 @@ void wg_pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t n, 
     wg_array row = rows_view(x, 1), to = row;
     if (bytes == 4 && width == 1) PICK(uint32_t);
     if (bytes == 8 && width == 1) PICK(uint64_t);
-    bool whole = wg_array_contiguous(&row);
+    const bool whole = wg_array_contiguous(&row);
+    const wg_rows_fn take = wg_kernels_table()->take_at[itemsize == 4 ? WG_F32 : WG_F64];
+    if (take && whole && (itemsize == 4 || itemsize == 8) && bytes < LONG_ROW && x->strides[0] == width) {
+        take(dst, x->data, rows, n, width);
+        return;
+    }
     wg_contiguous_strides(row.ndim, row.shape, strides);
     to.strides = strides;
     for (int64_t i = 0; i < n; i++) {
@@ -187,8 +194,6 @@ static bool put_elements(bool add, const wg_array *out, const int64_t *rows, int
     return true;
 }
 
-enum { LONG_ROW = 256 }; /* bytes: of shorter ones each part would read what all parts do */
-
 typedef struct {
     const wg_kernels *k;
     wg_step *step;
@@ -208,6 +213,11 @@ static void put_rows(const wg_putting *p, const int64_t *rows, int64_t start, in
     const wg_map_fn sum = p->k->map[WG_add][b->dtype];
     int64_t mine[WG_TILE], n_mine = 0;
     if (whole && width == 1 && put_elements(add, &step->out, rows, n, b->data + start * itemsize)) return;
+    const wg_rows_fn add_at = p->k->add_at[b->dtype];
+    if (add && add_at && whole && p->parts == 1 && width * itemsize < LONG_ROW) {
+        add_at(step->out.data, b->data + start * width * itemsize, rows, n, width);
+        return;
+    }
     for (int64_t i = 0; i < n; i++) { /* no branch that could not be foreseen */
         mine[n_mine] = i;
         n_mine += rows[i] >= lo && rows[i] < hi;

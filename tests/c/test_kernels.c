@@ -463,6 +463,29 @@ static void test_pick(const wg_kernels *k, wg_dtype dtype) {
     }
 }
 
+/* Rows of any width, some of them picked twice, of allocations that end with the last one. */
+static void test_rows(const wg_kernels *k, wg_dtype dtype) {
+    enum { EXTENT = 5, N = 9 };
+    static const int64_t rows[N] = {4, 0, 2, 2, 4, 1, 2, 0, 4};
+    const size_t size = item_size[dtype];
+    for (int64_t width = 1; k->take_at[dtype] && width < 80; width++) {
+        char *table = allocate((size_t)(EXTENT * width) * size), *taken = allocate((size_t)(N * width) * size);
+        double want[EXTENT * 80];
+        bool right = true;
+        for (int64_t i = 0; i < EXTENT * width; i++) set(dtype, table, i, want[i] = (double)(i + 1));
+        k->take_at[dtype](taken, table, rows, N, width);
+        for (int64_t i = 0; i < N * width; i++)
+            right &= get(dtype, taken, i) == (double)(rows[i / width] * width + i % width + 1);
+        CHECK(right, "%s rows of %d %s taken", k->isa, (int)width, dtype_name(dtype));
+        for (int64_t i = 0; i < N * width; i++) want[rows[i / width] * width + i % width] += get(dtype, taken, i);
+        k->add_at[dtype](table, taken, rows, N, width);
+        right = true;
+        for (int64_t i = 0; i < EXTENT * width; i++) right &= get(dtype, table, i) == want[i];
+        CHECK(right, "%s rows of %d %s added", k->isa, (int)width, dtype_name(dtype));
+        free(table), free(taken);
+    }
+}
+
 static void test_set(const wg_kernels *k, const wg_kernels *generic) {
     static wg_kernels avx2;
     char message[200];
@@ -486,6 +509,7 @@ static void test_set(const wg_kernels *k, const wg_kernels *generic) {
         test_folds_down(k, dtype);
         test_turn(k, dtype);
         test_pick(k, dtype);
+        test_rows(k, dtype);
     }
     test_integers(k);
     test_casts(k);
