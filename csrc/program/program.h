@@ -350,6 +350,8 @@ void wg_mark_live(const wg_tape *flat, bool *live);
 wg_status wg_simplify(wg_program *p);
 /* fuse.c: writes p->flat anew, without dead nodes, the nodes of each region side by side, and fills p->ranges. */
 wg_status wg_fuse(wg_program *p);
+/* rematerialise.c: writes p->flat and p->ranges anew, where regions compute again what others would keep for them. */
+wg_status wg_rematerialise(wg_program *p);
 double wg_flops(const wg_tape *t, wg_id id); /* describe.c: arithmetic operations of a node */
 double wg_program_flops(const wg_program *p);
 /* describe.c: bytes of inputs, and of outputs that do not take the place of one. */

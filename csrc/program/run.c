@@ -51,6 +51,7 @@ wg_status wg_program_new(wg_tape *t, const int32_t *alias, const int64_t *const 
     p->flat = wg_flatten(t);
     wg_status status = p->flat ? wg_simplify(p) : WG_MEMORY_ERROR;
     if (status == WG_OK) status = wg_fuse(p);
+    if (status == WG_OK) status = wg_rematerialise(p);
     if (status == WG_OK) status = wg_plan(p, alias, strides);
     if (status == WG_OK) status = allocate(p);
     if (status == WG_OK) return *out = p, WG_OK;
