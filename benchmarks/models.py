@@ -61,7 +61,7 @@ def sigmoid(np: ModuleType, x):
 # ---- nets ---------------------------------------------------------------------------------------------
 
 
-def attention(np, _scan, p, x):
+def block(np, p, x, mask=None):
     """A block of a transformer: four heads, then a layer of four times the width (GELU)."""
     batch, length, width = x.shape
 
@@ -75,12 +75,28 @@ def attention(np, _scan, p, x):
     h = normal(x)
     q, k, v = (heads(h @ p[name]) for name in "qkv")
     scores = q @ np.swapaxes(k, -1, -2) * (width // 4) ** -0.5
+    scores = scores if mask is None else scores + mask
     weights = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
     weights = weights / np.sum(weights, axis=-1, keepdims=True)
     y = x + np.reshape(np.transpose(weights @ v, (0, 2, 1, 3)), x.shape) @ p["o"]
     u = normal(y) @ p["up"]
     u = 0.5 * u * (1 + np.tanh(0.7978845608 * (u + 0.044715 * u**3)))
-    return np.mean((y + u @ p["down"]) ** 2)
+    return y + u @ p["down"]
+
+
+def attention(np, _scan, p, x):
+    """One block."""
+    return np.mean(block(np, p, x) ** 2)
+
+
+def transformer(np, _scan, p, words):
+    """Four blocks that predict the next letter, each of those before it alone."""
+    place = np.arange(words.shape[1] - 1)
+    mask = ((place[:, None] < place) * -1e9).astype("float32")
+    h = p["letters"][words[:, :-1]] + p["places"]
+    for k in range(4):
+        h = block(np, {name: p[f"{name} {k}"] for name in BLOCK}, h, mask)
+    return cross_entropy(np, np.reshape(h, (-1, h.shape[-1])) @ p["out"], np.reshape(words[:, 1:], -1))
 
 
 def lstm(np, scan, p, words):
@@ -209,12 +225,15 @@ def filtered(np, _scan, p, x, y):
     return np.mean((np.fft.irfft(np.fft.rfft(x) * p["filter"], x.size) - y) ** 2)
 
 
-SQUARE, ROWS = (128, 128), 50_000
+BLOCK = dict.fromkeys("qkvo", (128, 128)) | {"up": (128, 512), "down": (512, 128)}
+ROWS = 50_000
 MODELS = (
     Model(
-        "attention, (8, 64, 128)", attention,
-        dict.fromkeys("qkvo", SQUARE) | {"up": (128, 512), "down": (512, 128)}, ((8, 64, 128),),
+        "transformer, 4 blocks, 8 × 64 letters", transformer,
+        {f"{name} {k}": shape for name, shape in BLOCK.items() for k in range(4)}
+        | {"letters": (96, 128), "places": (64, 128), "out": (128, 96)}, ((96, (8, 65)),),
     ),
+    Model("attention, (8, 64, 128)", attention, BLOCK, ((8, 64, 128),)),
     Model(
         "LSTM, 40 letters, 16 × 128", lstm,
         {"letters": (50, 128), "in": (128, 512), "recurrent": (128, 512), "out": (128, 50)},
