@@ -286,6 +286,18 @@ def test_each_element_repeated(dtype):
         np.testing.assert_array_equal(apart, np.pad(rows, ((0, 0), (0, 1))))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bool", "complex128"])
+@pytest.mark.parametrize("columns", [0, 1, 3, 7, 8, 65])
+def test_each_row_repeated(dtype, columns):
+    x = (np.arange(2 * columns).reshape(2, 1, columns) % 7).astype(dtype)
+    for n in (0, 1, 2, 3, 17, 64):
+        shape = (2, n, columns)
+        rows = wg.compile(lambda x, s=shape: np.broadcast_to(x, s))(x)
+        added = wg.compile(lambda x, zero: x + zero)(x, np.zeros(shape, dtype))
+        np.testing.assert_array_equal(rows, np.broadcast_to(x, shape))
+        np.testing.assert_array_equal(added, rows)
+
+
 def test_memory_that_is_read_and_written():
     a = np.arange(12.0).reshape(3, 4)
     f = wg.compile(lambda x: x + x[::-1, ::-1])

@@ -159,6 +159,14 @@ static void copy_rows(char *dst, const char *src, wg_axis rows, wg_axis columns,
             REPEAT_ROWS(uint64_t, wg_two);
         return;
     }
+    const bool in_order = columns.s == 1 && columns.d == 1 && rows.d == columns.n;
+    if (in_order && rows.s == 0 && rows.n > 1 && columns.n > 0) { /* one row again and again: what is there, doubled */
+        const size_t row = (size_t)(columns.n * itemsize), size = (size_t)rows.n * row;
+        memcpy(dst, src, row);
+        for (size_t done = row; done < size; done *= 2)
+            memcpy(dst + done, dst, done < size - done ? done : size - done);
+        return;
+    }
     if (columns.n < SHORT_RUN && rows.n > columns.n) swap_axes(&rows, &columns);
     for (int64_t i = 0; i < rows.n; i++)
         wg_copy_run(dst + i * rows.d * itemsize, columns.d, src + i * rows.s * itemsize, columns.s, columns.n,
