@@ -27,6 +27,7 @@ custom_vjp: Any = transforms.custom_vjp
 LINALG: dict[str, Callable] = {}  # name in wengert.numpy.linalg -> function for Vars and plain arrays alike
 FFT: dict[str, Callable] = {}
 SMALL: dict[Callable, int] = {}  # WG_HOST_... of csrc/wengert.h: of small matrices the core does these
+FILLING: set[Callable] = set()  # functions that write their result to `out`
 
 
 class _Array(ctypes.Structure):
@@ -65,7 +66,11 @@ def _call(context: int | None, n: int, operands: Any, out: Any) -> bool:
     """`wg_host_fn`: calls a function with the operands, where they are, and writes its result to `out`."""
     try:
         function, target = _CALLED[context or 0], out[0].view()
-        result = np.asarray(function(*[operands[k].view() for k in range(n)]))
+        arrays = [operands[k].view() for k in range(n)]
+        if function in FILLING:
+            function(*arrays, out=target)
+            return True
+        result = np.asarray(function(*arrays))
         if result.shape != target.shape:
             raise ValueError(
                 f"{getattr(function, '__name__', function)}: the result has shape {result.shape}, not "

@@ -14,7 +14,7 @@ import numpy as np
 from .. import numpy as wnp
 from ..protocols.movement import disordered, is_ordered
 from ..protocols.registry import into, normalize_axis, recorded
-from . import FFT, call, custom_vjp, files
+from . import FFT, FILLING, call, custom_vjp, files
 
 _file = functools.partial(files, FFT)
 _FORWARD = {None: 0.0, "backward": 0.0, "ortho": 0.5, "forward": 1.0}  # the power of 1/n for each norm
@@ -29,6 +29,7 @@ def _primitive(function: Any) -> Any:
     return transform
 
 
+FILLING |= {np.fft.fft, np.fft.ifft, np.fft.rfft}
 _PLAIN, _INVERSE = _primitive(np.fft.fft), _primitive(np.fft.ifft)
 
 
@@ -50,7 +51,9 @@ def _from_half(a, occurrences, n):
 
 @functools.cache  # a tape refers to it for good
 def _from_half_of(n: int) -> Any:
-    return functools.partial(np.fft.irfft, n=n)
+    function = functools.partial(np.fft.irfft, n=n)
+    FILLING.add(function)
+    return function
 
 
 _to_half.defvjp(

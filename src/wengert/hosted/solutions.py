@@ -15,7 +15,7 @@ import numpy as np
 from .. import numpy as wnp
 from ..protocols.elementwise import real
 from ..protocols.registry import normalize_axes
-from . import LINALG, SMALL, adjoint, call, custom_jvp, custom_vjp, dagger, files, floating
+from . import FILLING, LINALG, SMALL, adjoint, call, custom_jvp, custom_vjp, dagger, files, floating
 
 
 def matrix(name: str, a: Any, square: bool = False) -> Any:
@@ -55,17 +55,14 @@ def _triangular(lower: bool) -> Any:
     """A solver for lower or upper triangular matrices, which NumPy has not: products, but for inverses of the
     blocks on the diagonal (Du Croz and Higham, "Stability of methods for matrix inversion", 1992)."""
 
-    def solve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        n = a.shape[-1]
-        if n <= 32:
-            return np.linalg.inv(a) @ b
-        halves = slice(n // 2), slice(n // 2, n)
-        first, then = halves if lower else halves[::-1]
-        x = np.empty_like(b)
-        x[..., first, :] = solve(a[..., first, first], b[..., first, :])
-        x[..., then, :] = solve(a[..., then, then], b[..., then, :] - a[..., then, first] @ x[..., first, :])
-        return x
+    def solve(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        n, block = a.shape[-1], 32
+        for k in range(0, n, block) if lower else range((n - 1) // block * block, -1, -block):
+            rows, known = slice(k, k + block), slice(0, k) if lower else slice(k + block, n)
+            right = b[..., rows, :] - a[..., rows, known] @ out[..., known, :]
+            np.matmul(np.linalg.inv(a[..., rows, rows]), right, out=out[..., rows, :])
 
+    FILLING.add(solve)
     return solve
 
 

@@ -207,7 +207,9 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 def writable_diagonal(a: Any, offset: int, axis1: int, axis2: int) -> Any:
     """As `diagonal`; what is written to it goes to the array."""
     a = operand(a)
-    a = moveaxis(a, normalize_axes((axis1, axis2), a.ndim), (-2, -1))
+    axes = normalize_axes((axis1, axis2), a.ndim)
+    offset = offset if axes[0] < axes[1] else -offset  # as the axes lie: what is in order is not copied
+    a = moveaxis(a, sorted(axes), (-2, -1))
     m, n = a.shape[-2:]
     row, column = max(-offset, 0), max(offset, 0)
     length = max(min(m - row, n - column), 0)
