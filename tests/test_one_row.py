@@ -17,6 +17,7 @@ from test_scan import TRANSFORMS, unrolled
 import wengert as wg
 from wengert import _core
 from wengert import numpy as wnp
+from wengert.protocols.registry import append
 
 SHAPES = ((17,), (5, 4), (17, 1), (1, 17), (2, 17), (3, 2, 16), (40,))
 # Of these, compiled bits are the eager ones.
@@ -155,6 +156,27 @@ def test_a_fold_of_what_is_not_finite():
                 got = wg.compile(lambda m: f(m * 1.0, axis=axis) * 1.0)(m)  # noqa: B023
                 eager = wg.vjp(lambda m: f(m * 1.0, axis=axis) * 1.0, m)[0]  # noqa: B023
                 assert_array_equal(np.array(got).view("int64"), np.array(eager).view("int64"))
+
+
+def test_nothing_is_added_where_a_slice_is_empty():
+    """It takes a part of one axis and none of another."""
+
+    def f(x):
+        y = append("slice_add", x * 2.0, x[2:4, :0], attrs=(2, 1, 2, 0, 1, 0))
+        return append("slice_add", np.sin(y), y[1:3], attrs=(4, 1, 2, 0, 1, 2))
+
+    x = np.cos(np.arange(14.0)).reshape(7, 2)
+    assert_array_equal(wg.compile(f)(x), wg.vjp(f, x)[0])
+
+
+def test_a_part_of_an_outer_product_is_read_where_it_lies():
+    def f(x, w):
+        y = x @ w
+        outer = y[:, None] @ y[None]
+        return outer[1:] * 2.0 + outer[:-1]
+
+    x, w = np.cos(np.arange(6.0)), np.sin(np.arange(54.0)).reshape(6, 9)
+    assert_array_equal(wg.compile(f)(x, w), wg.vjp(f, x, w)[0])
 
 
 BITS = """

@@ -99,7 +99,7 @@ bool wg_part_of_rows(const wg_tape *t, wg_id id, wg_row_part *out) {
     for (int i = wg_ndim(t, id); i-- > 0; inner *= shape[i]) {
         const int64_t start = window[3 * i], step = window[3 * i + 1], length = window[3 * i + 2];
         if (step == 1 && length == shape[i]) continue;
-        if (out->n || step != 1) return false;
+        if (out->step || step != 1) return false;
         *out = (wg_row_part){.offset = start * inner, .n = length * inner, .step = shape[i] * inner};
     }
     return out->n > 0;

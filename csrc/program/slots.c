@@ -100,6 +100,7 @@ wg_status wg_add_micro(wg_maker *m, wg_micro micro, const wg_detail *detail) {
 
 wg_status wg_slot_behind(wg_maker *m, uint32_t slot, int64_t bytes, uint32_t *out) {
     wg_slot behind = m->r->slots[slot];
+    if (behind.kind == WG_SLOT_SUM) behind.kind = WG_SLOT_ARRAY, behind.base = 0; /* of the only group */
     behind.base += bytes;
     return bytes ? new_slot(m, behind, out) : (*out = slot, WG_OK);
 }
@@ -107,9 +108,8 @@ wg_status wg_slot_behind(wg_maker *m, uint32_t slot, int64_t bytes, uint32_t *ou
 /* The memory of `id` as it stands, moving on by per_row bytes; inside the region it is the root's. */
 wg_status wg_slot_in_place(wg_maker *m, wg_id id, int64_t per_row, uint32_t *out) {
     const wg_id root = m->windows[id].root;
-    if (is_inside(m, root) && m->windows[id].offset && is_one_row(m))
-        return wg_slot_behind(m, m->slot[root - m->range.lo], m->windows[id].offset * itemsize_of(m, id), out);
-    if (is_inside(m, root)) return *out = m->slot[root - m->range.lo], WG_OK;
+    const int64_t behind = is_one_row(m) ? m->windows[id].offset * itemsize_of(m, id) : 0;
+    if (is_inside(m, root)) return wg_slot_behind(m, m->slot[root - m->range.lo], behind, out);
     wg_slot slot = {.kind = WG_SLOT_ARRAY, .per_row = per_row, .per_plane = per_row * m->r->rows};
     WG_TRY(wg_operand_number(m, id, &slot.array));
     return new_slot(m, slot, out);
