@@ -29,6 +29,10 @@ class Row(list):
     """A list that is no plain one."""
 
 
+class Owner(np.ndarray):
+    """An array as a memory map is."""
+
+
 TREES = [
     1.0, None, (), [], {}, (1.0,), [1.0], (1.0, 2.0), [1.0, 2.0], Pair(1.0, 2.0), (1.0, None), [None, 2.0],
     {"a": 1.0}, {"b": 1.0}, {"a": 1.0, "b": 2.0}, {"b": 2.0, "a": 1.0}, Shelf(a=1.0, b=2.0), Row([1.0, 2.0]),
@@ -168,6 +172,13 @@ def test_donated_arrays_take_the_short_way_where_nobody_else_refers_to_them():
         f(base.reshape(2, 3), 1.0)
     assert_array_equal(x, np.full((2, 3), 2.0))
     assert_array_equal(base, np.zeros(6))
+    mapped = Owner(7)  # of another class: a view of a view of it has the first view for its base
+    mapped[...] = 0.0
+    view = mapped.view(np.ndarray)[1:].reshape(2, 3)
+    assert f.again(view, 1.0) is wg._core.MISSED
+    with pytest.raises(ValueError, match="it is a view of another array"):
+        f(view, 1.0)
+    assert_array_equal(mapped, np.zeros(7))
 
 
 def test_donated_arrays_in_any_order_of_memory_share_it_with_no_other_argument(rng):

@@ -157,7 +157,7 @@ def test_the_c_core_keeps_its_budget():
 def test_the_binding_keeps_its_budget():
     source = ROOT / "src" / "wengert"
     files = [*source.glob("_core.p[xy][xd]"), *source.glob("_core_*.pxi")]
-    assert sum(python_lines(path.read_text()) for path in files) <= 1737
+    assert sum(python_lines(path.read_text()) for path in files) <= 1740
 
 
 def test_the_python_face_keeps_its_budget():

@@ -116,12 +116,14 @@ cdef bint unchanged(cnp.ndarray x, cnp.ndarray copy):
 
 
 cdef bint alone(object x):
-    """Whether x is an array and nobody else is known to refer to its memory."""
+    """Whether x is an array that owns its memory, or is the only one that refers to the array that does."""
     cdef PyObject *base
     if type(x) is not Array:
         return False
     base = <PyObject *>cnp.PyArray_BASE(x)
-    return base == NULL or (base.ob_refcnt == 1 and type(<object>base) is Array)
+    if base == NULL:
+        return True
+    return base.ob_refcnt == 1 and type(<object>base) is Array and cnp.PyArray_BASE(<object>base) == NULL
 
 
 cdef bint means(PyObject *found, object kept):

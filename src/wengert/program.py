@@ -323,7 +323,7 @@ def refuse_donation(x: Any, label: str) -> None:
         raise ValueError(f"compile: {label} is donated; it must be a writeable, C-contiguous ndarray")
     # A view is overwritten for its owner too, unless nobody but the view refers to that: one reference is the
     # view's, one may be this call's.
-    if isinstance(x.base, np.ndarray) and sys.getrefcount(x.base) > 2:
+    if isinstance(x.base, np.ndarray) and (x.base.base is not None or sys.getrefcount(x.base) > 2):
         raise ValueError(f"compile: {label} is donated, but it is a view of another array; donate a copy")
 
 
