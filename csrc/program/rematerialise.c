@@ -50,10 +50,11 @@ static int64_t bytes_of(const wg_tape *t, wg_id id) {
     return wg_size(t, id) * (int64_t)wg_itemsize(t->nodes[id].dtype);
 }
 
-static bool is_cheap(const wg_repeater *w, wg_id id) {
+/* Large, and cheap to compute. */
+static bool may_repeat(const wg_repeater *w, wg_id id) {
     const wg_node_rec *node = &w->t->nodes[id];
     int64_t rows;
-    return wg_role_of(w->t, w->windows, id, &rows) == WG_ROLE_MAP &&
+    return bytes_of(w->t, id) >= LARGE && wg_role_of(w->t, w->windows, id, &rows) == WG_ROLE_MAP &&
            wg_element_cost(node->op, (wg_dtype)node->dtype) <= CHEAP * (double)wg_itemsize(node->dtype);
 }
 
@@ -67,7 +68,7 @@ static bool follows(const wg_repeater *w, wg_id id, wg_id *leaf, int *ops) {
         const bool outside = w->range[root] == WG_NONE, kept = outside || w->escapes[root];
         if (2 * wg_size(w->t, root) <= wg_size(w->t, id)) {
             if (!kept) return false;
-        } else if (w->range[root] == w->range[id] && root == in[k] && is_cheap(w, root)) {
+        } else if (w->range[root] == w->range[id] && root == in[k] && may_repeat(w, root)) {
             if (!follows(w, root, leaf, ops)) return false;
         } else {
             if (!kept || (root != in[k] && !outside) || (*leaf != WG_NONE && *leaf != root)) return false;
@@ -80,7 +81,7 @@ static bool follows(const wg_repeater *w, wg_id id, wg_id *leaf, int *ops) {
 /* Is the node computed again wherever another region reads it?  One array is read there in place of another. */
 static bool repeats(const wg_repeater *w, wg_id id) {
     const uint32_t own = w->range[id];
-    if (own == WG_NONE || w->ranges[own].rows <= 1 || bytes_of(w->t, id) < LARGE || !is_cheap(w, id)) return false;
+    if (own == WG_NONE || w->ranges[own].rows <= 1 || !may_repeat(w, id)) return false;
     bool elsewhere = false;
     for (uint32_t k = w->readers[id]; k != WG_NONE; k = w->links[k].next) {
         const uint32_t reader = w->links[k].what;
