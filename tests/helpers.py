@@ -2,13 +2,38 @@
 
 import functools
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.testing import assert_array_equal
 
 import wengert
+from wengert import _core
+
+# Derivatives of a function of four arguments, and of derivatives, by all of them.
+DERIVATIVES = {
+    "grad": lambda f: wengert.grad(f, (0, 1, 2, 3)),
+    "fwd-rev": lambda f: lambda *a: wengert.jvp(wengert.grad(f, (0, 1, 2, 3)), a, a)[1],
+    "rev-fwd": lambda f: wengert.grad(lambda *a: wengert.jvp(f, a, a)[1], (0, 1, 2, 3)),
+    "rev-rev": lambda f: wengert.grad(
+        lambda *a: sum(np.sum(g * g) for g in wengert.grad(f, (0, 1, 2, 3))(*a)), (0, 1, 2, 3)
+    ),
+}
+
+
+def printed_by_every_instruction_set(script):
+    """What a script, which may import tests, prints, by each instruction set that the machine has."""
+    found = {}
+    for isa in filter(_core.isa_supported, ("generic", "avx2", "avx512", "neon")):
+        environment = {**os.environ, "WENGERT_ISA": isa, "PYTHONPATH": str(Path(__file__).parent)}
+        found[isa] = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+    return found
 
 
 def counted(f):

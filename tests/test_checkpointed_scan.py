@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import DERIVATIVES
 from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
@@ -71,13 +72,7 @@ def varied(checkpoint, kind, reverse):
 @pytest.mark.parametrize("kind", ["plain", "tree", "nested", "branched"])
 def test_every_derivative_of_a_checkpointed_scan_is_that_of_the_stored_one(kind, block, monkeypatch):
     monkeypatch.setattr(loops, "_BLOCK", block)
-    transforms = {
-        "grad": lambda f: wg.grad(f, (0, 1, 2, 3)),
-        "fwd-rev": lambda f: lambda *a: wg.jvp(wg.grad(f, (0, 1, 2, 3)), a, a)[1],
-        "rev-fwd": lambda f: wg.grad(lambda *a: wg.jvp(f, a, a)[1], (0, 1, 2, 3)),
-        "rev-rev": lambda f: wg.grad(
-            lambda *a: sum(np.sum(g * g) for g in wg.grad(f, (0, 1, 2, 3))(*a)), (0, 1, 2, 3)
-        ),
+    transforms = DERIVATIVES | {
         "hessian": lambda f: wg.hessian(f, 1),
         "vmap of grad": lambda f: (
             lambda W, h, X, a: wg.vmap(wg.grad(f, (0, 2)), (0, None, 1, None))(

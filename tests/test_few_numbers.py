@@ -1,12 +1,8 @@
 """Programs of arrays of few elements, which run number by number: random ones, and integrators as loops."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers import printed_by_every_instruction_set
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -15,7 +11,6 @@ from test_programs import Steps, draw_step, floats
 from test_scan import TRANSFORMS, unrolled
 
 import wengert as wg
-from wengert import _core
 
 ELEMENTS = 8  # that a node has at most
 SHAPES = ((), (1,), (2,), (3,), (2, 2), (3, 1), (1, 4))
@@ -221,12 +216,7 @@ for dtype in ("float32", "float64"):
 
 def test_every_instruction_set_gives_the_same_bits():
     """Additions, multiplications and moves leave no choice."""
-    found = {}
-    for isa in filter(_core.isa_supported, ("generic", "avx2", "avx512", "neon")):
-        environment = {**os.environ, "WENGERT_ISA": isa, "PYTHONPATH": str(Path(__file__).parent)}
-        found[isa] = subprocess.run(
-            [sys.executable, "-c", PATH], env=environment, capture_output=True, text=True, check=True
-        ).stdout
+    found = printed_by_every_instruction_set(PATH)
     assert len(set(found.values())) == 1
     assert all(found.values())
 

@@ -1,12 +1,8 @@
 """Programs that mix the places of vectors, or fold matrices from row to row: one region of one row each."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers import printed_by_every_instruction_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -15,7 +11,6 @@ from test_few_numbers import OPS, few_numbers
 from test_scan import TRANSFORMS, unrolled
 
 import wengert as wg
-from wengert import _core
 from wengert import numpy as wnp
 from wengert.protocols.registry import append
 
@@ -203,10 +198,5 @@ for dtype in ("float32", "float64"):
 
 def test_every_instruction_set_reruns_to_the_same_bits():
     """On any number of threads; and additions, multiplications and moves leave none of them a choice."""
-    found = {}
-    for isa in filter(_core.isa_supported, ("generic", "avx2", "avx512", "neon")):
-        environment = {**os.environ, "WENGERT_ISA": isa, "PYTHONPATH": str(Path(__file__).parent)}
-        found[isa] = subprocess.run(
-            [sys.executable, "-c", BITS], env=environment, capture_output=True, text=True, check=True
-        ).stdout
+    found = printed_by_every_instruction_set(BITS)
     assert len(set(found.values())) == 1

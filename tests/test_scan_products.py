@@ -5,6 +5,7 @@ Against the unrolled loop; those that keep the carries only ("log", "sqrt") comp
 
 import numpy as np
 import pytest
+from helpers import DERIVATIVES
 from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
@@ -57,13 +58,7 @@ def entries(steps):
     return np.cos(np.arange(steps * 3.0 * N)).reshape(steps, 3, N)
 
 
-TRANSFORMS = {
-    "grad": lambda f: wg.grad(f, (0, 1, 2, 3)),
-    "fwd-rev": lambda f: lambda *a: wg.jvp(wg.grad(f, (0, 1, 2, 3)), a, a)[1],
-    "rev-fwd": lambda f: wg.grad(lambda *a: wg.jvp(f, a, a)[1], (0, 1, 2, 3)),
-    "rev-rev": lambda f: wg.grad(
-        lambda *a: sum(np.sum(g * g) for g in wg.grad(f, (0, 1, 2, 3))(*a)), (0, 1, 2, 3)
-    ),
+TRANSFORMS = DERIVATIVES | {
     "vmap of grad": lambda f: (
         lambda W, V, h, X: wg.vmap(wg.grad(f, (0, 1, 2)), (0, None, 0, None))(
             np.stack([W, -W]), V, np.stack([h, 2 * h]), X
