@@ -211,6 +211,20 @@ def test_a_result_that_is_a_part_of_what_is_written_over(rest, last):
         np.testing.assert_allclose(value, want, rtol=1e-14)
 
 
+@pytest.mark.parametrize("shape", [(4, 40), (600, 3), (5000,)])
+def test_a_part_that_is_read_where_the_whole_is_written_over(shape):
+    """Its elements are read once more for each operand of the concatenation."""
+
+    def f(np, x):
+        part = x * x
+        both = np.stack([part, 0.5 * part])
+        return [both - part, np.exp(both) * part]
+
+    x = np.linspace(0, 1, np.prod(shape)).reshape(shape)
+    for k, want in enumerate(f(np, x)):
+        np.testing.assert_allclose(wg.compile(lambda x, k=k: f(wg.numpy, x)[k])(x), want, rtol=1e-14)
+
+
 def test_a_result_that_another_one_is_made_of():
     def f(x):
         kept = np.sin(x)

@@ -41,6 +41,11 @@ typedef struct {
 static size_t round_up(size_t size) { return wg_round_up(size == 0 ? 1 : size); }
 static size_t bytes_of(const wg_tape *t, wg_id id) { return (size_t)wg_size(t, id) * wg_itemsize(t->nodes[id].dtype); }
 static wg_storage *storage_of(const wg_planner *w, wg_id id) { return &w->items[w->storage[w->windows[id].root]]; }
+static wg_storage *whole_of(const wg_planner *w, wg_id id) { /* of which its own may be a part */
+    wg_storage *own = storage_of(w, id);
+    while (own->host != WG_NONE) own = &w->items[own->host];
+    return own;
+}
 static bool computes(const wg_planner *w, wg_id id) { return wg_computes(w->t, w->windows, id); }
 
 /* Time is counted in nodes.  A region reads from its first node on until its last, and writes as long. */
@@ -110,7 +115,8 @@ static bool is_whole(const wg_planner *w, wg_id id) { /* the node is its storage
     return w->windows[id].offset == 0 && bytes_of(w->t, id) == storage_of(w, id)->size && wg_array_contiguous(&x);
 }
 
-/* Does node `reader` read the storage only element by element, as node `writer` writes its result, and not later? */
+/* Does node `reader` read the storage, and parts of it, only element by element, as node `writer` writes its result,
+ * and not later? */
 static bool reads_alike(const wg_planner *w, wg_id reader, wg_id writer, const wg_storage *storage) {
     const wg_tape *t = w->t;
     const wg_id *in;
@@ -118,7 +124,7 @@ static bool reads_alike(const wg_planner *w, wg_id reader, wg_id writer, const w
     const bool changes = op == WG_slice_add || op == WG_index_add || op == WG_slice_set || op == WG_index_set;
     const bool elementwise = wg_is_elementwise(wg_row(op)->kind) || op == WG_where;
     for (int k = 0; k < n; k++) {
-        if (storage_of(w, in[k]) != storage) continue;
+        if (whole_of(w, in[k]) != storage) continue;
         if (reader > writer || (changes ? k > 0 : !elementwise)) return false;
         if (!is_whole(w, in[k]) || wg_size(t, in[k]) != wg_size(t, writer)) return false;
         if (wg_size(t, reader) != wg_size(t, writer)) return false;
@@ -256,8 +262,7 @@ static wg_status too_big(wg_planner *w) {
 }
 
 static wg_status place_node(wg_planner *w, wg_id id) {
-    wg_storage *own = storage_of(w, id);
-    for (wg_storage *part = own; part->host != WG_NONE; part = &w->items[part->host]) own = &w->items[part->host];
+    wg_storage *own = whole_of(w, id);
     if (!own->arena || own->placed) return WG_OK;
     own->placed = true;
     const wg_id heir = own == storage_of(w, id) ? dying_operand(w, id) : WG_NONE;
