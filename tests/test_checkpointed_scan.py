@@ -40,6 +40,14 @@ def test_a_checkpointed_scan_is_the_stored_one_bit_for_bit(steps, reverse):
         )
 
 
+@pytest.mark.parametrize("checkpoint", ["sqrt", "log"])
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
+def test_carries_without_elements(shape, checkpoint):
+    scan = lambda h: wg.scan(lambda h, x: (np.sin(h) * x, h), h, np.arange(20.0), checkpoint=checkpoint)
+    found = wg.compile(wg.grad(lambda h: sum(map(np.sum, scan(h)))))(np.zeros(shape))
+    assert_array_equal(found, np.zeros(shape))
+
+
 def varied(checkpoint, kind, reverse):
     """Loops whose carries are of all sorts, or which have loops and branches in them."""
 

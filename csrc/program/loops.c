@@ -5,11 +5,12 @@
 
 bool wg_array_contiguous(const wg_array *x) {
     int64_t step = 1;
+    bool contiguous = true;
     for (int i = x->ndim - 1; i >= 0; i--) {
-        if (x->shape[i] != 1 && x->strides[i] != step) return false;
+        contiguous &= x->shape[i] == 1 || x->strides[i] == step;
         step *= x->shape[i];
     }
-    return true;
+    return contiguous || step == 0; /* as all empty arrays are */
 }
 
 int64_t wg_place_of(const wg_array *x, int64_t index) {
