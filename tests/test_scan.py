@@ -382,6 +382,21 @@ def test_a_branch_in_every_derivative(name):
         assert_allclose(np.stack(list(found)), expected, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("n", [1, 32, 40])
+def test_a_branch_that_a_batch_within_a_batch_takes(n):
+    """Its derivative by what all elements share has no axis of the batch within."""
+
+    def f(x):
+        double, half = lambda z: np.sin(z) * 2.0, lambda z: z * 0.5
+        ys = wg.vmap(lambda flag: wg.cond(flag > 0, lambda _: double(x), lambda _: half(x), 0.0))(x[0])
+        return np.sum(ys * np.arange(n)[:, None, None])
+
+    xs = np.cos(np.arange(3.0 * n * n)).reshape(3, n, n)
+    expected = np.stack([wg.grad(f)(x) for x in xs])
+    for g in (wg.vmap(wg.grad(f)), wg.compile(wg.vmap(wg.grad(f)))):
+        assert_allclose(g(xs), expected, rtol=1e-12, atol=1e-12 * n * n)
+
+
 def test_a_replay_runs_one_branch():
     @wg.compile
     def f(x, which):
