@@ -65,6 +65,7 @@ wg_status wg_kernels_build(const char *isa, wg_kernels *k, char *message, size_t
     const int chosen = isa && *isa ? find(isa) : best();
     if (chosen < 0) return refuse(isa, false, message, message_size);
     if (!sets[chosen].supported()) return refuse(isa, true, message, message_size);
+    memset(k, 0, sizeof *k);
     for (int i = 0; i <= chosen; i++) sets[i].fill(k);
     return WG_OK;
 }

@@ -17,6 +17,7 @@
 #define VEC "vec_avx2.h"
 #define KERNELS wg_kernels_avx2
 #define ISA "avx2"
+#define GENERIC 0
 #define WIDENED 0
 #include "isa.inc"
 

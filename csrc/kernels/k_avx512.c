@@ -20,6 +20,7 @@
 #define VEC "vec_avx512.h"
 #define KERNELS wg_kernels_avx512
 #define ISA "avx512"
+#define GENERIC 0
 #define WIDENED 1
 #include "isa.inc"
 

@@ -10,6 +10,7 @@
 #define VEC "vec_neon.h"
 #define KERNELS wg_kernels_neon
 #define ISA "neon"
+#define GENERIC 0
 #define WIDENED 0
 #include "isa.inc"
 

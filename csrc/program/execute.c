@@ -137,7 +137,7 @@ static size_t scratch_of(const wg_kernels *k, const wg_step *step) {
     if (step->region) return wg_region_scratch(step->region);
     if (step->op == WG_argsort || step->op == WG_sort) return wg_sort_scratch(step);
     if (step->op == WG_host) return wg_host_scratch(step);
-    if (step->op != WG_matmul || !k->gemm_scratch[out->dtype]) return 0;
+    if (step->op != WG_matmul) return 0;
     size_t one =
         k->gemm_scratch[out->dtype](out->shape[out->ndim - 2], out->shape[out->ndim - 1], a->shape[a->ndim - 1]);
     return wg_times(wg_round_up(one), (size_t)step->parts);
