@@ -1,6 +1,7 @@
 /* One pass over the kernel sources, and the words they are written in.  k_<isa>.c includes the sources once with
  * REAL_BITS 32 and once with 64, so this header and the vec_<isa>.h that include it have no guard: each pass defines
- * its names anew.
+ * its names anew.  A macro that reads the same in both passes is defined twice, which C allows; what is undefined has
+ * another text there or in another source.
  *
  * Every kernel source uses these words, C's operators on vectors (+ - * / < == & | ~ << and casts, which keep the bits)
  * and nothing else:
