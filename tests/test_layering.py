@@ -151,13 +151,13 @@ def python_lines(text: str) -> int:
 
 
 def test_the_c_core_keeps_its_budget():
-    assert sum(c_lines(path.read_text()) for path in [*C_FILES, *CSRC.glob("*.def")]) <= 13987
+    assert sum(c_lines(path.read_text()) for path in [*C_FILES, *CSRC.glob("*.def")]) <= 13794
 
 
 def test_the_binding_keeps_its_budget():
     source = ROOT / "src" / "wengert"
     files = [*source.glob("_core.p[xy][xd]"), *source.glob("_core_*.pxi")]
-    assert sum(python_lines(path.read_text()) for path in files) <= 1740
+    assert sum(python_lines(path.read_text()) for path in files) <= 1739
 
 
 def test_the_python_face_keeps_its_budget():
