@@ -333,3 +333,32 @@ def test_threads_do_not_change_sums_of_turned_arrays(order):
             assert y.tobytes() == z.tobytes()
     finally:
         wg.set_num_threads(before)
+
+
+ROWS = {  # of a matrix, what is folded along its first axis, which is not the one that memory lies along
+    "few columns": lambda x: x[:, :5],
+    "odd": lambda x: x[:, :77],
+    "long": lambda x: x,
+    "apart": lambda x: x[::3, 5:141],
+    "backwards": lambda x: x[::-1],
+    "every other column": lambda x: x[:, ::2],
+    "three axes": lambda x: x.reshape(400, 10, 30),
+    "parts of three axes": lambda x: x.reshape(400, 10, 30)[:, ::2, :29],
+    "an axis of one": lambda x: x.reshape(400, 10, 1, 30),
+    "one row": lambda x: x[:1],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("fold", ["sum", "prod", "max", "min"])
+@pytest.mark.parametrize("rows", ROWS)
+def test_folds_along_the_first_axis_take_row_after_row(rows, fold, dtype):
+    x = ROWS[rows](np.random.default_rng(7).uniform(-2, 2, (400, 300)).astype(dtype))
+    combine = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}[fold]
+    expected = x[0].copy()
+    for row in x[1:]:
+        expected = combine(expected, row)
+    for function in (lambda x: getattr(wnp, fold)(x, axis=0), lambda x: getattr(wnp, fold)(x.T, axis=-1).T):
+        for machine in (function, wg.compile(function)):
+            np.testing.assert_array_equal(machine(x), expected)
+    np.testing.assert_array_equal(wg.compile(lambda x: getattr(wnp, fold)(x[:, :0], axis=0))(x), expected[:0])

@@ -69,6 +69,9 @@ enum {
 /* out[i] = fold of x[i n ... i n + n - 1] for i < lines, n >= 1, in an order fixed by n alone (not by alignment).  max
  * and min give NaN if any is. */
 typedef void (*wg_fold_fn)(void *out, const void *x, int64_t n, int64_t lines);
+/* out[j] = fold of out[j], x[j], x[apart + j] ... from line to line, j < n: lines begin `apart` elements after another.
+ * Of float32 and float64. */
+typedef void (*wg_down_fn)(void *out, const void *x, int64_t n, int64_t apart, int64_t lines);
 /* Makes one of `line`, which folds a single line. */
 #define WG_FOLD_LINES(name, line, in_type, out_type)                                                                   \
     static void name(void *out, const void *x, int64_t n, int64_t lines) {                                             \
@@ -148,8 +151,7 @@ typedef struct {
     wg_chain_fn chain[WG_CHAIN_COUNT][WG_DTYPE_COUNT];
     wg_map_fn cast[WG_DTYPE_COUNT][WG_DTYPE_COUNT]; /* [from][to]; float to int truncates */
     wg_fold_fn fold[WG_FOLD_COUNT][WG_DTYPE_COUNT]; /* sums and products of int32 and bool are int64 */
-    /* out[j] = fold of x[j], x[n + j] ... from line to line; max and min of float32 and float64 */
-    wg_fold_fn fold_down[WG_FOLD_COUNT][WG_DTYPE_COUNT];
+    wg_down_fn fold_down[WG_FOLD_COUNT][WG_DTYPE_COUNT];
     wg_find_fn find[WG_DTYPE_COUNT]; /* these two: of real dtypes */
     wg_advance_fn advance[WG_DTYPE_COUNT];
     wg_rank_fn rank[WG_DTYPE_COUNT];                 /* of real dtypes */

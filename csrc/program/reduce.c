@@ -33,8 +33,9 @@ static void split_axes(wg_split *s, const wg_array *x, uint64_t mask) {
 typedef struct {
     wg_map_fn combine; /* add, mul, maximum, minimum */
     wg_fold_fn fold;
-    wg_dtype dtype; /* of the result */
-    bool whole;     /* the order does not matter: all that is at hand is folded at once */
+    wg_down_fn down; /* or NULL */
+    wg_dtype dtype;  /* of the result */
+    bool whole;      /* the order does not matter: all that is at hand is folded at once */
 } wg_reducer;
 
 static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype out) {
@@ -43,7 +44,7 @@ static wg_reducer reducer_of(const wg_kernels *k, int op, wg_dtype in, wg_dtype 
                                            [WG_min] = {WG_FOLD_MIN, WG_minimum},
                                            [WG_sum] = {WG_FOLD_SUM, WG_add}};
     const bool whole = op == WG_max || op == WG_min || out < WG_F32;
-    return (wg_reducer){k->map[of[op][1]][out], k->fold[of[op][0]][in], out, whole};
+    return (wg_reducer){k->map[of[op][1]][out], k->fold[of[op][0]][in], k->fold_down[of[op][0]][out], out, whole};
 }
 
 enum { GATHERED = 4 * WG_TILE }; /* elements: some lines, or a part of one */
@@ -121,7 +122,9 @@ static void reduce_rows(const wg_reducer *r, wg_split *s, int64_t n_kept, int64_
     const int64_t itemsize = (int64_t)wg_itemsize(r->dtype);
     int last = s->kept.ndim - 1;
     while (s->kept.shape[last] == 1) last--;
-    const int64_t row = s->kept.shape[last], stride = s->kept.strides[last], inner = s->reduced.ndim - 1;
+    const int64_t stride = s->kept.strides[last], inner = s->reduced.ndim - 1;
+    int64_t row = s->kept.shape[last];
+    while (last-- > 0 && s->kept.strides[last] == row * stride) row *= s->kept.shape[last];
     const int64_t run = inner < 0 ? 1 : s->reduced.shape[inner], down = inner < 0 ? 0 : s->reduced.strides[inner];
     for (int64_t start = 0, n; start < n_kept; start += n, out += n * itemsize) {
         const char *x = s->kept.data + wg_place_of(&s->kept, start) * itemsize;
@@ -133,7 +136,11 @@ static void reduce_rows(const wg_reducer *r, wg_split *s, int64_t n_kept, int64_
             const void *in[2] = {out, x + place * itemsize};
             if (j == 0 || stride != 1) wg_copy_run(j ? tile : out, 1, in[1], stride, n, (size_t)itemsize);
             if (stride != 1) in[1] = tile;
-            if (j) r->combine(out, in, n, NULL);
+            if (j && stride == 1 && r->down) {
+                r->down(out, in[1], n, down, left);
+                j += left - 1, left = 1;
+            } else if (j)
+                r->combine(out, in, n, NULL);
         }
     }
 }

@@ -167,8 +167,10 @@ static void run_fold(const wg_block_run *b, const wg_micro *micro) {
         g.b = x + i * extent * item, g.c = out + i * item;
         if (fold == WG_FOLD_SUM)
             k->gemm[detail->dtype](&g);
-        else
-            k->fold_down[fold][detail->dtype](g.c, g.b, g.n, extent);
+        else {
+            memcpy(g.c, g.b, (size_t)(g.n * item));
+            k->fold_down[fold][detail->dtype](g.c, (const char *)g.b + g.n * item, g.n, g.n, extent - 1);
+        }
     }
 }
 

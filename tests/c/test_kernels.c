@@ -306,22 +306,27 @@ static void test_short_sums(const wg_kernels *k, wg_dtype dtype) {
     free(x), free(padded), free(sums);
 }
 
-/* A fold from line to line gives what the maps of two lines after another give, bit for bit, -0 and NaN among them. */
+/* A fold from line to line gives what the maps of two lines after another give, bit for bit, -0 and NaN among them: of
+ * lines that stay in the first-level cache, and of more, side by side and apart. */
 static void test_folds_down(const wg_kernels *k, wg_dtype dtype) {
-    enum { LINES = 6, LONGEST = 70 };
+    enum { LINES = 400, LONGEST = 150, APART = LONGEST + 3 };
+    static const int of[WG_FOLD_COUNT] = {WG_add, WG_mul, WG_maximum, WG_minimum};
     const size_t item = item_size[dtype];
-    char *x = allocate(LINES * LONGEST * item), *down = allocate(LONGEST * item), *one = allocate(LONGEST * item);
-    for (int64_t i = 0; i < LINES * LONGEST; i++)
-        set(dtype, x, i, i % 5 == 0 ? -0.0 : i % 5 == 1 ? 0.0 : i % 37 == 0 ? (double)NAN : uniform(-3, 1));
-    for (int64_t n = 1; n <= LONGEST; n++)
-        for (int fold = WG_FOLD_MAX; fold <= WG_FOLD_MIN; fold++) {
-            const wg_map_fn map = k->map[fold == WG_FOLD_MAX ? WG_maximum : WG_minimum][dtype];
-            memcpy(one, x, (size_t)n * item);
-            for (int64_t line = 1; line < LINES; line++)
-                map(one, (const void *[]){one, x + (size_t)(line * n) * item}, n, NULL);
-            k->fold_down[fold][dtype](down, x, n, LINES);
-            CHECK(memcmp(down, one, (size_t)n * item) == 0, "%s fold %d down lines of %d", k->isa, fold, (int)n);
-        }
+    char *x = allocate(LINES * APART * item), *down = allocate(LONGEST * item), *one = allocate(LONGEST * item);
+    for (int64_t i = 0; i < LINES * APART; i++)
+        set(dtype, x, i, i % 5 == 0 ? -0.0 : i % 5 == 1 ? 0.0 : i % 9973 == 0 ? (double)NAN : uniform(-3, 1));
+    for (int64_t n = 1; n <= LONGEST; n += n < 70 ? 1 : 13)
+        for (int fold = 0; fold < WG_FOLD_COUNT; fold++)
+            for (int64_t lines = 0; lines <= LINES; lines += lines < 6 ? 1 : LINES - 6) {
+                const int64_t apart = lines % 2 ? APART : n;
+                memcpy(one, x, (size_t)n * item);
+                memcpy(down, x, (size_t)n * item);
+                for (int64_t line = 0; line < lines; line++)
+                    k->map[of[fold]][dtype](one, (const void *[]){one, x + (size_t)(line * apart) * item}, n, NULL);
+                k->fold_down[fold][dtype](down, x, n, apart, lines);
+                CHECK(memcmp(down, one, (size_t)n * item) == 0, "%s fold %d down %d lines of %d", k->isa, fold,
+                      (int)lines, (int)n);
+            }
     free(x), free(down), free(one);
 }
 
