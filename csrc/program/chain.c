@@ -49,7 +49,7 @@ static bool fits(const wg_maker *m, wg_match *match, wg_id x, int place) {
  * kept? */
 static bool matches(const wg_maker *m, wg_match *match, wg_id id) {
     const wg_tape *t = m->t;
-    const wg_id first = id, *in;
+    const wg_id first = id;
     int n = 0;
     memset(match->operands, 0xff, sizeof match->operands);
     for (; n < match->row->n_steps && id < m->range.hi; id++)
@@ -61,8 +61,8 @@ static bool matches(const wg_maker *m, wg_match *match, wg_id id) {
         if (t->nodes[id].shape != t->nodes[first].shape) return false;
         if (!match->row->steps[k].kept && (m->escapes[id] || m->last[id - m->range.lo] > match->nodes[n - 1]))
             return false;
-        for (int j = 0, n_in = wg_operands(t, id, &in); j < n_in; j++)
-            if (!fits(m, match, in[j], match->row->steps[k].in[j])) return false;
+        for (int j = 0; j < wg_n_in(t, id); j++)
+            if (!fits(m, match, wg_in(t, id)[j], match->row->steps[k].in[j])) return false;
     }
     return true;
 }

@@ -12,8 +12,8 @@ static double flops(int op, double out, double in, double inner) {
 
 double wg_flops(const wg_tape *t, wg_id id) {
     const wg_node_rec *node = &t->nodes[id];
-    const wg_id *in;
-    const int n = wg_operands(t, id, &in), ndim = n ? wg_ndim(t, in[0]) : 0;
+    const wg_id *in = wg_in(t, id);
+    const int n = wg_n_in(t, id), ndim = n ? wg_ndim(t, in[0]) : 0;
     return flops(node->op, (double)wg_size(t, id), n ? (double)wg_size(t, in[0]) : 0,
                  ndim ? (double)wg_shape(t, in[0])[ndim - 1] : 1);
 }

@@ -14,9 +14,8 @@ static wg_array array_of(wg_tape *t, wg_id id) {
 }
 
 static wg_status check_values(wg_tape *t, wg_id id) {
-    const wg_id *in;
-    int n = wg_operands(t, id, &in);
-    for (int k = 0; k < n; k++)
+    const wg_id *in = wg_in(t, id);
+    for (int k = 0; k < wg_n_in(t, id); k++)
         if (!(t->nodes[in[k]].flags & WG_FLAG_VALUE))
             return wg_fail(t, WG_RUNTIME_ERROR, "%s: node %u has no value any more; a transient sweep freed it",
                            wg_row(t->nodes[id].op)->name, in[k]);
@@ -34,10 +33,8 @@ static wg_status move_to_buffer(wg_tape *t, wg_id id) {
 
 static wg_status run_view(wg_tape *t, wg_id id, bool *done) {
     wg_id x = t->nodes[id].in[0];
-    const int64_t *attrs;
-    wg_attrs(t, id, &attrs);
     int64_t offset, strides[WG_MAX_NDIM];
-    *done = wg_view_op(t->nodes[id].op, attrs, wg_ndim(t, x), wg_shape(t, x), wg_strides(t, x), wg_ndim(t, id),
+    *done = wg_view_op(t->nodes[id].op, wg_attr(t, id), wg_ndim(t, x), wg_shape(t, x), wg_strides(t, x), wg_ndim(t, id),
                        wg_shape(t, id), &offset, strides);
     if (!*done) return WG_OK;
     size_t itemsize = wg_itemsize((wg_dtype)t->nodes[id].dtype);
@@ -79,13 +76,12 @@ static void give_back(wg_tape *t, wg_id id) {
 
 static wg_status run_scalar(wg_tape *t, wg_id id, const wg_kernels *k) {
     wg_node_rec *node = &t->nodes[id];
-    const wg_id *ids;
-    const int64_t *attrs;
+    const wg_id *ids = wg_in(t, id);
     const void *in[3], *slots[4];
-    int n = wg_operands(t, id, &ids), n_attr = wg_attrs(t, id, &attrs);
+    const int n = wg_n_in(t, id);
     double params[WG_MAX_PARAMS];
     for (int i = 0; i < n; i++) in[i] = wg_data(t, ids[i]);
-    for (int i = 0; i < n_attr && i < WG_MAX_PARAMS; i++) params[i] = wg_bits_double(attrs[i]);
+    wg_params(wg_n_attr(t, id), wg_attr(t, id), params);
     wg_map_operands(node->op, n, in, slots);
     wg_map_fn map = k->map[node->op][t->nodes[ids[node->op == WG_where]].dtype];
     if (!map)
@@ -106,9 +102,9 @@ static wg_status no_room(wg_tape *t, wg_id id) {
 }
 
 static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
-    const wg_id *in;
+    const wg_id *in = wg_in(t, id);
     wg_array few[FEW], *operands = few;
-    wg_step step = {.op = t->nodes[id].op, .n_in = wg_operands(t, id, &in)};
+    wg_step step = {.op = t->nodes[id].op, .n_in = wg_n_in(t, id)};
     uint32_t cap = 0;
     if (step.n_in > FEW) {
         operands = NULL;
@@ -121,7 +117,7 @@ static wg_status run_arrays(wg_tape *t, wg_id id, const wg_kernels *k) {
         step.in = operands;
         step.out = array_of(t, id);
         if (stolen) operands[0] = step.out;
-        step.n_attr = wg_attrs(t, id, &step.attrs);
+        step.n_attr = wg_n_attr(t, id), step.attrs = wg_attr(t, id);
         wg_prepare(k, &step);
         step.scratch = wg_scratch(t, step.need);
         status = step.scratch ? wg_execute(k, &step) : wg_no_memory(t);
@@ -159,9 +155,9 @@ static wg_status bind_operand(wg_tape *t, wg_id id, void **pointer, wg_buffer **
 
 /* The child's program, lowered at its first call, writes straight into the results' values. */
 static wg_status run_call(wg_tape *t, wg_id call) {
-    const wg_id *in;
-    int n_in = wg_operands(t, call, &in);
-    wg_tape *child = t->children[t->attrs[t->nodes[call].attrs + 1]];
+    const wg_id *in = wg_in(t, call);
+    const int n_in = wg_n_in(t, call);
+    wg_tape *child = wg_tape_child(t, call);
     wg_program *program;
     WG_TRY(program_of(t, child, &program));
     size_t n_out = child->n_outputs, n = (size_t)n_in + n_out;

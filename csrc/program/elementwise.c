@@ -5,6 +5,10 @@
 
 #include "program.h"
 
+void wg_params(int n_attr, const int64_t *attrs, double params[WG_MAX_PARAMS]) {
+    for (int i = 0; i < n_attr && i < WG_MAX_PARAMS; i++) params[i] = wg_bits_double(attrs[i]);
+}
+
 int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4]) {
     const wg_op_info *info = wg_row(op);
     if (info->kind != WG_KIND_DERIVATIVE) {
@@ -237,7 +241,7 @@ wg_status wg_execute_elementwise(const wg_kernels *k, wg_step *step) {
         step->problem = "this op is not offered for this dtype; cast the operand";
         return WG_TYPE_ERROR;
     }
-    for (int i = 0; i < step->n_attr && i < WG_MAX_PARAMS; i++) loop.params[i] = wg_bits_double(step->attrs[i]);
+    wg_params(step->n_attr, step->attrs, loop.params);
     if (run_flat(&loop, size)) return WG_OK;
     merge_axes(&loop);
     choose_blocks(&loop, choose_axes(&loop));

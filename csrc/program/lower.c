@@ -52,9 +52,7 @@ static wg_status copy_next(wg_inliner *w) {
         return push_frame(w, l.body, id) ? WG_OK : wg_no_memory(w->flat);
     if (node->op == WG_input && w->depth > 1) {
         const wg_frame *below = &w->frames[w->depth - 2];
-        const wg_id *operands;
-        wg_operands(below->tape, top->call, &operands);
-        top->map[id] = below->map[operands[tape->attrs[node->attrs + 1]]];
+        top->map[id] = below->map[wg_in(below->tape, top->call)[wg_attr(tape, id)[0]]];
         return WG_OK;
     }
     return wg_copy_node(w->flat, tape, id, top->map, &top->map[id]);
@@ -96,10 +94,6 @@ wg_status wg_inline(wg_tape *t, wg_tape **out) { return (*out = flatten(t, true)
 void wg_mark_live(const wg_tape *flat, bool *live) {
     for (wg_id id = 0; id < flat->len; id++) live[id] = false;
     for (uint32_t k = 0; k < flat->n_outputs; k++) live[flat->outputs[k]] = true;
-    for (wg_id id = flat->len; id-- > 0;) {
-        if (!live[id]) continue;
-        const wg_id *in;
-        int n = wg_operands(flat, id, &in);
-        for (int k = 0; k < n; k++) live[in[k]] = true;
-    }
+    for (wg_id id = flat->len; id-- > 0;)
+        for (int k = live[id] ? wg_n_in(flat, id) : 0; k-- > 0;) live[wg_in(flat, id)[k]] = true;
 }

@@ -47,6 +47,8 @@ static wg_storage *whole_of(const wg_planner *w, wg_id id) { /* of which its own
     return own;
 }
 static bool computes(const wg_planner *w, wg_id id) { return wg_computes(w->t, w->windows, id); }
+/* Operands that the node reads: none of a view. */
+static int n_read(const wg_planner *w, wg_id id) { return computes(w, id) ? wg_n_in(w->t, id) : 0; }
 
 /* Time is counted in nodes.  A region reads from its first node on until its last, and writes as long. */
 static wg_id start_of(const wg_planner *w, wg_id id) {
@@ -97,13 +99,12 @@ static wg_status assign_storages(wg_planner *w) {
         }
     }
     for (wg_id id = 0; id < w->t->len; id++) {
-        if (!computes(w, id)) continue;
-        const wg_id *in;
-        int n = wg_operands(w->t, id, &in);
-        for (int k = 0; k < n; k++) { /* what is had by running a loop again is read from that loop's operands */
-            const wg_id source = wg_source_of(w->t, w->windows, in[k]), *read = &in[k];
-            const int n_read = source == WG_NONE ? 1 : wg_operands(w->t, source, &read);
-            for (int j = 0; j < n_read; j++) storage_of(w, read[j])->last = end_of(w, id);
+        const wg_id *in = wg_in(w->t, id);
+        for (int k = 0; k < n_read(w, id); k++) {
+            const wg_id source = wg_source_of(w->t, w->windows, in[k]);
+            storage_of(w, in[k])->last = end_of(w, id);
+            for (int j = 0; source != WG_NONE && j < wg_n_in(w->t, source); j++) /* that loop is run again */
+                storage_of(w, wg_in(w->t, source)[j])->last = end_of(w, id);
         }
     }
     return WG_OK;
@@ -119,8 +120,8 @@ static bool is_whole(const wg_planner *w, wg_id id) { /* the node is its storage
  * and not later? */
 static bool reads_alike(const wg_planner *w, wg_id reader, wg_id writer, const wg_storage *storage) {
     const wg_tape *t = w->t;
-    const wg_id *in;
-    int n = wg_operands(t, reader, &in), op = t->nodes[reader].op;
+    const wg_id *in = wg_in(t, reader);
+    const int n = wg_n_in(t, reader), op = t->nodes[reader].op;
     const bool changes = op == WG_slice_add || op == WG_index_add || op == WG_slice_set || op == WG_index_set;
     const bool elementwise = wg_is_elementwise(wg_row(op)->kind) || op == WG_where;
     for (int k = 0; k < n; k++) {
@@ -157,12 +158,11 @@ static wg_id dying_operand(const wg_planner *w, wg_id id) {
     const wg_id end = end_of(w, id), lo = start_of(w, id);
     if (w->range[id] != WG_NONE && (end - lo > LONGEST || wg_size(w->t, id) == 1)) return WG_NONE;
     for (wg_id reader = lo; reader <= id; reader++) {
-        const wg_id *in;
-        const int n = computes(w, reader) ? wg_operands(w->t, reader, &in) : 0;
-        for (int k = 0; k < n; k++) {
-            const wg_storage *x = storage_of(w, in[k]);
+        for (int k = 0; k < n_read(w, reader); k++) {
+            const wg_id operand = wg_in(w->t, reader)[k];
+            const wg_storage *x = storage_of(w, operand);
             const bool fits = x->arena && x->first < lo && x->last == end && x->size == storage_of(w, id)->size;
-            if (fits && may_overwrite(w, id, x)) return w->windows[in[k]].root;
+            if (fits && may_overwrite(w, id, x)) return w->windows[operand].root;
         }
     }
     return WG_NONE;
@@ -179,13 +179,12 @@ static bool can_be_part(const wg_planner *w, wg_id x) {
 /* The operands of a concatenation along the first axis of some length are written where they belong from the start;
  * the node is a step only for those that cannot be. */
 static void host_parts(wg_planner *w, wg_id id) {
-    const int64_t *attrs, *shape = wg_shape(w->t, id);
-    wg_attrs(w->t, id, &attrs);
-    for (int i = 0; i < attrs[0]; i++)
+    const int64_t *shape = wg_shape(w->t, id);
+    for (int i = 0; i < wg_attr(w->t, id)[0]; i++)
         if (shape[i] != 1) return;
     wg_storage *host = storage_of(w, id);
-    const wg_id *in;
-    const int n = wg_operands(w->t, id, &in);
+    const wg_id *in = wg_in(w->t, id);
+    const int n = wg_n_in(w->t, id);
     size_t offset = 0;
     int hosted = 0;
     for (int k = 0; k < n; k++) {
@@ -285,16 +284,13 @@ static wg_status plan_arena(wg_planner *w) {
         for (wg_id k = id; k < hi; k++)
             if (computes(w, k)) WG_TRY(place_node(w, k));
         w->live[id] = w->arena.live;
-        for (wg_id k = id; k < hi; k++) {
-            const wg_id *in;
-            int n = computes(w, k) ? wg_operands(w->t, k, &in) : 0;
-            for (int j = 0; j < n; j++) {
-                wg_storage *x = storage_of(w, in[j]);
+        for (wg_id k = id; k < hi; k++)
+            for (int j = 0; j < n_read(w, k); j++) {
+                wg_storage *x = storage_of(w, wg_in(w->t, k)[j]);
                 if (!x->arena || x->last != hi - 1) continue;
                 x->last = FOREVER; /* given back once */
                 if (!wg_arena_give(&w->arena, (size_t)x->place.offset, round_up(x->size))) return wg_no_memory(w->t);
             }
-        }
     }
     w->p->arena_size = w->arena.size;
     w->p->live_size = w->arena.most;
@@ -335,10 +331,10 @@ static wg_status add_step(wg_planner *w, wg_step step) {
 }
 
 static wg_status add_node(wg_planner *w, wg_id id) {
-    const wg_id *in;
-    wg_step step = {.op = w->t->nodes[id].op, .n_in = wg_operands(w->t, id, &in), .n_out = 1, .live = w->live[id]};
-    step.n_attr = wg_attrs(w->t, id, &step.attrs);
-    for (int k = 0; k < step.n_in; k++) WG_TRY(add_node_array(w, in[k]));
+    const wg_tape *t = w->t;
+    wg_step step = {.op = t->nodes[id].op, .n_in = wg_n_in(t, id), .n_out = 1, .live = w->live[id]};
+    step.n_attr = wg_n_attr(t, id), step.attrs = wg_attr(t, id);
+    for (int k = 0; k < step.n_in; k++) WG_TRY(add_node_array(w, wg_in(t, id)[k]));
     WG_TRY(add_node_array(w, id));
     return add_step(w, step);
 }

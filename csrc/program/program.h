@@ -88,6 +88,8 @@ enum { WG_PIECE = 100000000 }; /* of a product, whose cost is put at twice the t
 
 /* Where d_<op>_<k> and the other elementwise kernels expect their operands; returns their number. */
 int wg_map_operands(int op, int n_in, const void *const *in, const void *slots[4]);
+/* And the parameters among an elementwise op's attributes. */
+void wg_params(int n_attr, const int64_t *attrs, double params[WG_MAX_PARAMS]);
 
 /* ---- views.c: where a node's elements lie ------------------------------------------------------------------ */
 typedef struct {

@@ -69,14 +69,12 @@ static uint32_t slot_of(const wg_maker *m, wg_id x, wg_id id, int64_t k) {
 /* An element of the node, by an instruction that reads these slots; *out: its slot. */
 static wg_status compute(wg_maker *m, wg_id id, const uint32_t slots[3], uint32_t *out) {
     const wg_kernels *kernels = wg_kernels_table();
-    const wg_id *in;
-    const int64_t *attrs;
     const bool adds = m->t->nodes[id].op == WG_slice_add;
-    const int n = wg_operands(m->t, id, &in), op = adds ? WG_add : m->t->nodes[id].op;
-    const int dtype = m->t->nodes[in[op == WG_where]].dtype;
+    const int op = adds ? WG_add : m->t->nodes[id].op;
+    const int dtype = m->t->nodes[wg_in(m->t, id)[op == WG_where]].dtype;
     const bool turned = (op == WG_add || op == WG_mul) && m->latest && slots[1] == m->latest;
     const void *given[3] = {&slots[turned], &slots[!turned], &slots[2]}, *wanted[4] = {slots, slots, slots, slots};
-    wg_map_operands(op, n, given, wanted);
+    wg_map_operands(op, wg_n_in(m->t, id), given, wanted);
     wg_instruction i = {.run = op == WG_cast ? NULL : kernels->scalar[op][dtype]};
     for (int j = 0; j < 4; j++) i.in[j] = *(const uint32_t *)wanted[j];
     size_t place; /* not an operand's that dies here: a map may read it after it has written */
@@ -84,7 +82,7 @@ static wg_status compute(wg_maker *m, wg_id id, const uint32_t slots[3], uint32_
     *out = i.out = (uint32_t)place;
     const bool passes = i.run && wg_is_float(m->t->nodes[id].dtype);
     if (i.run) {
-        if (!adds && wg_attrs(m->t, id, &attrs)) i.param = wg_bits_double(attrs[0]);
+        if (!adds && wg_n_attr(m->t, id)) i.param = wg_bits_double(wg_attr(m->t, id)[0]);
         if (m->latest && slots[turned] == m->latest) i.in[0] = 0;
     } else {
         i.run = run_map;
@@ -111,11 +109,10 @@ static wg_status put(wg_maker *m, wg_id id, wg_id x, uint32_t *part, const int64
 
 static wg_status move(wg_maker *m, wg_id id, uint32_t *elements) {
     const wg_tape *t = m->t;
-    const wg_id *in;
-    const int64_t *attrs;
-    const int op = t->nodes[id].op, n = wg_operands(t, id, &in);
+    const wg_id *in = wg_in(t, id);
+    const int64_t *attrs = wg_attr(t, id);
+    const int op = t->nodes[id].op, n = wg_n_in(t, id);
     int64_t whole[WG_MAX_NDIM], strides[WG_MAX_NDIM], offset;
-    wg_attrs(t, id, &attrs);
     wg_contiguous_strides(wg_ndim(t, id), wg_shape(t, id), whole);
     for (int k = 0; op == WG_concatenate && k < n; elements += wg_shape(t, in[k++])[attrs[0]] * whole[attrs[0]])
         WG_TRY(put(m, id, in[k], elements, whole, false));
@@ -127,10 +124,8 @@ static wg_status move(wg_maker *m, wg_id id, uint32_t *elements) {
 
 /* Slots are used again after the last reader, but for those where elements have been put. */
 static wg_status free_operands(wg_maker *m, wg_id id, bool moves) {
-    const wg_id *in;
-    const int n = wg_operands(m->t, id, &in);
-    for (int k = 0; k < n; k++) {
-        const wg_id root = m->windows[in[k]].root;
+    for (int k = 0; k < wg_n_in(m->t, id); k++) {
+        const wg_id root = m->windows[wg_in(m->t, id)[k]].root;
         if (!is_inside(m, root) || m->escapes[root] || wg_moves_elements(m->t, m->windows, root)) continue;
         const bool last = m->last[root - m->range.lo] == id;
         if (moves || last) m->last[root - m->range.lo] = WG_NONE;
@@ -142,8 +137,7 @@ static wg_status free_operands(wg_maker *m, wg_id id, bool moves) {
 }
 
 static wg_status make_node(wg_maker *m, wg_id id) {
-    const wg_id *in;
-    const int n = wg_operands(m->t, id, &in);
+    const wg_id *in = wg_in(m->t, id);
     const bool moves = wg_moves_elements(m->t, m->windows, id);
     uint32_t *elements = m->elements + m->n_elements;
     m->slot[id - m->range.lo] = m->n_elements;
@@ -151,7 +145,7 @@ static wg_status make_node(wg_maker *m, wg_id id) {
     WG_TRY(wg_note_op(m, id));
     for (int64_t k = 0; k < wg_size(m->t, id) && !moves; k++) {
         uint32_t slots[3] = {0};
-        for (int j = 0; j < n; j++) slots[j] = slot_of(m, in[j], id, k);
+        for (int j = 0; j < wg_n_in(m->t, id); j++) slots[j] = slot_of(m, in[j], id, k);
         WG_TRY(compute(m, id, slots, &elements[k]));
     }
     if (moves) WG_TRY(move(m, id, elements));
@@ -178,9 +172,8 @@ static wg_status add_operands(wg_maker *m) {
     uint32_t number;
     size_t slot;
     for (wg_id id = m->range.lo; id < m->range.hi; id++) {
-        const wg_id *in;
-        const int n = wg_computes(m->t, m->windows, id) ? wg_operands(m->t, id, &in) : 0;
-        for (int k = 0; k < n; k++)
+        const wg_id *in = wg_in(m->t, id);
+        for (int k = 0, n = wg_computes(m->t, m->windows, id) ? wg_n_in(m->t, id) : 0; k < n; k++)
             if (!is_inside(m, m->windows[in[k]].root)) WG_TRY(wg_operand_number(m, in[k], &number));
     }
     m->elements = malloc(((size_t)face->n_operands + m->range.hi - m->range.lo) * WG_FEW * sizeof *m->elements);

@@ -28,9 +28,8 @@ static bool same_shape(const wg_tape *t, wg_id a, wg_id b) { return t->nodes[a].
 /* ---- identities -------------------------------------------------------------------------------------------- */
 /* Is a slice of this shape of the node all of it, in order?  Attributes: start, step and length of each axis. */
 static bool covers(const wg_tape *t, wg_id id) {
-    const int64_t *attrs;
-    const int n = wg_attrs(t, id, &attrs);
-    for (int k = 0; k < n; k += 3)
+    const int64_t *attrs = wg_attr(t, id);
+    for (int k = 0; k < wg_n_attr(t, id); k += 3)
         if (attrs[k] != 0 || (attrs[k + 1] != 1 && attrs[k + 2] != 1)) return false;
     return same_shape(t, t->nodes[id].in[t->nodes[id].op == WG_slice_add], id);
 }
@@ -60,18 +59,16 @@ static wg_id same_as(const wg_tape *t, wg_id id) {
 static wg_status fold_constant(wg_tape *t, wg_id *id) {
     const wg_node_rec node = t->nodes[*id];
     const wg_map_fn map = wg_map_of(wg_kernels_table(), t, *id);
-    const wg_id *ids;
-    const int64_t *attrs;
-    const int n = wg_operands(t, *id, &ids), n_attr = wg_attrs(t, *id, &attrs);
+    const int n = wg_n_in(t, *id);
     if (!map || wg_itemsize((wg_dtype)node.dtype) > 8) return WG_OK;
     const void *in[3], *slots[4];
     double params[WG_MAX_PARAMS] = {0};
     for (int k = 0; k < n; k++) {
-        const wg_id constant = wg_repeated_constant(t, ids[k]);
+        const wg_id constant = wg_repeated_constant(t, wg_in(t, *id)[k]);
         if (constant == WG_NONE) return WG_OK;
         in[k] = &t->nodes[constant].value;
     }
-    for (int i = 0; i < n_attr && i < WG_MAX_PARAMS; i++) params[i] = wg_bits_double(attrs[i]);
+    wg_params(wg_n_attr(t, *id), wg_attr(t, *id), params);
     wg_map_operands(node.op, n, in, slots);
     wg_scalar value = {.i64 = 0};
     map(&value, slots, 1, params);
@@ -83,8 +80,7 @@ static wg_status fold_constant(wg_tape *t, wg_id *id) {
 /* The operand as it was before it was broadcast, where the node's shape does not need the broadcast. */
 static wg_status strip_broadcasts(wg_tape *t, wg_id id) {
     if (!wg_map_of(wg_kernels_table(), t, id)) return WG_OK;
-    const wg_id *ids;
-    const int n = wg_operands(t, id, &ids);
+    const int n = wg_n_in(t, id);
     for (int k = 0; k < n; k++) {
         const wg_id wide = t->nodes[id].in[k];
         if (t->nodes[wide].op != WG_broadcast) continue;
@@ -104,18 +100,16 @@ static wg_status split_derivative(wg_simplifier *s, wg_id *id) {
     const wg_node_rec node = t->nodes[*id];
     const wg_op_info *info = wg_row(node.op);
     if (info->kind != WG_KIND_DERIVATIVE) return WG_OK;
-    const wg_id *operands;
-    const int64_t *attrs;
     wg_id in[4], g;
-    const int n = wg_operands(t, *id, &operands), n_attr = wg_attrs(t, *id, &attrs);
-    memcpy(in, operands, (size_t)n * sizeof *in);
+    const int n = wg_n_in(t, *id), n_attr = wg_n_attr(t, *id);
+    memcpy(in, wg_in(t, *id), (size_t)n * sizeof *in);
     g = in[0], in[0] = in[1];
     if (info->base != WG_mul && info->base != WG_zmul && info->base != WG_exp) {
         int64_t params[WG_MAX_PARAMS];
         uint32_t shape = t->scalar_shape;
         for (int k = 1; k < n; k++) WG_TRY(wg_broadcast_shapes(t, "derivative", shape, t->nodes[in[k]].shape, &shape));
         if (wg_vec_size(t, shape) < 2 || wg_vec_size(t, shape) == wg_size(t, *id)) return WG_OK;
-        if (n_attr) memcpy(params, attrs, (size_t)n_attr * sizeof *attrs);
+        if (n_attr) memcpy(params, wg_attr(t, *id), (size_t)n_attr * sizeof *params);
         WG_TRY(wg_number(t, (wg_dtype)node.dtype, 1, false, &in[0]));
         WG_TRY(wg_append_flagged(t, node.op, n, in, n_attr, params, 0, &in[0]));
         in[0] = wg_common_node(&s->common, in[0]);
@@ -150,10 +144,9 @@ static void sort_alone(const wg_simplifier *s, wg_id id, wg_id now) {
     const wg_tape *t = s->out;
     wg_node_rec *node = &t->nodes[now];
     const wg_id places = node->in[1];
-    const int64_t *attrs;
     if (node->op != WG_gather || t->nodes[places].op != WG_argsort || s->uses[s->src->nodes[id].in[1]] > 1) return;
     const wg_id x = t->nodes[places].in[0];
-    wg_attrs(t, places, &attrs);
+    const int64_t *attrs = wg_attr(t, places);
     if (attrs[1] || (wg_ndim(t, x) != 1 && wg_ndim(t, x) != attrs[2])) return; /* falling, or not places in all of x */
     const wg_node_rec *line = &t->nodes[node->in[0]];
     if (wg_ndim(t, node->in[0]) != 1 || (node->in[0] != x && (line->op != WG_reshape || line->in[0] != x))) return;
@@ -178,10 +171,8 @@ static uint32_t pieces_of(const wg_simplifier *s, wg_id id, wg_piece *pieces) {
     uint32_t n = 0;
     if (wg_ndim(t, id) != 1) return 0;
     for (bool top = true; t->nodes[id].op == WG_slice_add; top = false, n++) {
-        const int64_t *attrs;
-        if (!top && s->uses[id] != 1) return 0;
-        wg_attrs(t, id, &attrs);
-        if (attrs[1] != 1) return 0;
+        const int64_t *attrs = wg_attr(t, id);
+        if ((!top && s->uses[id] != 1) || attrs[1] != 1) return 0;
         if (pieces) pieces[n] = (wg_piece){attrs[0], attrs[2], t->nodes[id].in[1]};
         id = t->nodes[id].in[0];
     }
@@ -239,10 +230,8 @@ static wg_status simplify(wg_simplifier *s) {
     s->uses = calloc(n, sizeof *s->uses);
     if (!s->out || !s->map || !s->uses) return wg_no_memory(t);
     WG_TRY(wg_common_init(&s->common, s->out, n, NULL, 0)); /* none becomes more than two, or one of its parts more */
-    for (wg_id id = 0; id < t->len; id++) {
-        const wg_id *in;
-        for (int k = wg_operands(t, id, &in); k-- > 0;) s->uses[in[k]]++;
-    }
+    for (wg_id id = 0; id < t->len; id++)
+        for (int k = wg_n_in(t, id); k-- > 0;) s->uses[wg_in(t, id)[k]]++;
     for (uint32_t k = 0; k < t->n_outputs; k++) s->uses[t->outputs[k]]++;
     for (wg_id id = 0; id < t->len; id++) WG_TRY(simplify_node(s, id));
     return wg_map_outputs(s->out, t, s->map);

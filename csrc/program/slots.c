@@ -231,8 +231,8 @@ wg_status wg_row_operand(wg_maker *m, wg_id x, uint32_t *out) {
 /* ---- results ----------------------------------------------------------------------------------------------- */
 /* A tile that dies with this node, elementwise or a change of it, and that its result may take over. */
 static uint32_t heir_of(const wg_maker *m, wg_id id) {
-    const wg_id *in;
-    int n = wg_operands(m->t, id, &in), heirs = m->t->nodes[id].op == WG_slice_add ? 1 : n;
+    const wg_id *in = wg_in(m->t, id);
+    const int n = wg_n_in(m->t, id), heirs = m->t->nodes[id].op == WG_slice_add ? 1 : n;
     for (int k = 0; k < heirs; k++) {
         const wg_id root = m->windows[in[k]].root;
         if (!is_inside(m, root) || m->last[root - m->range.lo] != id || !wg_lies_in_order(m, in[k])) continue;

@@ -3,10 +3,8 @@
 
 static wg_status window_of_view(wg_tape *t, wg_window *windows, wg_id id, bool *is_view) {
     const wg_id x = t->nodes[id].in[0];
-    const int64_t *attrs;
     int64_t offset, strides[WG_MAX_NDIM];
-    wg_attrs(t, id, &attrs);
-    *is_view = wg_view_op(t->nodes[id].op, attrs, wg_ndim(t, x), wg_shape(t, x), wg_vec(t, windows[x].strides),
+    *is_view = wg_view_op(t->nodes[id].op, wg_attr(t, id), wg_ndim(t, x), wg_shape(t, x), wg_vec(t, windows[x].strides),
                           wg_ndim(t, id), wg_shape(t, id), &offset, strides);
     if (!*is_view) return WG_OK;
     windows[id] = (wg_window){.root = windows[x].root, .offset = windows[x].offset + offset};
@@ -32,7 +30,7 @@ wg_status wg_find_windows(wg_tape *t, const int64_t *const *strides, wg_window *
         bool is_view = false;
         if (wg_is_view_op(t->nodes[id].op)) WG_TRY(window_of_view(t, windows, id, &is_view));
         if (is_view) continue;
-        const int64_t *own = strides && t->nodes[id].op == WG_input ? strides[t->attrs[t->nodes[id].attrs + 1]] : NULL;
+        const int64_t *own = strides && t->nodes[id].op == WG_input ? strides[wg_attr(t, id)[0]] : NULL;
         if (t->nodes[id].op == WG_matmul) note_gradient(t, windows, id);
         windows[id] = (wg_window){.root = id, .gradient = WG_NONE};
         windows[id].strides = own ? wg_intern(&t->vectors, wg_ndim(t, id), own) : wg_contiguous(t, id);
@@ -59,13 +57,10 @@ wg_status wg_read_in_place(wg_tape *t, const uint32_t *range, const int64_t *con
         if (strides[k] && wg_intern(&t->vectors, wg_ndim(t, t->inputs[k]), strides[k]) == WG_NONE)
             return wg_no_memory(t);
     }
-    for (wg_id id = 0; id < t->len; id++) {
-        const wg_id *in;
-        const int n = range[id] != WG_NONE && wg_computes(t, windows, id) ? wg_operands(t, id, &in) : 0;
-        for (int k = 0; k < n; k++) {
-            const wg_node_rec *root = &t->nodes[windows[in[k]].root];
-            if (root->op == WG_input) in_place[t->attrs[root->attrs + 1]] = NULL;
+    for (wg_id id = 0; id < t->len; id++)
+        for (int k = range[id] != WG_NONE && wg_computes(t, windows, id) ? wg_n_in(t, id) : 0; k-- > 0;) {
+            const wg_id root = windows[wg_in(t, id)[k]].root;
+            if (t->nodes[root].op == WG_input) in_place[wg_attr(t, root)[0]] = NULL;
         }
-    }
     return wg_find_windows(t, in_place, windows);
 }

@@ -286,8 +286,9 @@ static wg_status batch_with(wg_batching *w, wg_batchee *x) {
 }
 
 static wg_status batch_op(wg_batching *w, wg_id id) {
-    wg_batchee x = {.node = id, .op = w->from->nodes[id].op, .attrs = wg_copy_attrs(w->from, id)};
-    x.n = wg_operands(w->from, id, &x.from);
+    const wg_tape *from = w->from;
+    wg_batchee x = {.node = id, .op = from->nodes[id].op, .n = wg_n_in(from, id), .from = wg_in(from, id)};
+    x.attrs = wg_copy_attrs(from, id);
     x.in = malloc(((size_t)x.n + 1) * sizeof *x.in);
     wg_status status = x.in ? batch_with(w, &x) : wg_no_memory(w->t);
     free(x.in);
@@ -327,9 +328,8 @@ static wg_status turn(wg_batching *w, wg_id *id) {
 }
 
 static wg_status batch_loop(wg_batching *w, wg_id id, const wg_loop_info *l, wg_id *in, bool *flags) {
-    const wg_id *from;
+    const wg_id *from = wg_in(w->from, id);
     const int x = l->n_carry, c = x + l->n_x, n = wg_n_results(w->from, id);
-    wg_operands(w->from, id, &from);
     wg_tape *body;
     wg_id first;
     for (int k = 0; k < l->n_in; k++) {
@@ -359,10 +359,9 @@ static wg_status batch_loop(wg_batching *w, wg_id id, const wg_loop_info *l, wg_
 }
 
 static wg_status batch_plain_call(wg_batching *w, wg_id id, wg_tape *child, int n, wg_id *in, bool *flags) {
-    const wg_id *from;
+    const wg_id *from = wg_in(w->from, id);
     wg_tape *batched;
     wg_id first;
-    wg_operands(w->from, id, &from);
     for (int k = 0; k < n; k++) in[k] = w->map[from[k]], flags[k] = w->batched[from[k]];
     wg_status status = wg_batch(child, w->size, flags, flags + n, &batched, &w->looped);
     if (status != WG_OK) return wg_fail(w->t, status, "%s", child->error);
@@ -385,8 +384,7 @@ static bool asks_python(const wg_tape *t) {
 /* A loop whose guard may differ from element to element, for one after the other: Python is asked only where it is
  * true. */
 static wg_status batch_guarded(wg_batching *w, wg_id id, const wg_loop_info *l, wg_id *in) {
-    wg_batchee x = {.node = id, .n = l->n_in, .in = in, .loop = l};
-    wg_operands(w->from, id, &x.from);
+    wg_batchee x = {.node = id, .n = l->n_in, .from = wg_in(w->from, id), .in = in, .loop = l};
     for (int k = 0; k < x.n; k++) in[k] = w->map[x.from[k]];
     memset(w->batched + id + 1, true, (size_t)wg_n_results(w->from, id));
     return loop(w, &x, w->map + id + 1);
@@ -398,8 +396,7 @@ static wg_status batch_call(wg_batching *w, wg_id id) {
     wg_id *in = malloc(((size_t)l.n_in + 1) * sizeof *in);
     bool *flags = calloc((size_t)l.n_in + l.body->n_outputs + 1, sizeof *flags);
     wg_status status = in && flags ? WG_OK : wg_no_memory(w->t);
-    const wg_id *from;
-    wg_operands(w->from, id, &from);
+    const wg_id *from = wg_in(w->from, id);
     const bool guarded = loops && l.guard >= 0 && (l.length == WG_UNTIL || w->batched[from[l.guard]]);
     if (status == WG_OK && guarded && asks_python(l.body))
         status = batch_guarded(w, id, &l, in);
@@ -424,14 +421,12 @@ static wg_status batch_input(wg_batching *w, wg_id id, bool batched) {
 static wg_status batch_nodes(wg_batching *w, const bool *batched) {
     for (wg_id id = 0; id < w->from->len; id++) {
         const wg_node_rec *node = &w->from->nodes[id];
-        const wg_id *in;
-        int n = wg_operands(w->from, id, &in);
         if (node->op == WG_input) {
-            WG_TRY(batch_input(w, id, batched[w->from->attrs[node->attrs + 1]]));
+            WG_TRY(batch_input(w, id, batched[wg_attr(w->from, id)[0]]));
             continue;
         }
         bool any = false;
-        for (int k = 0; k < n; k++) any |= w->batched[in[k]];
+        for (int k = wg_n_in(w->from, id); k-- > 0;) any |= w->batched[wg_in(w->from, id)[k]];
         if (node->op == WG_result && any) continue; /* placed with its call */
         w->batched[id] = any;
         if (!any)

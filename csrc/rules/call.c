@@ -182,14 +182,13 @@ static wg_status jvp_call(wg_sweep *s, wg_id call, const wg_id *tangents, const 
 }
 
 static wg_status ask(const wg_sweep *s, wg_id call, wg_question *q) {
-    const wg_id *in;
-    int n_in = wg_operands(s->t, call, &in);
-    wg_tape *child = s->t->children[s->t->attrs[s->t->nodes[call].attrs + 1]];
+    const int n_in = wg_n_in(s->t, call);
+    wg_tape *child = wg_tape_child(s->t, call);
     size_t n = (size_t)n_in + child->n_outputs + 1;
     wg_id *memory = malloc(2 * n * (sizeof *memory + sizeof(bool)));
     if (!memory) return wg_no_memory(s->t);
     bool *masks = (bool *)(memory + 2 * n);
-    if (n_in) memcpy(memory, in, (size_t)n_in * sizeof *in);
+    if (n_in) memcpy(memory, wg_in(s->t, call), (size_t)n_in * sizeof *memory);
     *q = (wg_question){child, n_in, (int)child->n_outputs, n_in, masks, masks + n, memory};
     for (int k = 0; child->derive && k < q->n_out; k++) memory[q->n_known++] = call + 1 + (wg_id)k;
     return WG_OK;

@@ -70,9 +70,8 @@ typedef struct {
 } wg_letters;
 
 static void params_of(const wg_tape *t, wg_id node, wg_letters *l) {
-    const int64_t *attrs;
-    l->n_params = wg_attrs(t, node, &attrs);
-    for (int i = 0; i < l->n_params; i++) l->params[i] = attrs[i];
+    l->n_params = wg_n_attr(t, node);
+    for (int i = 0; i < l->n_params; i++) l->params[i] = wg_attr(t, node)[i];
 }
 
 static void letters_of(const wg_tape *t, wg_id node, wg_letters *l) {
@@ -172,10 +171,8 @@ wg_status wg_jvp_elementwise(wg_sweep *s, wg_id node, const wg_id *tangents, wg_
 
 /* d_<op>_<k>, as the node is, of another g. */
 static wg_status derivative_of(wg_tape *t, wg_id node, wg_id g, wg_id *out) {
-    const wg_id *in;
     wg_letters l;
-    wg_operands(t, node, &in);
-    letters_of_derivative(t, node, in, &l);
+    letters_of_derivative(t, node, wg_in(t, node), &l);
     return emit_derivative(t, t->nodes[node].op, &l, g, out);
 }
 
@@ -190,10 +187,8 @@ static wg_status expand_in_window(wg_sweep *s, wg_id node, const wg_id *operands
         return wg_fail(s->t, WG_RUNTIME_ERROR, "%s expands to too many nodes", wg_row(s->t->nodes[node].op)->name);
     s->extra_hi = s->t->len;
     for (wg_id id = start; id < s->extra_hi; id++) {
-        const wg_id *in;
-        int n = wg_operands(s->t, id, &in);
         bool active = false;
-        for (int k = 0; k < n; k++) active |= wg_wants(s, in[k]);
+        for (int k = wg_n_in(s->t, id); k-- > 0;) active |= wg_wants(s, wg_in(s->t, id)[k]);
         s->extra_active[id - s->extra_lo] = active && wg_has_adjoint(s->t->nodes[id].dtype);
         s->extra_slot[id - s->extra_lo] = WG_NONE;
     }
@@ -217,25 +212,22 @@ static void close_window(wg_sweep *s) {
 }
 
 static bool reads_active(const wg_sweep *s, wg_id node) {
-    const wg_id *in;
-    int n = wg_operands(s->t, node, &in);
-    for (int k = 1; k < n; k++)
-        if (wg_wants(s, in[k])) return true;
+    for (int k = 1; k < wg_n_in(s->t, node); k++)
+        if (wg_wants(s, wg_in(s->t, node)[k])) return true;
     return false;
 }
 
 /* z = zmul(g0, D(a, b, y)) is linear in g0; through D the cotangent is zmul(g, g0), carried on over D's nodes. */
 wg_status wg_vjp_derivative(wg_sweep *s, wg_id node, wg_id g) {
-    const wg_id g0 = s->t->nodes[node].in[0], *in;
+    const wg_id g0 = s->t->nodes[node].in[0];
     wg_id part, d;
     if (wg_wants(s, g0)) {
         WG_TRY(derivative_of(s->t, node, g, &part));
         WG_TRY(wg_contribute_sum(s, g0, part));
     }
     if (!reads_active(s, node)) return WG_OK;
-    wg_operands(s->t, node, &in);
     s->extra_lo = s->t->len;
-    WG_TRY(expand_in_window(s, node, in, &d));
+    WG_TRY(expand_in_window(s, node, wg_in(s->t, node), &d));
     WG_TRY(wg_emit2(s->t, WG_zmul, g, g0, &part));
     WG_TRY(back_over(s, s->extra_lo, d, part));
     close_window(s);
@@ -252,10 +244,9 @@ static wg_status own_letter(wg_tape *t, wg_id letter, wg_id like, wg_id *out) {
  * to at that letter.  A sweep forward over D says the same; but where tangents along several directions are carried, c
  * is computed once for all of them. */
 static wg_status tangent_through(wg_tape *t, wg_id node, const wg_id *tangents, wg_id *out) {
-    const wg_id *operands;
     wg_id in[4], d, part;
-    const int n = wg_operands(t, node, &operands);
-    memcpy(in, operands, (size_t)n * sizeof *in);
+    const int n = wg_n_in(t, node);
+    memcpy(in, wg_in(t, node), (size_t)n * sizeof *in);
     wg_sweep back = {.t = t, .extra_lo = t->len};
     for (int k = 1; k < n; k++) {
         if (tangents[k] == WG_NONE) continue;
@@ -279,7 +270,7 @@ static wg_status tangent_through(wg_tape *t, wg_id node, const wg_id *tangents, 
 wg_status wg_jvp_derivative(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
     *out = WG_NONE;
     if (tangents[0] != WG_NONE) WG_TRY(derivative_of(s->t, node, tangents[0], out));
-    for (int k = wg_operands(s->t, node, &(const wg_id *){NULL}); k-- > 1;)
+    for (int k = wg_n_in(s->t, node); k-- > 1;)
         if (tangents[k] != WG_NONE) return tangent_through(s->t, node, tangents, out);
     return WG_OK;
 }

@@ -119,8 +119,7 @@ wg_status wg_contribute_sum(wg_sweep *s, wg_id id, wg_id g) {
 
 wg_attr_copy wg_copy_attrs(const wg_tape *t, wg_id id) {
     wg_attr_copy copy;
-    const int64_t *attrs;
-    copy.n = wg_attrs(t, id, &attrs);
-    if (copy.n) memcpy(copy.x, attrs, (size_t)copy.n * sizeof *attrs);
+    copy.n = wg_n_attr(t, id);
+    if (copy.n) memcpy(copy.x, wg_attr(t, id), (size_t)copy.n * sizeof *copy.x);
     return copy;
 }

@@ -87,7 +87,6 @@ typedef struct { /* a loop being made: its body b, and its operands on t */
 } wg_maker;
 
 static wg_status open_maker(wg_maker *m, wg_tape *t, wg_id call, const wg_loop_info *l) {
-    const wg_id *in;
     *m = (wg_maker){.t = t, .l = l, .b = wg_tape_create(NULL), .guard = -1};
     size_t n = 4 * ((size_t)l->body->n_inputs + l->body->n_outputs + 1);
     m->map = malloc(((size_t)l->body->len + 1) * sizeof *m->map);
@@ -98,8 +97,7 @@ static wg_status open_maker(wg_maker *m, wg_tape *t, wg_id call, const wg_loop_i
     m->second = m->first + n;
     m->third = m->second + n;
     m->in = m->third + n;
-    const int n_in = wg_operands(t, call, &in);
-    if (n_in) memcpy(m->in, in, (size_t)n_in * sizeof *in);
+    if (l->n_in) memcpy(m->in, wg_in(t, call), (size_t)l->n_in * sizeof *m->in);
     return WG_OK;
 }
 
@@ -293,15 +291,14 @@ static wg_status find_operand(const wg_reading *reads, wg_id id, wg_id *out) {
 
 static wg_status find_operands(wg_reading *reads) {
     const wg_maker *m = &reads->r->m;
-    const wg_id *in;
     for (int k = 0; k < m->n_outputs; k++) reads->marks[m->outputs[k]] = LIVE;
     for (int k = 0; k < m->n_operands; k++) reads->operand[m->b->inputs[k]] = m->operands[k];
     for (wg_id id = m->b->len; id-- > 0;) {
         if (!reads->marks[id] || m->b->nodes[id].op == WG_input) continue;
         WG_TRY(find_operand(reads, id, &reads->operand[id]));
         if (reads->operand[id] != WG_NONE) reads->marks[id] = 0;
-        const int n = reads->marks[id] ? wg_operands(m->b, id, &in) : 0;
-        for (int k = 0; k < n; k++) reads->marks[in[k]] |= k == 1 && is_product(m->b, id, 1) ? LIVE | FACTOR : LIVE;
+        for (int k = reads->marks[id] ? wg_n_in(m->b, id) : 0; k-- > 0;)
+            reads->marks[wg_in(m->b, id)[k]] |= k == 1 && is_product(m->b, id, 1) ? LIVE | FACTOR : LIVE;
         if (m->b->nodes[id].op == WG_call) memset(reads->marks + id + 1, LIVE, (size_t)wg_n_results(m->b, id));
     }
     return WG_OK;
@@ -374,10 +371,8 @@ static wg_status reverse_loop(wg_reversal *r) {
 
 wg_status wg_vjp_loop(wg_sweep *s, wg_id call, const wg_loop_info *l) {
     wg_reversal r = {.s = s, .call = call};
-    const wg_id *in;
     bool given = false, asked = false;
-    int n = wg_operands(s->t, call, &in);
-    for (int k = 0; k < n; k++) asked |= wg_wants(s, in[k]);
+    for (int k = 0; k < l->n_in; k++) asked |= wg_wants(s, wg_in(s->t, call)[k]);
     for (int k = 0; k < wg_n_results(s->t, call); k++) given |= cotangent_of(&r, k) != WG_NONE;
     if (!asked || !given) return WG_OK;
     if (l->length == WG_UNTIL)

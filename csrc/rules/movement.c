@@ -1,11 +1,7 @@
 /* Rules of ops that move elements, and of where: linear, so only the cotangents are written here. */
 #include "rules.h"
 
-static wg_id operand(const wg_sweep *s, wg_id node, int k) {
-    const wg_id *in;
-    wg_operands(s->t, node, &in);
-    return in[k];
-}
+static wg_id operand(const wg_sweep *s, wg_id node, int k) { return wg_in(s->t, node)[k]; }
 
 wg_status wg_vjp_where(wg_sweep *s, wg_id node, wg_id g) {
     wg_id condition = operand(s, node, 0), zero, part;
@@ -106,9 +102,8 @@ wg_status wg_vjp_slice_set(wg_sweep *s, wg_id node, wg_id g) {
 
 wg_status wg_vjp_concatenate(wg_sweep *s, wg_id node, wg_id g) {
     wg_attr_copy axis = wg_copy_attrs(s->t, node);
-    const wg_id *in;
     int64_t start = 0, length;
-    for (int k = 0, n = wg_operands(s->t, node, &in); k < n; k++, start += length) {
+    for (int k = 0; k < wg_n_in(s->t, node); k++, start += length) {
         wg_id x = operand(s, node, k), part;
         length = wg_shape(s->t, x)[axis.x[0]];
         if (!wg_wants(s, x)) continue;

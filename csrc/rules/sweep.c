@@ -126,9 +126,8 @@ static bool flows_through(const wg_tape *t, wg_id id) {
 static void mark_active(wg_sweep *s) {
     for (wg_id id = s->lo; id < s->hi; id++) {
         if (s->marks[id - s->lo] & WG_MARK_ACTIVE || !flows_through(s->t, id)) continue;
-        const wg_id *in;
-        int n = wg_operands(s->t, id, &in);
-        for (int k = 0; k < n; k++)
+        const wg_id *in = wg_in(s->t, id);
+        for (int k = wg_n_in(s->t, id); k-- > 0;)
             if (in_range(s, in[k]) && s->marks[in[k] - s->lo] & WG_MARK_ACTIVE) s->marks[id - s->lo] |= WG_MARK_ACTIVE;
     }
 }
@@ -138,9 +137,8 @@ static void mark_needed(wg_sweep *s, int n_out, const wg_id *outputs) {
     for (int k = 0; k < n_out; k++)
         if (in_range(s, outputs[k])) s->marks[outputs[k] - s->lo] |= WG_MARK_NEEDED;
     for (wg_id id = s->hi; id-- > s->lo;) {
-        const wg_id *in;
-        int n = s->marks[id - s->lo] & WG_MARK_NEEDED ? wg_operands(s->t, id, &in) : 0;
-        for (int k = 0; k < n; k++)
+        const wg_id *in = wg_in(s->t, id);
+        for (int k = s->marks[id - s->lo] & WG_MARK_NEEDED ? wg_n_in(s->t, id) : 0; k-- > 0;)
             if (in_range(s, in[k])) s->marks[in[k] - s->lo] |= WG_MARK_NEEDED;
     }
 }
@@ -261,12 +259,11 @@ wg_status wg_vjp(wg_tape *t, int n_out, const wg_id *outputs, const wg_id *cotan
 /* ---- forward ----------------------------------------------------------------------------------------------- */
 /* A linear op applied to its tangents; operands without one are zero, those that are no floats stay. */
 static wg_status jvp_linear(wg_sweep *s, wg_id node, const wg_id *tangents, wg_id *out) {
-    const wg_id *in;
-    int n = wg_operands(s->t, node, &in), op = s->t->nodes[node].op;
+    const int n = wg_n_in(s->t, node), op = s->t->nodes[node].op;
     wg_attr_copy attrs = wg_copy_attrs(s->t, node);
     wg_id *x = malloc((size_t)n * sizeof *x);
     if (!x) return wg_no_memory(s->t);
-    memcpy(x, in, (size_t)n * sizeof *x);
+    memcpy(x, wg_in(s->t, node), (size_t)n * sizeof *x);
     wg_status status = WG_OK;
     for (int k = 0; k < n && status == WG_OK; k++) {
         if (tangents[k] != WG_NONE)
@@ -297,10 +294,8 @@ wg_status wg_jvp_node(wg_sweep *s, wg_id id, const wg_id *tangents, wg_id *out) 
 }
 
 static wg_status forward_node(wg_sweep *s, wg_id id, wg_id *tangents) {
-    const wg_id *in;
-    int n = wg_operands(s->t, id, &in);
     bool any = false;
-    for (int k = 0; k < n; k++) any |= (tangents[k] = wg_slot_of(s, in[k])) != WG_NONE;
+    for (int k = wg_n_in(s->t, id); k-- > 0;) any |= (tangents[k] = wg_slot_of(s, wg_in(s->t, id)[k])) != WG_NONE;
     if (!any || s->t->nodes[id].op == WG_result) return WG_OK;
     if (s->t->nodes[id].op == WG_call) return wg_jvp_results(s, id, tangents);
     wg_id out;
@@ -316,9 +311,7 @@ static wg_status forward(wg_sweep *s) {
     for (wg_id id = s->lo; id < s->hi && status == WG_OK; id++) {
         const uint8_t marks = s->marks[id - s->lo];
         if (!(marks & WG_MARK_ACTIVE) || !(marks & WG_MARK_NEEDED) || marks & WG_MARK_KEEP) continue;
-        const wg_id *in;
-        uint32_t n = (uint32_t)wg_operands(s->t, id, &in);
-        if (!wg_grow(&tangents, &cap, (uint64_t)n + 1, sizeof *tangents))
+        if (!wg_grow(&tangents, &cap, (uint64_t)wg_n_in(s->t, id) + 1, sizeof *tangents))
             status = wg_no_memory(s->t);
         else
             status = forward_node(s, id, tangents);

@@ -22,24 +22,20 @@ static uint64_t mix(uint64_t hash, uint64_t word) { return (hash ^ word) * 10995
 
 static uint64_t hash_node(const wg_common *c, wg_id id) {
     const wg_node_rec *node = &c->t->nodes[id];
-    const wg_id *in;
-    const int64_t *attrs;
     uint64_t hash = mix(mix(mix(14695981039346656037u, node->op), node->dtype), node->shape);
-    for (int k = 0, n = wg_operands(c->t, id, &in); k < n; k++) hash = mix(hash, operand(c, in[k]));
-    for (int k = 0, n = wg_attrs(c->t, id, &attrs); k < n; k++) hash = mix(hash, (uint64_t)attrs[k]);
+    for (int k = 0; k < wg_n_in(c->t, id); k++) hash = mix(hash, operand(c, wg_in(c->t, id)[k]));
+    for (int k = 0; k < wg_n_attr(c->t, id); k++) hash = mix(hash, (uint64_t)wg_attr(c->t, id)[k]);
     return hash ^ (hash >> 29);
 }
 
 static bool same_node(const wg_common *c, wg_id a, wg_id b) {
     const wg_node_rec *x = &c->t->nodes[a], *y = &c->t->nodes[b];
     if (x->op != y->op || x->dtype != y->dtype || x->shape != y->shape) return false;
-    const wg_id *in_x, *in_y;
-    const int64_t *attrs_x, *attrs_y;
-    const int n = wg_operands(c->t, a, &in_x), n_attr = wg_attrs(c->t, a, &attrs_x);
-    if (wg_operands(c->t, b, &in_y) != n || wg_attrs(c->t, b, &attrs_y) != n_attr) return false;
+    const int n = wg_n_in(c->t, a), n_attr = wg_n_attr(c->t, a);
+    if (wg_n_in(c->t, b) != n || wg_n_attr(c->t, b) != n_attr) return false;
     for (int k = 0; k < n; k++)
-        if (operand(c, in_x[k]) != operand(c, in_y[k])) return false;
-    return n_attr == 0 || memcmp(attrs_x, attrs_y, (size_t)n_attr * sizeof *attrs_x) == 0;
+        if (operand(c, wg_in(c->t, a)[k]) != operand(c, wg_in(c->t, b)[k])) return false;
+    return n_attr == 0 || memcmp(wg_attr(c->t, a), wg_attr(c->t, b), (size_t)n_attr * sizeof(int64_t)) == 0;
 }
 
 /* Leaves are what they are, and what runs a child is not looked into.  A host op is a function of its operands. */

@@ -19,8 +19,8 @@ wg_status wg_copy_node(wg_tape *dst, const wg_tape *src, wg_id id, const wg_id *
         memcpy(&node.value, (const char *)view->buffer->data, wg_itemsize((wg_dtype)node.dtype));
     }
     node.flags &= node.op == WG_constant ? WG_FLAG_WEAK | WG_FLAG_VALUE : WG_FLAG_WEAK; /* other values stay behind */
-    const wg_id *in;
-    int n_in = wg_operands(src, id, &in);
+    const wg_id *in = wg_in(src, id);
+    const int n_in = wg_n_in(src, id);
     node.shape = wg_intern(&dst->vectors, wg_ndim(src, id), wg_shape(src, id));
     if (node.shape == WG_NONE) return wg_no_memory(dst);
     if (wg_row(node.op)->arity < 0) {
@@ -30,13 +30,10 @@ wg_status wg_copy_node(wg_tape *dst, const wg_tape *src, wg_id id, const wg_id *
     } else {
         for (int k = 0; k < n_in; k++) node.in[k] = map[in[k]];
     }
-    const int64_t *attrs;
-    int n_attr = wg_attrs(src, id, &attrs);
-    WG_TRY(wg_push_attrs(dst, n_attr, attrs, &node.attrs));
+    WG_TRY(wg_push_attrs(dst, wg_n_attr(src, id), wg_attr(src, id), &node.attrs));
     if (node.op == WG_call) {
-        wg_tape *child = src->children[attrs[0]];
         dst->attrs[node.attrs + 1] = dst->children_len;
-        WG_TRY(wg_push_child(dst, child));
+        WG_TRY(wg_push_child(dst, wg_tape_child(src, id)));
     }
     if (node.op == WG_input) {
         if (!wg_grow(&dst->inputs, &dst->cap_inputs, (uint64_t)dst->n_inputs + 1, sizeof *dst->inputs))
@@ -88,15 +85,16 @@ enum { DEPENDS = 1 /* on an input, or has to be computed again */, NEEDED = 2 /*
 static bool lost(const wg_tape *t, wg_id id) { return t->run && !(t->nodes[id].flags & WG_FLAG_VALUE); }
 
 static void mark_part(wg_part *w) {
-    const wg_id *in;
+    const wg_tape *t = w->from;
     for (wg_id id = w->lo; id < w->hi; id++)
-        for (int k = 0, n = wg_operands(w->from, id, &in); k < n; k++) w->marks[id] |= w->marks[in[k]] & DEPENDS;
+        for (int k = wg_n_in(t, id); k-- > 0;) w->marks[id] |= w->marks[wg_in(t, id)[k]] & DEPENDS;
     for (wg_id id = w->hi; id-- > w->lo;)
-        for (int k = 0, n = wg_operands(w->from, id, &in); k < n; k++) {
-            w->marks[in[k]] |= w->marks[id] & NEEDED;
-            if (w->marks[id] != (DEPENDS | NEEDED) || !lost(w->from, in[k])) continue;
-            w->marks[in[k]] |= DEPENDS;
-            if (in[k] < w->lo) w->lo = in[k];
+        for (int k = 0; k < wg_n_in(t, id); k++) {
+            const wg_id x = wg_in(t, id)[k];
+            w->marks[x] |= w->marks[id] & NEEDED;
+            if (w->marks[id] != (DEPENDS | NEEDED) || !lost(t, x)) continue;
+            w->marks[x] |= DEPENDS;
+            if (x < w->lo) w->lo = x;
         }
 }
 
@@ -120,11 +118,10 @@ static wg_status copy_part(wg_part *w, int n_in, const wg_id *inputs, int n_out,
     mark_part(w);
     for (int i = 0; i < n_in; i++) WG_TRY(part_input(w, inputs[i]));
     for (wg_id id = w->lo; id < w->hi; id++) {
-        const wg_id *in;
-        int n = wg_operands(w->from, id, &in);
+        const wg_id *in = wg_in(w->from, id);
         bool with_call = w->from->nodes[id].op == WG_result && w->map[in[0]] != WG_NONE; /* results stay together */
         if (w->map[id] != WG_NONE || (w->marks[id] != (DEPENDS | NEEDED) && !with_call)) continue;
-        for (int k = 0; k < n; k++) WG_TRY(part_operand(w, in[k]));
+        for (int k = 0; k < wg_n_in(w->from, id); k++) WG_TRY(part_operand(w, in[k]));
         WG_TRY(wg_copy_node(w->t, w->from, id, w->map, &w->map[id]));
     }
     wg_id *mapped = malloc(((size_t)n_out + 1) * sizeof *mapped);

@@ -4,19 +4,16 @@
 #include "tape.h"
 
 wg_tape *wg_tape_child(const wg_tape *t, wg_id call) {
-    return t->nodes[call].op == WG_call ? t->children[t->attrs[t->nodes[call].attrs + 1]] : NULL;
+    return t->nodes[call].op == WG_call ? t->children[wg_attr(t, call)[0]] : NULL;
 }
 
 bool wg_loop_of(const wg_tape *t, wg_id call, wg_loop_info *l) {
-    const int64_t *attrs;
-    const wg_id *in;
-    int n_attr = wg_attrs(t, call, &attrs);
-    wg_tape *body = t->children[attrs[0]];
-    *l = (wg_loop_info){.body = body, .n_in = wg_operands(t, call, &in)};
-    if (n_attr == 1) return false;
+    const int64_t *attrs = wg_attr(t, call);
+    wg_tape *body = wg_tape_child(t, call);
+    *l = (wg_loop_info){.body = body, .n_in = wg_n_in(t, call)};
+    if (wg_n_attr(t, call) == 1) return false;
     l->n_carry = (int)attrs[1];
     l->n_x = (int)attrs[2];
-    l->n_const = l->n_in - l->n_carry - l->n_x;
     l->n_y = (int)body->n_outputs - l->n_carry;
     l->length = attrs[3];
     l->reverse = attrs[4] != 0;

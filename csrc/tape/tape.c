@@ -149,20 +149,6 @@ wg_status wg_push_side(wg_tape *t, int n, const wg_id *ids, uint32_t *place) {
     return WG_OK;
 }
 
-int wg_operands(const wg_tape *t, wg_id id, const wg_id **in) {
-    const wg_node_rec *node = &t->nodes[id];
-    int arity = wg_row(node->op)->arity;
-    if (arity >= 0) return *in = node->in, arity;
-    *in = t->side + node->in[0] + 1;
-    return (int)t->side[node->in[0]];
-}
-
-int wg_attrs(const wg_tape *t, wg_id id, const int64_t **attrs) {
-    uint32_t place = t->nodes[id].attrs;
-    *attrs = t->attrs + place + 1;
-    return place ? (int)t->attrs[place] : 0;
-}
-
 void wg_tape_pop(wg_tape *t, uint32_t len) {
     for (; t->len > len; t->len--) { /* arenas are stacks: popping in reverse uncovers each node's own start */
         wg_id id = t->len - 1;
@@ -198,9 +184,11 @@ wg_status wg_node(wg_tape *t, wg_id id, wg_node_info *info) {
                            .shared = node->flags & WG_FLAG_SHARED,
                            .turned = node->flags & WG_FLAG_TURNED,
                            .ndim = wg_ndim(t, id),
-                           .shape = wg_shape(t, id)};
-    info->n_in = wg_operands(t, id, &info->in);
-    info->n_attr = wg_attrs(t, id, &info->attrs);
+                           .shape = wg_shape(t, id),
+                           .n_in = wg_n_in(t, id),
+                           .in = wg_in(t, id),
+                           .n_attr = wg_n_attr(t, id),
+                           .attrs = wg_attr(t, id)};
     if (info->has_value) {
         info->data = wg_data(t, id);
         info->strides = wg_strides(t, id);

@@ -147,8 +147,26 @@ wg_status wg_check_id(wg_tape *t, wg_id id, const char *what);
 wg_status wg_push(wg_tape *t, const wg_node_rec *node, wg_id *out);
 wg_status wg_push_attrs(wg_tape *t, int n, const int64_t *attrs, uint32_t *place);
 wg_status wg_push_side(wg_tape *t, int n, const wg_id *ids, uint32_t *place);
-int wg_operands(const wg_tape *t, wg_id id, const wg_id **in); /* returns their number */
-int wg_attrs(const wg_tape *t, wg_id id, const int64_t **attrs);
+/* Operands and attributes of a node, until the next one is appended, and their numbers. */
+static inline const wg_id *wg_in(const wg_tape *t, wg_id id) {
+    const wg_node_rec *node = &t->nodes[id];
+    return wg_row(node->op)->arity < 0 ? t->side + node->in[0] + 1 : node->in;
+}
+static inline int wg_n_in(const wg_tape *t, wg_id id) {
+    const int arity = wg_row(t->nodes[id].op)->arity;
+    return arity < 0 ? (int)t->side[t->nodes[id].in[0]] : arity;
+}
+static inline const int64_t *wg_attr(const wg_tape *t, wg_id id) { return t->attrs + t->nodes[id].attrs + 1; }
+static inline int wg_n_attr(const wg_tape *t, wg_id id) {
+    return t->nodes[id].attrs ? (int)t->attrs[t->nodes[id].attrs] : 0;
+}
+/* The same in one call, which returns the number. */
+static inline int wg_operands(const wg_tape *t, wg_id id, const wg_id **in) {
+    return *in = wg_in(t, id), wg_n_in(t, id);
+}
+static inline int wg_attrs(const wg_tape *t, wg_id id, const int64_t **attrs) {
+    return *attrs = wg_attr(t, id), wg_n_attr(t, id);
+}
 /* *array, of *cap elements, with room for `need` */
 bool wg_grow(void *array, uint32_t *cap, uint64_t need, size_t itemsize);
 void *wg_scratch(wg_tape *t, size_t size); /* 64-byte aligned, NULL if out of memory */
@@ -168,7 +186,7 @@ wg_tape *wg_tape_clone(const wg_tape *src);
 /* ---- loop.c ------------------------------------------------------------------------------------------------ */
 typedef struct { /* a call whose attributes make it a loop, see wg_scan */
     wg_tape *body;
-    int n_in, n_carry, n_x, n_const, n_y;
+    int n_in, n_carry, n_x, n_y;
     int64_t length; /* or WG_UNTIL */
     bool reverse;
     int guard;     /* an operand, or -1 */

@@ -7,8 +7,8 @@ static wg_status verify_node(wg_tape *t, wg_id id) {
     if (!info) return wg_fail(t, WG_VALUE_ERROR, "node %u: op %u is not in the table", id, node.op);
     if (node.dtype >= WG_DTYPE_COUNT) return wg_fail(t, WG_VALUE_ERROR, "node %u: no dtype %u", id, node.dtype);
     if (node.shape >= t->vectors.len) return wg_fail(t, WG_VALUE_ERROR, "node %u: no shape %u", id, node.shape);
-    const wg_id *in;
-    int n_in = wg_operands(t, id, &in);
+    const wg_id *in = wg_in(t, id);
+    const int n_in = wg_n_in(t, id);
     for (int k = 0; k < n_in; k++)
         if (in[k] >= id)
             return wg_fail(t, WG_VALUE_ERROR, "node %u (%s): operand %d is node %u", id, info->name, k, in[k]);
@@ -24,10 +24,9 @@ static wg_status verify_node(wg_tape *t, wg_id id) {
     if (!t->run && valued && node.flags & WG_FLAG_VALUE)
         return wg_fail(t, WG_VALUE_ERROR, "node %u (%s): has a value on an abstract tape", id, info->name);
     if (info->kind == WG_KIND_LEAF) return WG_OK;
-    const int64_t *attrs;
-    int n_attr = wg_attrs(t, id, &attrs);
+    const int n_attr = wg_n_attr(t, id);
     int64_t copy[3 * WG_MAX_NDIM];
-    for (int i = 0; i < n_attr; i++) copy[i] = attrs[i];
+    for (int i = 0; i < n_attr; i++) copy[i] = wg_attr(t, id)[i];
     wg_dtype dtype = WG_BOOL;
     uint32_t shape;
     WG_TRY(wg_infer(t, node.op, n_in, in, n_attr, copy, &dtype, &shape));

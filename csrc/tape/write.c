@@ -68,15 +68,14 @@ static bool may_be_view(const wg_tape *t, wg_id id) {
 /* The strides that NumPy would have for a view y of x; false for a copy. */
 static bool strides_of(const wg_tape *t, wg_id x, wg_id y, const int64_t *strides, int64_t *out) {
     int op = t->nodes[y].op, ndim = wg_ndim(t, y);
-    const int64_t *attrs;
     int64_t offset;
-    wg_attrs(t, y, &attrs);
     if (is_number(t, x)) return false;
     if (op == WG_real || op == WG_imag) {
         for (int k = 0; k < ndim; k++) out[k] = 2 * strides[k];
     } else if (op == WG_gather) { /* windows: (count, length, ...) of (extent, ...) */
         for (int k = 0; k < ndim; k++) out[k] = strides[k ? k - 1 : 0];
-    } else if (!wg_view_op(op, attrs, wg_ndim(t, x), wg_shape(t, x), strides, ndim, wg_shape(t, y), &offset, out)) {
+    } else if (!wg_view_op(op, wg_attr(t, y), wg_ndim(t, x), wg_shape(t, x), strides, ndim, wg_shape(t, y), &offset,
+                           out)) {
         /* of a diagonal, whose last axis is of two: none that could be merged */
         for (int k = 0; k < ndim; k++) out[k] = k < ndim - 1 ? strides[k] : (int64_t)1 << 40;
         return is_shared(t, y);
@@ -139,11 +138,10 @@ static wg_status chain_of(wg_tape *t, wg_id id, wg_chain *c) {
 
 /* Appends the view `like` of another operand. */
 static wg_status view_again(wg_tape *t, wg_id like, wg_id operand, wg_id *out) {
-    const int64_t *attrs;
     int64_t copy[3 * WG_MAX_NDIM];
     wg_node_rec node = t->nodes[like];
-    int n = wg_attrs(t, like, &attrs);
-    if (n) memcpy(copy, attrs, (size_t)n * sizeof *copy);
+    const int n = wg_n_attr(t, like);
+    if (n) memcpy(copy, wg_attr(t, like), (size_t)n * sizeof *copy);
     node.in[0] = operand;
     return wg_append_flagged(t, node.op, wg_row(node.op)->arity, node.in, n, copy, node.flags & WG_FLAG_SHARED, out);
 }
@@ -193,20 +191,18 @@ static bool may_write_over(const wg_tape *t, wg_id id) {
     const wg_node_rec *node = &t->nodes[id];
     if (!t->run || (node->op != WG_slice_set && node->op != WG_index_set) || t->len - id > NEARBY) return false;
     for (wg_id reader = id + 1; reader < t->len; reader++) {
-        const wg_id *in;
-        int n = wg_operands(t, reader, &in);
         bool linear = wg_row(t->nodes[reader].op)->kind == WG_KIND_LINEAR && wg_has_adjoint(node->dtype);
-        for (int k = 0; k < n && !linear; k++)
-            if (in[k] == id) return false;
+        for (int k = 0; k < wg_n_in(t, reader) && !linear; k++)
+            if (wg_in(t, reader)[k] == id) return false;
     }
     return true;
 }
 
 /* What the array behind a view becomes when the view becomes `value`. */
 static wg_status write_back(wg_tape *t, wg_id base, wg_id view, wg_id value, wg_id *out) {
-    const int64_t *attrs, *shape = wg_shape(t, base);
+    const int64_t *attrs = wg_attr(t, view), *shape = wg_shape(t, base);
     int64_t x[3 * WG_MAX_NDIM];
-    int n = wg_attrs(t, view, &attrs), ndim = wg_ndim(t, base), op = t->nodes[view].op;
+    int n = wg_n_attr(t, view), ndim = wg_ndim(t, base), op = t->nodes[view].op;
     switch (op) {
     case WG_slice:
         memcpy(x, attrs, (size_t)n * sizeof *x);
