@@ -5,8 +5,7 @@
 #include "program.h"
 
 /* ---- movement ---------------------------------------------------------------------------------------------- */
-static wg_status execute_copy(const wg_kernels *k, wg_step *step) { /* any view op that has to be a copy */
-    (void)k;
+static wg_status execute_copy(wg_step *step) { /* any view op that has to be a copy */
     const wg_array *x = &step->in[0], *out = &step->out;
     int64_t offset, strides[WG_MAX_NDIM];
     if (wg_view_op(step->op, step->attrs, x->ndim, x->shape, x->strides, out->ndim, out->shape, &offset, strides)) {
@@ -33,8 +32,7 @@ static wg_status execute_cast(const wg_kernels *k, wg_step *step) {
     return WG_OK;
 }
 
-static wg_status execute_concatenate(const wg_kernels *k, wg_step *step) {
-    (void)k;
+static wg_status execute_concatenate(wg_step *step) {
     int64_t axis = step->attrs[0], itemsize = (int64_t)wg_itemsize(step->out.dtype);
     wg_array part = step->out;
     for (int j = 0; j < step->n_in; j++) {
@@ -194,16 +192,16 @@ wg_status wg_execute(const wg_kernels *k, wg_step *step) {
     case WG_broadcast:
     case WG_slice:
     case WG_copy:
-    case WG_stop_gradient: return execute_copy(k, step);
+    case WG_stop_gradient: return execute_copy(step);
     case WG_cast: return execute_cast(k, step);
-    case WG_concatenate: return execute_concatenate(k, step);
-    case WG_gather: return wg_execute_gather(k, step);
+    case WG_concatenate: return execute_concatenate(step);
+    case WG_gather: return wg_execute_gather(step);
     case WG_index_add:
     case WG_index_set: return wg_execute_index_change(k, step);
     case WG_slice_add:
     case WG_slice_set: return wg_execute_slice_change(k, step);
     case WG_host: return wg_execute_host(k, step);
-    case WG_ravel_index: return wg_execute_ravel_index(k, step);
+    case WG_ravel_index: return wg_execute_ravel_index(step);
     case WG_random: return wg_execute_random(k, step);
     case WG_recurrence: return wg_execute_recurrence(k, step);
     case WG_matmul: return execute_matmul(k, step);

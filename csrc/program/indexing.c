@@ -110,8 +110,7 @@ static void gather_part(void *context, int part) {
     }
 }
 
-wg_status wg_execute_gather(const wg_kernels *k, wg_step *step) {
-    (void)k;
+wg_status wg_execute_gather(wg_step *step) {
     const int64_t size = wg_array_size(&step->in[1]);
     wg_gathering g = {step, indices_of(&step->in[1], step->in[0].shape[0]), size, size};
     wg_parallel(step->alone, step->parts, gather_part, &g);
@@ -119,8 +118,7 @@ wg_status wg_execute_gather(const wg_kernels *k, wg_step *step) {
 }
 
 /* Operands are indices of one axis each, broadcast together: row = (i0 * n1 + i1) * n2 + i2 ... */
-wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step) {
-    (void)k;
+wg_status wg_execute_ravel_index(wg_step *step) {
     const wg_array *out = &step->out;
     int64_t size = wg_array_size(out), *row = (int64_t *)out->data, offset, strides[WG_MAX_NDIM];
     memset(row, 0, (size_t)size * sizeof *row);

@@ -107,22 +107,6 @@ void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n) {
     }
 }
 
-void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src) {
-    size_t itemsize = wg_itemsize(x->dtype);
-    if (n <= 0) return; /* an empty array has no element to start from */
-    wg_walk w;
-    walk_init(&w, x, start);
-    int last = w.ndim - 1;
-    for (const char *in = src; n > 0;) {
-        int64_t run = w.shape[last] - w.at[last];
-        if (run > n) run = n;
-        wg_copy_run(x->data + w.place * (int64_t)itemsize, w.stride[last], in, 1, run, itemsize);
-        in += (size_t)run * itemsize;
-        n -= run;
-        walk_on(&w, last, run);
-    }
-}
-
 const void *wg_fetch(void *tile, const wg_array *x, int64_t start, int64_t n) {
     wg_walk w;
     walk_init(&w, x, start);

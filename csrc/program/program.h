@@ -17,9 +17,8 @@ bool wg_array_contiguous(const wg_array *x);
 int64_t wg_place_of(const wg_array *x, int64_t index);
 /* wg_copy_plane, but what lies turned goes through registers as wide as the kernels have. */
 void wg_lay(char *dst, const char *src, const wg_axis *rows, const wg_axis *columns, int64_t itemsize);
-/* Elements start, start + 1, ... start + n - 1 of x in C order, to contiguous memory and back. */
+/* Elements start, start + 1, ... start + n - 1 of x in C order, to contiguous memory. */
 void wg_gather(void *dst, const wg_array *x, int64_t start, int64_t n);
-void wg_scatter(const wg_array *x, int64_t start, int64_t n, const void *src);
 /* As wg_gather, but gives a pointer into x where its elements lie contiguous; tile holds n elements. */
 const void *wg_fetch(void *tile, const wg_array *x, int64_t start, int64_t n);
 
@@ -70,10 +69,10 @@ wg_status wg_execute_sort(const wg_kernels *k, wg_step *step);        /* sort.c 
 size_t wg_sort_scratch(const wg_step *step);
 /* indexing.c, as those below.  Rows of x by number, `width` elements each, one behind the other. */
 void wg_pick_rows(char *dst, const wg_array *x, const int64_t *rows, int64_t n, int64_t width);
-wg_status wg_execute_gather(const wg_kernels *k, wg_step *step);
+wg_status wg_execute_gather(wg_step *step);
 wg_status wg_execute_index_change(const wg_kernels *k, wg_step *step);
 wg_status wg_execute_slice_change(const wg_kernels *k, wg_step *step);
-wg_status wg_execute_ravel_index(const wg_kernels *k, wg_step *step);
+wg_status wg_execute_ravel_index(wg_step *step);
 wg_status wg_execute_host(const wg_kernels *k, wg_step *step); /* host.c */
 size_t wg_host_scratch(const wg_step *step);
 
@@ -322,7 +321,7 @@ struct wg_program {
     wg_step *steps;
     wg_array *arrays; /* operands and result of every step, in order */
     wg_place *places; /* of every array */
-    uint32_t n_steps, cap_steps, n_arrays, cap_arrays, cap_places;
+    uint32_t n_steps, cap_steps, n_arrays, cap_arrays, n_places, cap_places;
     uint32_t n_inputs, n_outputs, nodes; /* nodes: as recorded, calls inlined */
     wg_range *ranges;                    /* of the nodes that run as regions, in order */
     wg_region **regions;                 /* by range */

@@ -166,7 +166,6 @@ static wg_status latest(wg_tape *t, wg_id id, wg_chain *c) {
 }
 
 wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out) {
-    WG_TRY(wg_check_thread(t));
     WG_TRY(wg_check_id(t, id, "latest"));
     wg_chain c;
     wg_status status = latest(t, id, &c);
@@ -176,7 +175,6 @@ wg_status wg_latest(wg_tape *t, wg_id id, wg_id *out) {
 }
 
 wg_status wg_in_order(wg_tape *t, wg_id id, int *out) {
-    WG_TRY(wg_check_thread(t));
     WG_TRY(wg_check_id(t, id, "in_order"));
     wg_chain c;
     wg_status status = chain_of(t, id, &c);
@@ -247,7 +245,6 @@ static wg_status write(wg_tape *t, wg_chain *c, int op, int n_in, const wg_id *i
 }
 
 wg_status wg_share(wg_tape *t, wg_id id) {
-    WG_TRY(wg_check_thread(t));
     WG_TRY(wg_check_id(t, id, "share"));
     t->nodes[id].flags |= WG_FLAG_SHARED;
     if (t->nodes[id].op == WG_copy) t->nodes[id].flags &= (uint8_t)~WG_FLAG_TURNED;
@@ -255,7 +252,6 @@ wg_status wg_share(wg_tape *t, wg_id id) {
 }
 
 wg_status wg_write(wg_tape *t, int op, int n_in, const wg_id *in, int n_attr, const int64_t *attrs) {
-    WG_TRY(wg_check_thread(t));
     if (n_in < 2 || n_in > 3 || (op != WG_copy && op != WG_slice_set && op != WG_index_set))
         return wg_fail(t, WG_VALUE_ERROR, "write: no such way to write");
     for (int k = 0; k < n_in; k++) WG_TRY(wg_check_id(t, in[k], "write"));
