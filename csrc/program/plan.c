@@ -65,21 +65,16 @@ static wg_id end_of(const wg_planner *w, wg_id id) {
 
 /* ---- storages ---------------------------------------------------------------------------------------------- */
 static wg_status new_storage(wg_planner *w, wg_id id, wg_storage storage) {
-    if (!wg_grow(&w->items, &w->cap_items, (uint64_t)w->n_items + 1, sizeof *w->items)) return wg_no_memory(w->t);
     w->storage[id] = w->n_items;
     storage.size = bytes_of(w->t, id);
     storage.first = start_of(w, id);
     storage.host = WG_NONE;
-    w->items[w->n_items++] = storage;
-    return WG_OK;
+    return WG_PUSH(w->t, w, items, storage);
 }
 
 static wg_status new_constant(wg_planner *w, wg_id id) {
-    wg_program *p = w->p;
-    if (!wg_grow(&p->constants, &p->cap_constants, (uint64_t)p->n_constants + 1, sizeof *p->constants))
-        return wg_no_memory(w->t);
-    p->constants[p->n_constants] = w->t->nodes[id].value.i64;
-    wg_place place = {WG_ROOT_CONST, 8 * (int64_t)p->n_constants++};
+    wg_place place = {WG_ROOT_CONST, 8 * (int64_t)w->p->n_constants};
+    WG_TRY(WG_PUSH(w->t, w->p, constants, w->t->nodes[id].value.i64));
     return new_storage(w, id, (wg_storage){.place = place});
 }
 
@@ -299,13 +294,8 @@ static wg_status plan_arena(wg_planner *w) {
 
 /* ---- steps ------------------------------------------------------------------------------------------------- */
 static wg_status add_array(wg_planner *w, wg_array array, wg_place place) {
-    wg_program *p = w->p;
-    if (!wg_grow(&p->arrays, &p->cap_arrays, (uint64_t)p->n_arrays + 1, sizeof *p->arrays) ||
-        !wg_grow(&p->places, &p->cap_places, (uint64_t)p->n_arrays + 1, sizeof *p->places))
-        return wg_no_memory(w->t);
-    p->arrays[p->n_arrays] = array;
-    p->places[p->n_arrays++] = place;
-    return WG_OK;
+    WG_TRY(WG_PUSH(w->t, w->p, arrays, array));
+    return WG_PUSH(w->t, w->p, places, place);
 }
 
 static wg_place place_of(const wg_planner *w, const wg_storage *storage) {
@@ -323,12 +313,7 @@ static wg_status add_node_array(wg_planner *w, wg_id id) {
     return add_array(w, wg_window_array(w->t, w->windows, id), place);
 }
 
-static wg_status add_step(wg_planner *w, wg_step step) {
-    wg_program *p = w->p;
-    if (!wg_grow(&p->steps, &p->cap_steps, (uint64_t)p->n_steps + 1, sizeof *p->steps)) return wg_no_memory(w->t);
-    p->steps[p->n_steps++] = step;
-    return WG_OK;
-}
+static wg_status add_step(wg_planner *w, wg_step step) { return WG_PUSH(w->t, w->p, steps, step); }
 
 static wg_status add_node(wg_planner *w, wg_id id) {
     const wg_tape *t = w->t;

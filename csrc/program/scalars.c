@@ -45,12 +45,7 @@ static void run_map(const wg_instruction *i, char *slots, float last_f32, double
 }
 
 /* ---- planning ---------------------------------------------------------------------------------------------- */
-static wg_status add_instruction(wg_maker *m, wg_instruction i) {
-    wg_scalars *s = m->r->scalars;
-    if (!wg_grow(&s->code, &s->cap_code, (uint64_t)s->n_code + 1, sizeof *s->code)) return wg_no_memory(m->t);
-    s->code[s->n_code++] = i;
-    return WG_OK;
-}
+static wg_status add_instruction(wg_maker *m, wg_instruction i) { return WG_PUSH(m->t, m->r->scalars, code, i); }
 
 /* The slot of x where node `id`, to whose shape it is broadcast, reads it for its element k (C order). */
 static uint32_t slot_of(const wg_maker *m, wg_id x, wg_id id, int64_t k) {

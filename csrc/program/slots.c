@@ -10,10 +10,8 @@ enum {
 
 /* ---- slots ------------------------------------------------------------------------------------------------- */
 static wg_status new_slot(wg_maker *m, wg_slot slot, uint32_t *out) {
-    wg_region *r = m->r;
-    if (!wg_grow(&r->slots, &r->cap_slots, (uint64_t)r->n_slots + 1, sizeof *r->slots)) return wg_no_memory(m->t);
-    r->slots[r->n_slots] = slot;
-    return *out = r->n_slots++, WG_OK;
+    *out = m->r->n_slots;
+    return WG_PUSH(m->t, m->r, slots, slot);
 }
 
 static wg_status new_tile(wg_maker *m, int64_t bytes, uint32_t *out) {
@@ -38,18 +36,13 @@ wg_status wg_operand_number(wg_maker *m, wg_id id, uint32_t *out) {
     wg_interface *face = m->face;
     *out = face->numbers[id];
     if (*out < face->n_operands && face->operands[*out] == id) return WG_OK;
-    if (!wg_grow(&face->operands, &face->cap_operands, (uint64_t)face->n_operands + 1, sizeof *face->operands))
-        return wg_no_memory(m->t);
-    face->operands[face->n_operands] = id;
-    return *out = face->numbers[id] = face->n_operands++, WG_OK;
+    *out = face->numbers[id] = face->n_operands;
+    return WG_PUSH(m->t, face, operands, id);
 }
 
 wg_status wg_result_number(wg_maker *m, wg_id id, uint32_t *out) {
-    wg_interface *face = m->face;
-    if (!wg_grow(&face->results, &face->cap_results, (uint64_t)face->n_results + 1, sizeof *face->results))
-        return wg_no_memory(m->t);
-    face->results[face->n_results] = id;
-    return *out = face->n_results++, WG_OK;
+    *out = m->face->n_results;
+    return WG_PUSH(m->t, m->face, results, id);
 }
 
 /* ---- reading operands -------------------------------------------------------------------------------------- */
@@ -76,26 +69,18 @@ wg_status wg_new_fill(wg_maker *m, wg_id id, wg_reading reading, uint32_t *out) 
         if (old->array == reading.array && old->shape == reading.shape && old->strides == reading.strides)
             return *out = old->slot, WG_OK;
     }
-    if (!wg_grow(&r->fills, &r->cap_fills, (uint64_t)r->n_fills + 1, sizeof *r->fills)) return wg_no_memory(m->t);
     const bool fixed = m->t->nodes[m->windows[id].root].op == WG_constant;
     size_t *bytes = fixed ? &r->fixed_bytes : &r->fill_bytes;
     WG_TRY(new_slot(m, (wg_slot){.kind = fixed ? WG_SLOT_FIXED : WG_SLOT_FILL, .base = (int64_t)*bytes}, out));
     *bytes = wg_plus(*bytes, wg_round_up((size_t)(wg_vec_size(m->t, reading.shape) * itemsize_of(m, id))));
     reading.slot = *out;
-    r->fills[r->n_fills++] = reading;
-    return WG_OK;
+    return WG_PUSH(m->t, r, fills, reading);
 }
 
 wg_status wg_add_micro(wg_maker *m, wg_micro micro, const wg_detail *detail) {
-    wg_region *r = m->r;
-    if (detail) {
-        if (!wg_grow(&r->details, &r->cap_details, (uint64_t)r->n_details + 1, sizeof *r->details))
-            return wg_no_memory(m->t);
-        r->details[micro.detail = r->n_details++] = *detail;
-    }
-    if (!wg_grow(&r->code, &r->cap_code, (uint64_t)r->n_code + 1, sizeof *r->code)) return wg_no_memory(m->t);
-    r->code[r->n_code++] = micro;
-    return WG_OK;
+    if (detail) micro.detail = m->r->n_details;
+    if (detail) WG_TRY(WG_PUSH(m->t, m->r, details, *detail));
+    return WG_PUSH(m->t, m->r, code, micro);
 }
 
 wg_status wg_slot_behind(wg_maker *m, uint32_t slot, int64_t bytes, uint32_t *out) {
@@ -274,8 +259,7 @@ wg_status wg_sum_slot(wg_maker *m, wg_id id, uint32_t *out) {
     WG_TRY(new_slot(m, slot, out));
     m->slot[id - m->range.lo] = *out;
     r->sum_bytes = wg_plus(r->sum_bytes, wg_round_up((size_t)(wg_size(m->t, id) * itemsize_of(m, id))));
-    if (!wg_grow(&r->sums, &r->cap_sums, (uint64_t)r->n_sums + 1, sizeof *r->sums)) return wg_no_memory(m->t);
-    const wg_map_fn add = wg_kernels_table()->map[WG_add][m->t->nodes[id].dtype];
-    r->sums[r->n_sums++] = (wg_sum){*out, wg_size(m->t, id), itemsize_of(m, id), add};
-    return WG_OK;
+    wg_sum sum = {*out, wg_size(m->t, id), itemsize_of(m, id), .add = NULL};
+    sum.add = wg_kernels_table()->map[WG_add][m->t->nodes[id].dtype];
+    return WG_PUSH(m->t, r, sums, sum);
 }

@@ -23,6 +23,14 @@ bool wg_grow(void *array, uint32_t *cap, uint64_t need, size_t itemsize) {
     return true;
 }
 
+wg_status wg_push_item(wg_tape *t, void *array, uint32_t *n, uint32_t *cap, const void *item, size_t itemsize) {
+    char *items;
+    if (!wg_grow(array, cap, (uint64_t)*n + 1, itemsize)) return wg_no_memory(t);
+    memcpy(&items, array, sizeof items);
+    memcpy(items + itemsize * (*n)++, item, itemsize);
+    return WG_OK;
+}
+
 wg_tape *wg_tape_create(wg_run_fn run) {
     wg_tape *t = calloc(1, sizeof *t);
     if (!t) return NULL;

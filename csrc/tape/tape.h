@@ -169,6 +169,10 @@ static inline int wg_attrs(const wg_tape *t, wg_id id, const int64_t **attrs) {
 }
 /* *array, of *cap elements, with room for `need` */
 bool wg_grow(void *array, uint32_t *cap, uint64_t need, size_t itemsize);
+wg_status wg_push_item(wg_tape *t, void *array, uint32_t *n, uint32_t *cap, const void *item, size_t itemsize);
+/* One more item, a variable, at the end of owner->items, of which there are n_items. */
+#define WG_PUSH(t, owner, items, item)                                                                                 \
+    wg_push_item(t, &(owner)->items, &(owner)->n_##items, &(owner)->cap_##items, &(item), sizeof *(owner)->items)
 void *wg_scratch(wg_tape *t, size_t size); /* 64-byte aligned, NULL if out of memory */
 
 /* ---- write.c ----------------------------------------------------------------------------------------------- */
