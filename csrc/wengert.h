@@ -234,6 +234,7 @@ typedef struct {
  * data is C-contiguous, as it always is where the function is none of matrices. */
 enum { WG_HOST_CALL, WG_HOST_CONTEXT, WG_HOST_DTYPE, WG_HOST_STACKS, WG_HOST_MATRIX, WG_HOST_SHAPE };
 enum { WG_HOST_OTHER, WG_HOST_INV, WG_HOST_SOLVE, WG_HOST_TRIANGULAR, WG_HOST_CHOLESKY, WG_HOST_DET, WG_HOST_SLOGDET };
+enum { WG_HOST_PUSH = WG_HOST_SLOGDET + 1, WG_HOST_PULL }; /* through Cholesky's, whose factor is the first operand */
 typedef bool (*wg_host_fn)(void *context, int n_in, const wg_array *in, const wg_array *out);
 /* What wg_append computes on an eager tape, bit for bit, of operands of one dtype and into a C-contiguous result of the
  * dtype and shape that the op infers.  False where the result is of no use: the op is not offered, memory is lacking,

@@ -4,6 +4,7 @@ Bounds are those of Higham, "Accuracy and stability of numerical algorithms" (20
 """
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import wengert as wg
 import wengert.numpy as wnp
 from wengert import hosted
-from wengert.hosted import solutions
+from wengert.hosted import decompositions, solutions
 
 SIZES = range(1, 9)
 STACKS = ((), (1,), (7,), (3, 5))
@@ -200,3 +201,37 @@ def test_a_filter_of_small_matrices_calls_no_python():
 def test_batches(f, n):
     a = drawn(n, (4,), float)
     assert_array_equal(wg.vmap(f)(a), [wg.compile(f)(x) for x in a])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("n", SIZES)
+def test_derivatives_of_cholesky(n, stack, dtype, by_numpy):
+    """What each element is solved for, a sum of at most 2 n products, is met to 2 n + 3 roundings of it."""
+    half = drawn(n, stack, dtype).astype(float)
+    factor = np.linalg.cholesky(half @ np.swapaxes(half, -1, -2) + np.eye(n)).astype(dtype)
+    e, g = (np.random.default_rng(n).normal(size=(2, *stack, n, n))).astype(dtype)
+    unread = np.tril(g) + np.triu(np.full_like(g, np.nan), 1)
+    through = wg.compile(decompositions.through_cholesky, static_argnums=2)
+    x, w = through(factor, e, decompositions.push), through(factor, unread, decompositions.pull)
+    assert not by_numpy
+    assert_array_equal(x, np.tril(x))
+    assert_array_equal(w, np.swapaxes(w, -1, -2))
+    slack = gamma(2 * n + 3) + 2.0001 * rounding(dtype)
+    for f1, e1, g1, x1, w1 in each(factor, e, g, x, w):
+        change, size = x1 @ f1.T, abs(x1) @ abs(f1.T)
+        assert np.all(abs(change + change.T - (e1 + e1.T) / 2) <= slack * (size + size.T + abs(e1 + e1.T)))
+        assert np.all(abs(np.tril(2 * w1 @ f1 - g1)) <= slack * (2 * abs(w1) @ abs(f1) + abs(g1)))
+
+
+@pytest.mark.parametrize("n", [3, 9])
+def test_batches_of_derivatives_of_cholesky(n):
+    """Of which the other operand is the same for all, too."""
+    factor, e = np.linalg.cholesky(2 * np.eye(n) + 1 / 2), drawn(n, (4,), float)
+    for function in (decompositions.push, decompositions.pull):
+        f = partial(decompositions.through_cholesky, function=function)
+        assert_array_equal(wg.vmap(f, in_axes=(None, 0))(factor, e), [wg.compile(f)(factor, x) for x in e])
+        factors = factor * np.arange(1.0, 5.0)[:, None, None]
+        assert_array_equal(
+            wg.vmap(f, in_axes=(0, None))(factors, e[0]), [wg.compile(f)(x, e[0]) for x in factors]
+        )

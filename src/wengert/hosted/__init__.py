@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from .. import numpy as wnp
 from .. import transforms
 from .._core import DTYPES, Var, dtype_code, raised
 from ..protocols.registry import FUNCTIONS, append, mirrored, recorded
@@ -55,6 +54,10 @@ def _at(address: int, shape: tuple[int, ...], strides: tuple[int, ...] | None, c
     kind: Any = ctypes.c_char * (prod(shape) * DTYPES[code].itemsize)
     return np.ndarray(shape, DTYPES[code], kind.from_address(address))
 
+
+# What a decomposition frees, glibc gives back to the system, which clears it for the next; but once an array
+# of some size was freed, it keeps up to twice that (mallopt(3), M_MMAP_THRESHOLD).
+np.empty(1 << 23, np.uint8)
 
 _CALLED: dict[int, Callable] = {}  # by id, for good: any tape may refer to one
 
@@ -122,4 +125,4 @@ def dagger(a: Any) -> Any:
 
 def adjoint(a: Any) -> Any:
     """The last two axes exchanged, and conjugated."""
-    return wnp.conjugate(dagger(a))
+    return dagger(a).conj()

@@ -1,49 +1,108 @@
 """numpy.linalg: Cholesky, QR, eigenvalues and singular values, of real and complex matrices.
 
-Formulas: Seeger et al., "Auto-differentiating linear algebra" (2017) for Cholesky and QR; Giles, "An extended
-collection of matrix derivative results" (2008) for eigenvalues; Townsend, "Differentiating the singular value
-decomposition" (2016), and for complex matrices Wan and Zhang, "Automatic differentiation for complex valued
-SVD" (2019).  Vectors are determined up to a factor of absolute value 1, which does not turn by these rules:
-of complex matrices only what is the same for any such factor has a derivative.
+Formulas: Murray, "Differentiation of the Cholesky decomposition" (2016); Seeger et al., "Auto-differentiating
+linear algebra" (2017) for QR; Giles, "An extended collection of matrix derivative results" (2008) for
+eigenvalues; Townsend, "Differentiating the singular value decomposition" (2016), and for complex matrices Wan
+and Zhang, "Automatic differentiation for complex valued SVD" (2019).  Vectors are determined up to a factor
+of absolute value 1, which does not turn by these rules: of complex matrices only what is the same for any
+such factor has a derivative.
 """
 
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from .. import numpy as wnp
 from ..protocols.elementwise import real
-from . import adjoint, call, custom_jvp, dagger
+from . import FILLING, SMALL, adjoint, call, custom_jvp, custom_vjp, dagger
 from .solutions import GENERAL, LOWER, file, matrix, solve_
 
+# ---- Cholesky -----------------------------------------------------------------------------------------
+# The change X of a factor L by that of the matrix, E, is lower triangular, X L.H + L X.H = (E + E.H) / 2.
+# The transposed map makes of a cotangent G the symmetric W with 2 W L = G on and below the diagonal (on it,
+# of the real parts).  Both are linear in what they are given: the derivative of either by L is the same map
+# again, of the change of the product beside it.  They are solved by blocks (Murray 2016, section 3).
 
-def _half_lower(a: Any) -> np.ndarray:
-    """1 below the diagonal and 1/2 on it, for matrices of this kind; a rule takes it as an argument."""
-    eye = np.eye(a.shape[-1], dtype=a.dtype)
-    return np.tril(np.ones_like(eye)) - eye / 2
+BLOCK = 32  # of fewer columns a product is slow, of more rows an inverse
 
 
-@custom_jvp
-def _cholesky(a, half_lower):
+def _half_lower(n: int, dtype: Any) -> np.ndarray:
+    """1 below the diagonal and 1/2 on it."""
+    return np.tri(n, dtype=dtype) - np.eye(n, dtype=dtype) / 2
+
+
+_half_of_block = cache(partial(_half_lower, BLOCK))
+
+
+def push(factor: np.ndarray, e: np.ndarray, out: np.ndarray) -> None:
+    out[...] = 0
+    for k in range(0, factor.shape[-1], BLOCK):
+        known, own, below = slice(0, k), slice(k, k + BLOCK), slice(k + BLOCK, None)
+        corner = factor[..., own, own]
+        inverse, m = np.linalg.inv(corner), corner.shape[-1]
+        half = _half_of_block(factor.dtype)[:m, :m]
+        rest = (e[..., k:, own] + adjoint(e[..., own, k:])) / 2
+        rest -= out[..., k:, known] @ adjoint(factor[..., own, known])
+        rest -= factor[..., k:, known] @ adjoint(out[..., own, known])
+        x = corner @ (half * (inverse @ rest[..., :m, :] @ adjoint(inverse)))
+        out[..., own, own] = x
+        out[..., below, own] = (rest[..., m:, :] - factor[..., below, own] @ adjoint(x)) @ adjoint(inverse)
+
+
+def pull(factor: np.ndarray, g: np.ndarray, out: np.ndarray) -> None:
+    for k in reversed(range(0, factor.shape[-1], BLOCK)):
+        own, below = slice(k, k + BLOCK), slice(k + BLOCK, None)
+        corner, under = factor[..., own, own], factor[..., below, own]
+        inverse, m = np.linalg.inv(corner), corner.shape[-1]
+        half = _half_of_block(factor.dtype)[:m, :m]
+        w = (g[..., below, own] / 2 - out[..., below, below] @ under) @ inverse
+        rest = adjoint(corner) @ (np.where(half, g[..., own, own] / 2, 0) - adjoint(w) @ under)
+        rest = adjoint(inverse) @ (half * rest) @ inverse
+        out[..., own, own] = rest + adjoint(rest)
+        out[..., below, own], out[..., own, below] = w, adjoint(w)
+
+
+FILLING.update((push, pull))
+SMALL |= {push: 7, pull: 8}
+
+
+@partial(custom_vjp, nondiff_argnums=2)
+def through_cholesky(factor, x, function):
+    """`push` or `pull` of a change or a cotangent."""
+    return call(function, factor, x, shape=factor.shape, dtype=factor.dtype)
+
+
+def _through_forward(factor, x, function):
+    y = through_cholesky(factor, x, function)
+    return y, (factor, y)
+
+
+def _through_backward(function, residuals, g):
+    factor, y = residuals
+    u = through_cholesky(factor.conj(), g, pull if function is push else push)
+    return -2.0 * (u @ y.conj() if function is push else y.conj() @ u), u
+
+
+through_cholesky.defvjp(_through_forward, _through_backward)
+
+
+@custom_vjp
+def _cholesky(a):
     return call(np.linalg.cholesky, a, shape=a.shape, dtype=a.dtype)
 
 
-@_cholesky.defjvp
-def _(primals, tangents):
-    factor, da = _cholesky(*primals), tangents[0]
-    left = solve_(factor, (da + adjoint(da)) / 2.0, LOWER)
-    return factor, factor @ (primals[1] * adjoint(solve_(factor, adjoint(left), LOWER)))
+_cholesky.defvjp(lambda a: (_cholesky(a),) * 2, lambda factor, g: (through_cholesky(factor.conj(), g, pull),))
 
 
 @file(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """The lower triangular L with L @ L.T = a; a change of `a` counts by its symmetric part."""
     a = matrix("cholesky", a, True)
-    factor = _cholesky(adjoint(a) if upper else a, _half_lower(a))  # which reads the lower triangle
+    factor = _cholesky(adjoint(a) if upper else a)  # which reads the lower triangle
     return adjoint(factor) if upper else factor
 
 
@@ -140,7 +199,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     m, n = a.shape[-2:]
     k = min(m, n)
     left = a[..., :k]
-    q, r = _unpack(_qr(left, _half_lower(left)), (m, k), (k, k))
+    q, r = _unpack(_qr(left, _half_lower(k, left.dtype)), (m, k), (k, k))
     r = np.concatenate([r, adjoint(q) @ a[..., k:]], -1) if n > m else r
     if mode == "complete" and m > n:
         q, below = _complete(q, left, _rest_of_q), r[..., :1, :] * 0.0
