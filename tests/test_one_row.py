@@ -5,7 +5,7 @@ import pytest
 from helpers import printed_by_every_instruction_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from oracle import agree, derivative, run
 from test_few_numbers import OPS, few_numbers
 from test_scan import TRANSFORMS, unrolled
@@ -172,6 +172,24 @@ def test_a_part_of_an_outer_product_is_read_where_it_lies():
 
     x, w = np.cos(np.arange(6.0)), np.sin(np.arange(54.0)).reshape(6, 9)
     assert_array_equal(wg.compile(f)(x, w), wg.vjp(f, x, w)[0])
+
+
+# Products that take the place of the vector to which they are added: one that dies, a donated one, a carry.
+BIASES = {
+    "dying": lambda x, h, c: h @ x + np.cumsum(c),
+    "donated": lambda x, h, c: h @ x + c,
+    "carry": lambda x, h, c: wg.scan(lambda c, h: (h @ x + c, None), c, np.stack([h, 0.5 * h]))[0],
+}
+
+
+@pytest.mark.parametrize(("k", "n"), [(3, 5), (16, 400), (40, 200)])
+@pytest.mark.parametrize("name", BIASES)
+def test_a_bias_is_read_before_a_product_takes_its_place(name, k, n):
+    """Kernels may write sums of a few rows of a matrix, and add the bias in the end."""
+    x, h, c = np.cos(np.arange(k * n)).reshape(k, n), np.sin(np.arange(k)), np.cos(np.arange(n))
+    expected = BIASES[name](x, h, c)
+    found = wg.compile(BIASES[name], donate_argnums=2 if name == "donated" else ())(x, h, c)
+    assert_allclose(found, expected, rtol=0, atol=1e-15 * k * n)
 
 
 BITS = """

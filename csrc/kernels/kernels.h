@@ -102,7 +102,7 @@ typedef void (*wg_sort_columns_fn)(void *x, int64_t n, int64_t columns);
 /* C (m, n) = A (m, k) B (k, n), or C + A B with accumulate, and a bias, where there is one, added to each row of the
  * result; strides in elements, A and B strided at will (also negative
  * or 0), C with unit column stride.  Each element of C is one chain of multiply-adds in increasing k, the same for
- * every path (packed or not, edge or not). k = 0 gives zeros and the bias. C overlaps neither A nor B. */
+ * every path (packed or not, edge or not). k = 0 gives zeros and the bias. C overlaps neither A, B nor the bias. */
 typedef struct {
     int64_t m, n, k;
     const void *a;

@@ -141,6 +141,7 @@ static bool may_overwrite(const wg_planner *w, wg_id id, const wg_storage *stora
     wg_id reader = range->rows == 1 ? id : range->lo;
     if (range->rows == 1)
         while (reader > range->lo && !computes(w, --reader)) continue;
+    if (range->rows == 1 && w->t->nodes[reader].op == WG_matmul) return false; /* it adds a bias when it has written */
     for (; reader < range->hi; reader++)
         if (computes(w, reader) && !reads_alike(w, reader, id, storage)) return false;
     return true;
