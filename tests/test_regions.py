@@ -473,6 +473,35 @@ def test_a_column_is_repeated_along_rows_of_any_width(width, dtype):
     assert np.array_equal(choose(column, full), np.where(full > 0, column, full) * 2)
 
 
+# Of x (rows, width), a column c and the rows' sums s: arithmetic with a number for each row.
+BY_ROWS = {
+    "first": lambda x, c, s: c * x,
+    "second": lambda x, c, s: (x + x * x) / s,
+    "both": lambda x, c, s: np.exp(x - c) / s,
+    "of a tile": lambda x, c, s: (np.tanh(x) - s) * np.tanh(x),
+    "beside a repeated part": lambda x, c, s: np.reshape(
+        np.reshape(x, (len(x), 2, -1)) * np.tanh(x)[:, None, : x.shape[1] // 2] + c[:, None], x.shape
+    ),
+    "and down": lambda x, c, s: np.sum((x - s) * c, axis=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "width"), [(1, 64), (37, 62), (37, 64), (37, 66), (301, 500)])
+@pytest.mark.parametrize("name", BY_ROWS)
+def test_a_number_of_each_row_is_one_vector(name, rows, width, dtype):
+    x, c = numbers(dtype, rows, width), numbers(dtype, rows, 1, seed=1)
+    eager, compiled, _ = both(lambda x, c: (BY_ROWS[name](x, c, np.sum(x, 1, keepdims=True)),), x, c)
+    exact = rows * np.finfo(dtype).eps if name == "and down" else 0
+    assert_allclose(compiled[0], eager[0], rtol=0, atol=exact * np.abs(eager[0]).max())
+
+
+def test_a_number_of_each_row_takes_no_row_of_memory():
+    share = wg.compile(lambda x: x / np.sum(x, axis=1, keepdims=True))
+    text = share.program(numbers("float32", 200, 1000)).explain()
+    assert "5 at a time, 640 bytes of tiles" in text, text  # for each row its sum, and that as a vector
+
+
 # Of p, a product outside of the region, and a matrix v.  How many blocks of their size are in use at once: a
 # result takes over that of p if the region reads p as the result is written, and not later.
 BLOCKS = {

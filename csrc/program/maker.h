@@ -25,6 +25,7 @@ typedef struct {
     wg_id *last;                 /* by node - lo: its last reader in the region */
     wg_arena tiles;              /* in bytes for each row */
     bool flat;                   /* every element is a row */
+    bool wide;                   /* rows are so long that tiles begin with cache lines */
     bool multiplies, shared;     /* there are products, by rows that threads share */
     wg_id latest;                /* what the last micro-op makes, if arithmetic may still join it; else WG_NONE; of
                                     single numbers: the slot of what the last instruction passes on, or 0 */

@@ -7,6 +7,7 @@
 
 enum {
     CHUNK = 1024,    /* elements that a fill of a broadcast operand holds, about: 4 or 8 KB */
+    WIDE = 1024,     /* bytes of a row whose tiles begin with cache lines */
     LONG_ROW = 4096, /* elements: a few tiles of such rows fill the first cache */
     MOST_PLANES = 64 /* each is read at a place of its own, as many as the processor keeps translations of */
 };
@@ -381,6 +382,7 @@ static wg_status make_region(wg_maker *m) {
     for (wg_id id = m->range.lo; id < m->range.hi; id++) {
         if (!wg_computes(m->t, m->windows, id)) continue;
         if (m->flat) m->r->rows = wg_size(m->t, wg_size(m->t, id) == 1 ? m->t->nodes[id].in[0] : id) / planes;
+        m->wide |= width_of(m, id) * itemsize_of(m, id) >= WIDE;
         const wg_id *in;
         int n_in = wg_operands(m->t, id, &in);
         for (int k = 0; k < n_in; k++) {

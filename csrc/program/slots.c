@@ -4,8 +4,9 @@
 #include "maker.h"
 
 enum {
-    VECTOR = 64,    /* bytes of the widest vector: what a pair reads of a single number */
-    LEAST_PART = 16 /* elements that are worth a call of a kernel; fewer are gathered with their like */
+    VECTOR = 64,     /* bytes of the widest vector: what a pair reads of a single number */
+    LEAST_PART = 16, /* elements that are worth a call of a kernel; fewer are gathered with their like */
+    LEAST_ALONE = 64 /* elements of a row that read a number of its own as one vector, not as a row of it */
 };
 
 /* ---- slots ------------------------------------------------------------------------------------------------- */
@@ -15,7 +16,7 @@ static wg_status new_slot(wg_maker *m, wg_slot slot, uint32_t *out) {
 }
 
 static wg_status new_tile(wg_maker *m, int64_t bytes, uint32_t *out) {
-    size_t base, size = (size_t)(m->flat ? bytes : (bytes + 7) / 8 * 8);
+    size_t base, size = m->flat ? (size_t)bytes : m->wide ? wg_round_up((size_t)bytes) : (size_t)(bytes + 7) / 8 * 8;
     if (!wg_arena_take(&m->tiles, size, &base)) return wg_no_memory(m->t);
     return new_slot(m, (wg_slot){.kind = WG_SLOT_TILE, .base = (int64_t)base, .per_row = (int64_t)size}, out);
 }
@@ -182,6 +183,12 @@ wg_status wg_map_operand(wg_maker *m, wg_id id, wg_id x, int64_t chunk, bool pai
     }
     lay_in_rows(m, id, &ndim, shape);
     if (goes_by_rows(m, x, ndim)) {
+        if (pairs && wg_size(t, x) == m->r->rows && width >= LEAST_ALONE) { /* a vector of each row's number */
+            for (int i = 1; i < ndim; i++) shape[i] = i == ndim - 1 ? VECTOR / itemsize_of(m, x) : 1;
+            if (*part == 0) *part = width;
+            out->single = out->apart = true, out->moves = 0, out->pitch = shape[ndim - 1];
+            return gather_rows(m, x, ndim, shape, &out->slot);
+        }
         const int64_t own = pairs ? side_by_side(m, id, x) : 0;
         const bool free = *part == 0 || *part == width; /* what is no part of another operand's row is not cut yet */
         if (!own || !(free || own == *part || own == width)) return gather_rows(m, x, ndim, shape, &out->slot);
