@@ -502,6 +502,24 @@ def test_a_number_of_each_row_takes_no_row_of_memory():
     assert "5 at a time, 640 bytes of tiles" in text, text  # for each row its sum, and that as a vector
 
 
+# What becomes of a, b (300, 40): ops that run, bit for bit what was recorded.
+REWRITTEN = {
+    "twice": (lambda a, b: (np.exp(a) + np.exp(a)) * b, "exp mul x2"),
+    "the sum of what is turned": (lambda a, b: np.exp(b - np.sum(-a, axis=1, keepdims=True)), "sum add exp"),
+    "turned and less": (lambda a, b: np.exp(-a - b), "mul sub exp"),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_arithmetic_that_pairs(name, dtype):
+    f, ops = REWRITTEN[name]
+    a, b = numbers(dtype, 300, 40), numbers(dtype, 300, 40, seed=1)
+    eager, compiled, _ = both(lambda a, b: (f(a, b),), a, b)
+    assert_array_equal(compiled[0], eager[0])
+    assert wg.compile(f).program(a, b).explain().splitlines()[-1].split() == ops.split()
+
+
 # Of p, a product outside of the region, and a matrix v.  How many blocks of their size are in use at once: a
 # result takes over that of p if the region reads p as the result is written, and not later.
 BLOCKS = {

@@ -4,7 +4,8 @@
  *   constants       elementwise ops on constants alone, also repeated ones, computed by the kernels that would run them
  *   broadcasts      an elementwise op reads its operand as it was before it was broadcast
  *   derivatives     g D is two nodes where D is the same for several elements of a row
- *   signs           a + (-b) is a - b, and (-a) b is a (-b) where b is the smaller one
+ *   signs           a + (-b) is a - b, and (-a) b is a (-b) where b is the smaller one; a sum of -a is that of a, turned
+ *   pairs           a + a is a * 2, and (-a) - b is a * (-1) - b, for products pair with their neighbours
  *   common nodes    the same op on the same operands is computed once
  *   sorting         elements gathered in their order, where nobody else reads that
  *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
@@ -118,10 +119,22 @@ static wg_status split_derivative(wg_simplifier *s, wg_id *id) {
 }
 
 /* ---- signs ------------------------------------------------------------------------------------------------- */
-/* a + (-b) is a - b; a factor's sign goes to the smaller one. */
+/* x times a number. */
+static wg_status scaled(wg_simplifier *s, wg_id x, double factor, wg_id *out) {
+    WG_TRY(wg_number(s->out, (wg_dtype)s->out->nodes[x].dtype, factor, false, out));
+    WG_TRY(wg_emit2(s->out, WG_mul, x, *out, out));
+    return *out = wg_common_node(&s->common, *out), WG_OK;
+}
+
+/* a + (-b) is a - b; a factor's sign goes to the smaller one, and that of what is summed to the sum. */
 static wg_status move_signs(wg_simplifier *s, wg_id *id) {
     wg_tape *t = s->out;
     const int op = t->nodes[*id].op;
+    if (op == WG_sum && t->nodes[t->nodes[*id].in[0]].op == WG_neg) {
+        const wg_attr_copy attrs = wg_copy_attrs(t, *id);
+        WG_TRY(wg_emit_sum(t, t->nodes[t->nodes[*id].in[0]].in[0], (uint64_t)attrs.x[0], attrs.x[1] != 0, id));
+        return wg_emit1(t, WG_neg, wg_common_node(&s->common, *id), id);
+    }
     const bool adds = op == WG_add, multiplies = op == WG_mul || op == WG_zmul;
     if ((!adds && !multiplies && op != WG_sub) || !wg_is_float(t->nodes[*id].dtype)) return WG_OK;
     for (int k = 2; k-- > (op == WG_sub);) {
@@ -134,7 +147,12 @@ static wg_status move_signs(wg_simplifier *s, wg_id *id) {
         WG_TRY(fold_constant(t, &other));
         return wg_emit2(t, op, x, wg_common_node(&s->common, other), id);
     }
-    return WG_OK;
+    const wg_id a = t->nodes[*id].in[0], b = t->nodes[*id].in[1];
+    if (adds && a == b) return scaled(s, a, 2, id);
+    if (op != WG_sub || t->nodes[a].op != WG_neg) return WG_OK;
+    wg_id turned;
+    WG_TRY(scaled(s, t->nodes[a].in[0], -1, &turned));
+    return wg_emit2(t, WG_sub, turned, b, id);
 }
 
 /* ---- sorting ----------------------------------------------------------------------------------------------- */
