@@ -520,6 +520,36 @@ def test_arithmetic_that_pairs(name, dtype):
     assert wg.compile(f).program(a, b).explain().splitlines()[-1].split() == ops.split()
 
 
+# ---- rows that an index picks ---------------------------------------------------------------------------
+
+
+def picked(x, labels):
+    """A loss of logits, whose gradient is dense but for what one of each row adds."""
+    return np.sum(np.sum(np.exp(x), axis=1) - x[np.arange(len(labels)), labels])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_that_an_index_picks_are_added_to_what_is_there(dtype):
+    """Not to zeros that are written and read again: one array, the same bits where no place comes twice."""
+    x, labels = numbers(dtype, 300, 400), np.arange(300) * 7 % 400
+    compiled = wg.compile(wg.grad(picked))
+    assert_array_equal(compiled(x, labels), wg.grad(picked)(x, labels))
+    assert compiled.program(x, labels).info["arena_bytes"] < 0.1 * x.nbytes
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_that_an_index_picks_again_and_again(dtype):
+    """n terms in another order: (n - 1) rounding errors of their sum at most, n = 300 / 3 + 2."""
+
+    def loss(x, i, v):
+        return np.sum(x[i] * v) + np.sum(x * x) + np.sum(np.exp(x))
+
+    x, v, i = numbers(dtype, 400, 300), numbers(dtype, 300, 300, seed=1), np.arange(300) % 3
+    eager, compiled = wg.grad(loss)(x, i, v), wg.compile(wg.grad(loss))(x, i, v)
+    assert_allclose(compiled, eager, rtol=101 * np.finfo(dtype).eps, atol=0)
+    assert_array_equal(compiled[3:], eager[3:])
+
+
 # Of p, a product outside of the region, and a matrix v.  How many blocks of their size are in use at once: a
 # result takes over that of p if the region reads p as the result is written, and not later.
 BLOCKS = {

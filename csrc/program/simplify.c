@@ -8,6 +8,7 @@
  *   pairs           a + a is a * 2, and (-a) - b is a * (-1) - b, for products pair with their neighbours
  *   common nodes    the same op on the same operands is computed once
  *   sorting         elements gathered in their order, where nobody else reads that
+ *   scattering      rows that an index picks are added after all else, to what is there, not to zeros
  *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
  *
  * Nodes that this leaves without a reader stay behind; fusion does not write them. */
@@ -171,6 +172,35 @@ static void sort_alone(const wg_simplifier *s, wg_id id, wg_id now) {
     node->op = WG_sort, node->in[0] = x, node->in[1] = WG_NONE, node->attrs = t->nodes[places].attrs;
 }
 
+/* ---- scattering -------------------------------------------------------------------------------------------- */
+enum { SCATTERED = 1 << 18, LONG_ROW = 256 }; /* bytes, elements of a row: less may belong to a region, whole */
+
+/* a + (0 + b at i) is a + b at i, and (a + b at i) + c is (a + c) + b at i: zeros are neither written nor read, and what
+ * is added at few places need not be there before all of it. */
+static wg_status scatter_last(const wg_simplifier *s, wg_id id, wg_id *now) {
+    wg_tape *t = s->out;
+    const wg_node_rec node = t->nodes[*now];
+    const int ndim = wg_ndim(t, *now);
+    if (node.op != WG_add || !wg_is_float(node.dtype) || ndim < 2 || wg_shape(t, *now)[ndim - 1] < LONG_ROW) return WG_OK;
+    if (wg_size(t, *now) * (int64_t)wg_itemsize((wg_dtype)node.dtype) < SCATTERED) return WG_OK;
+    for (int k = 0; k < 2; k++) {
+        const wg_id whole = node.in[k], other = node.in[1 - k];
+        const wg_id x = t->nodes[whole].op == WG_reshape ? t->nodes[whole].in[0] : whole;
+        if (t->nodes[x].op != WG_index_add || s->uses[s->src->nodes[id].in[k]] > 1) continue;
+        if (t->nodes[whole].shape != node.shape || t->nodes[other].shape != node.shape) continue;
+        const wg_node_rec scatter = t->nodes[x];
+        wg_id in[3] = {other, scatter.in[1], scatter.in[2]};
+        if (!wg_is_zeros(t, scatter.in[0])) {
+            WG_TRY(wg_emit_reshape(t, scatter.in[0], node.shape, &in[0]));
+            WG_TRY(wg_emit2(t, WG_add, in[0], other, &in[0]));
+        }
+        WG_TRY(wg_emit_reshape(t, in[0], scatter.shape, &in[0]));
+        WG_TRY(wg_append_flagged(t, WG_index_add, 3, in, 0, NULL, 0, now));
+        return wg_emit_reshape(t, *now, node.shape, now);
+    }
+    return WG_OK;
+}
+
 /* ---- assembly ---------------------------------------------------------------------------------------------- */
 typedef struct {
     int64_t start, length;
@@ -231,6 +261,7 @@ static wg_status simplify_node(wg_simplifier *s, wg_id id) {
     WG_TRY(wg_copy_node(s->out, s->src, id, s->map, now));
     if (s->src->nodes[id].op == WG_slice_add) WG_TRY(assemble(s, id, now));
     sort_alone(s, id, *now);
+    WG_TRY(scatter_last(s, id, now));
     WG_TRY(strip_broadcasts(s->out, *now));
     WG_TRY(split_derivative(s, now));
     WG_TRY(move_signs(s, now));
