@@ -557,7 +557,12 @@ BLOCKS = {
     "read until the result is written": (lambda p, v: np.tanh(p * np.tanh(p + 1)) @ v, 1),
     "two results": (lambda p, v: (np.tanh(p + 1) @ v) @ (np.tanh(p) @ v), 3),
     "read later, by the second of two": (lambda p, v: np.tanh(p) @ v + (np.tanh(p) * p) @ v, 2),
-    "a row's sum later": (lambda p, v: np.tanh(p) @ v + (np.tanh(p) + p.sum(1)[:, None]) @ v, 3),
+    "a row's maximum before": (lambda p, v: np.tanh(p - p.max(1)[:, None]) @ v, 1),
+    "a row's sum later, by the second of two": (
+        lambda p, v: np.tanh(p) @ v + (np.tanh(p) + p.sum(1)[:, None]) @ v,
+        2,
+    ),
+    "a row's sum later, by none": (lambda p, v: np.tanh(p) @ v * (p.sum(1)[:, None] * 2), 2),
     "turned": (lambda p, v: (np.tanh(p) + p.T) @ v, 2),
     "a column of it": (lambda p, v: (np.tanh(p) + p[:, :1]) @ v, 2),
     "other readers": (lambda p, v: np.tanh(p) @ p, 2),

@@ -112,18 +112,19 @@ static bool is_whole(const wg_planner *w, wg_id id) { /* the node is its storage
 }
 
 /* Does node `reader` read the storage, and parts of it, only element by element, as node `writer` writes its result,
- * and not later? */
+ * and not later?  Or fold whole rows of it before, in the region of both, block by block? */
 static bool reads_alike(const wg_planner *w, wg_id reader, wg_id writer, const wg_storage *storage) {
     const wg_tape *t = w->t;
     const wg_id *in = wg_in(t, reader);
     const int n = wg_n_in(t, reader), op = t->nodes[reader].op;
     const bool changes = op == WG_slice_add || op == WG_index_add || op == WG_slice_set || op == WG_index_set;
     const bool elementwise = wg_is_elementwise(wg_row(op)->kind) || op == WG_where;
+    const bool folds = reader < writer && wg_role_of(t, w->windows, reader, &(int64_t){0}) == WG_ROLE_FOLD;
     for (int k = 0; k < n; k++) {
         if (whole_of(w, in[k]) != storage) continue;
-        if (reader > writer || (changes ? k > 0 : !elementwise)) return false;
+        if (reader > writer || (changes ? k > 0 : !elementwise && !folds)) return false;
         if (!is_whole(w, in[k]) || wg_size(t, in[k]) != wg_size(t, writer)) return false;
-        if (wg_size(t, reader) != wg_size(t, writer)) return false;
+        if (!folds && wg_size(t, reader) != wg_size(t, writer)) return false;
         if (wg_itemsize(t->nodes[in[k]].dtype) != wg_itemsize(t->nodes[writer].dtype)) return false;
     }
     return true;

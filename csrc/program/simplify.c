@@ -4,12 +4,11 @@
  *   constants       elementwise ops on constants alone, also repeated ones, computed by the kernels that would run them
  *   broadcasts      an elementwise op reads its operand as it was before it was broadcast
  *   derivatives     g D is two nodes where D is the same for several elements of a row
- *   signs           a + (-b) is a - b, and (-a) b is a (-b) where b is the smaller one; a sum of -a is that of a, turned
- *   pairs           a + a is a * 2, and (-a) - b is a * (-1) - b, for products pair with their neighbours
- *   common nodes    the same op on the same operands is computed once
- *   sorting         elements gathered in their order, where nobody else reads that
- *   scattering      rows that an index picks are added after all else, to what is there, not to zeros
- *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
+ *   signs           a + (-b) is a - b, and (-a) b is a (-b) where b is the smaller one; a sum of -a is that of a,
+ * turned pairs           a + a is a * 2, and (-a) - b is a * (-1) - b, for products pair with their neighbours common
+ * nodes    the same op on the same operands is computed once sorting         elements gathered in their order, where
+ * nobody else reads that scattering      rows that an index picks are added after all else, to what is there, not to
+ * zeros assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
  *
  * Nodes that this leaves without a reader stay behind; fusion does not write them. */
 #include <stdlib.h>
@@ -175,13 +174,14 @@ static void sort_alone(const wg_simplifier *s, wg_id id, wg_id now) {
 /* ---- scattering -------------------------------------------------------------------------------------------- */
 enum { SCATTERED = 1 << 18, LONG_ROW = 256 }; /* bytes, elements of a row: less may belong to a region, whole */
 
-/* a + (0 + b at i) is a + b at i, and (a + b at i) + c is (a + c) + b at i: zeros are neither written nor read, and what
- * is added at few places need not be there before all of it. */
+/* a + (0 + b at i) is a + b at i, and (a + b at i) + c is (a + c) + b at i: zeros are neither written nor read, and
+ * what is added at few places need not be there before all of it. */
 static wg_status scatter_last(const wg_simplifier *s, wg_id id, wg_id *now) {
     wg_tape *t = s->out;
     const wg_node_rec node = t->nodes[*now];
     const int ndim = wg_ndim(t, *now);
-    if (node.op != WG_add || !wg_is_float(node.dtype) || ndim < 2 || wg_shape(t, *now)[ndim - 1] < LONG_ROW) return WG_OK;
+    if (node.op != WG_add || !wg_is_float(node.dtype) || ndim < 2 || wg_shape(t, *now)[ndim - 1] < LONG_ROW)
+        return WG_OK;
     if (wg_size(t, *now) * (int64_t)wg_itemsize((wg_dtype)node.dtype) < SCATTERED) return WG_OK;
     for (int k = 0; k < 2; k++) {
         const wg_id whole = node.in[k], other = node.in[1 - k];
