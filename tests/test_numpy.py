@@ -95,6 +95,33 @@ def test_functions_agree_with_numpy(tape, name, namespace):
     assert_allclose(wg.compile(lambda x: f(namespace, x))(B), expected, rtol=1e-15)
 
 
+@pytest.mark.parametrize("f", [np.logaddexp, np.logaddexp2, wnp.logaddexp])
+@pytest.mark.parametrize("at", [0.0, 0.7])
+def test_logaddexp_is_smooth_where_its_operands_are_equal(f, at):
+    """It is no sum with a maximum there, whose second derivative would be 0."""
+    for of in (lambda x: f(at, x), lambda x: f(x, at), lambda x: f(2 * x, x + at)):
+        wg.testing.check_grads(of, (at,), order=3)
+        wg.testing.check_grads(wg.compile(of), (at,), order=3)
+    rate = np.log(2) if "2" in f.__name__ else 1
+    assert_allclose(wg.jet(lambda x: f(at, x), (at,), ([1.0, 0.0, 0.0],))[1], [0.5, rate / 4, 0], atol=1e-15)
+
+
+def test_the_hessian_of_a_logistic_regression_at_zero():
+    hessian = wg.hessian(lambda w: np.sum(np.logaddexp(0, -B @ w)))(np.zeros(4))
+    assert_allclose(hessian, B.T @ B / 4, rtol=1e-14)
+
+
+@pytest.mark.parametrize("x", [-np.inf, -1.0, 0.0, 1.0, np.inf, np.nan])
+@pytest.mark.parametrize("y", [-np.inf, -50.0, 0.0, 1e300, np.inf, np.nan])
+def test_logaddexp_of_edges(tape, x, y):
+    with np.errstate(invalid="ignore"):
+        expected = np.logaddexp(x, y)
+    a, b = tape.leaf(np.array(x)), tape.leaf(np.array(y))
+    assert_allclose(wnp.logaddexp(a, b).value, expected, rtol=1e-15)
+    slopes = wg.grad(wnp.logaddexp, (0, 1))(x, y)
+    assert np.isnan(expected) or (np.isfinite(slopes).all() and abs(sum(slopes) - 1) < 1e-15)
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 def test_polygamma_is_scipy_s(tape, n):
     special = pytest.importorskip("scipy.special")

@@ -212,10 +212,11 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Var:
 
 @implements(np.logaddexp)
 def logaddexp(x1: Any, x2: Any) -> Var:
-    """log(e^x1 + e^x2), without overflow; two equal operands share the derivative."""
-    tie = append("equal", x1, x2)  # also of infinities, whose difference is NaN
-    distance = append("abs", append("where", tie, 0.0, append("sub", x1, x2)))
-    return append("add", append("maximum", x1, x2), append("log1p", append("exp", append("neg", distance))))
+    """log(e^x1 + e^x2), without overflow; smooth where the operands are equal, which a maximum is not."""
+    first = append("greater_equal", x1, x2)
+    high, low = append("where", first, x1, x2), append("where", first, x2, x1)
+    both = append("bitwise_and", append("equal", low, high), isinf(high))  # their difference is NaN
+    return append("add", high, append("softplus", append("where", both, 0.0, append("sub", low, high))))
 
 
 def as_bool(x: Any) -> Any:
