@@ -95,6 +95,35 @@ def test_functions_agree_with_numpy(tape, name, namespace):
     assert_allclose(wg.compile(lambda x: f(namespace, x))(B), expected, rtol=1e-15)
 
 
+JOINED = {
+    "r_": (lambda np, x: np.r_[x, 1.5, x[0], 4:7, 0:1:3j], B[0]),
+    "r_ of matrices": (lambda np, x: np.r_[x, x[:1] ** 2, np.ones((1, 4))], B),
+    "r_ of one": (lambda np, x: np.r_[x], B),
+    "c_": (lambda np, x: np.c_[x, x[:, 0] ** 2, np.ones(3)], B),
+    "c_ of numbers": (lambda np, x: np.c_[x[0, 0], x[0, 1]], B),
+    "c_ of vectors": (lambda np, x: np.c_[x[0], 0:4, x[1]], B),
+    "c_ of a cube": (lambda np, x: np.c_[np.reshape(x, (2, 2, 3)), np.ones((2, 2, 1))], B),
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_what_is_joined_in_brackets_is_numpys(tape, name):
+    f, x = JOINED[name]
+    expected = f(np, x)
+    for found in (f(wnp, tape.leaf(x)).value, f(wnp, x), wg.compile(lambda x: f(wnp, x))(x)):
+        assert found.dtype == expected.dtype
+        assert_array_equal(found, expected)
+    wg.testing.check_grads(lambda x: f(wnp, x), (x,))
+    with pytest.raises(TypeError, match="would drop the derivative"):
+        f(np, tape.leaf(x))
+
+
+def test_directives_in_brackets_are_refused():
+    assert_array_equal(wnp.r_["0,2", B[0], B[1]], B[:2])
+    with pytest.raises(TypeError, match="r_ with '0,2' is not supported"):
+        wg.grad(lambda x: wnp.sum(wnp.r_["0,2", x, x]))(B[0])
+
+
 @pytest.mark.parametrize("f", [np.logaddexp, np.logaddexp2, wnp.logaddexp])
 @pytest.mark.parametrize("at", [0.0, 0.7])
 def test_logaddexp_is_smooth_where_its_operands_are_equal(f, at):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Function
 from .movement import (
     atleast_2d,
     broadcast_to,
@@ -35,6 +36,7 @@ from .registry import (
     operand,
     recorded,
     refuse_options,
+    unsupported,
 )
 
 
@@ -56,8 +58,31 @@ def dstack(tup: Any) -> Any:
 @implements(np.column_stack)
 def column_stack(tup: Any) -> Any:
     """Arrays side by side, one with a single axis as a column."""
-    parts = [operand(a) for a in tup]
-    return concatenate([a if a.ndim >= 2 else reshape(a, (math.prod(a.shape), 1)) for a in parts], 1)
+    return concatenate([_column(operand(a)) for a in tup], 1)
+
+
+def _column(a: Any) -> Any:
+    return a if a.ndim >= 2 else reshape(a, (math.prod(a.shape), 1))
+
+
+class Joined:
+    """`np.r_` and `np.c_`: what stands in brackets, joined along the first axis, or as columns."""
+
+    def __init__(self, plain: Any, columns: bool) -> None:
+        def joined(*items: Any) -> Any:
+            if isinstance(items[0], str):
+                raise unsupported(f"{'c_' if columns else 'r_'} with {items[0]!r}")
+            parts = [operand(plain[item] if isinstance(item, slice) else item) for item in items]
+            as_row_or_column = _column if columns else NAMESPACE["atleast_1d"]
+            return concatenate([as_row_or_column(a) for a in parts], -1 if columns else 0)
+
+        self._join = Function(lambda *items: plain[items], joined)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._join(*key) if isinstance(key, tuple) else self._join(key)
+
+
+NAMESPACE.update(r_=Joined(np.r_, False), c_=Joined(np.c_, True))
 
 
 @implements(np.append)

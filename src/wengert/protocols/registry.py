@@ -19,7 +19,7 @@ OPS = {op.name: op.code for op in ops()}
 
 FUNCTIONS: dict[Any, Callable] = {}  # NumPy array function or ufunc -> implementation
 METHODS: dict[str, Callable] = {}  # name of a Var's method -> implementation
-NAMESPACE: dict[str, Callable] = {}  # name in wengert.numpy -> function for Vars and plain arrays alike
+NAMESPACE: dict[str, Any] = {}  # name in wengert.numpy -> function for Vars and plain arrays alike
 
 
 def unsupported(name: str) -> TypeError:
