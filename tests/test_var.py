@@ -293,6 +293,11 @@ def test_a_var_is_not_copied_away_from_its_tape(tape, action):
         action(tape.leaf(1.0))
 
 
+def test_a_var_is_not_made_by_its_class():
+    with pytest.raises(TypeError, match=r"wg\.Tape\(\)\.var\(value\)"):
+        wg.Var(0.5)
+
+
 # ---- life and threads -----------------------------------------------------------------------------------
 
 

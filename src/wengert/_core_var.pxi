@@ -71,6 +71,9 @@ cdef class Var:
     cdef wg_id node
     cdef uint32_t writes        # of the tape when `node` was right; FROZEN: written in place, it is another's
 
+    def __init__(self, *args, **named):
+        raise TypeError("Var: made by wg.Tape().var(value), or of its arguments by a transform (wg.grad)")
+
     @property
     def index(self):
         """The place of its node on the tape."""
