@@ -95,6 +95,12 @@ CASES |= {
     "multivariate_normal": (
         lambda s, x, m, c: s.stats.multivariate_normal.logpdf(x, m, c @ c.T + EYE), (A, X, A),
     ),
+    "multivariate_normal singular": (
+        lambda s, x, c: s.stats.multivariate_normal.logpdf(
+            np.concatenate([x, 2 * x], 1), None, np.kron([[1, 2], [2, 4]], c @ c.T + EYE), allow_singular=True
+        ),
+        (A, A),
+    ),
     "poisson cdf": (lambda s, m: s.stats.poisson.cdf(np.array([-1.0, 0.0, 2.5]), m), (P,)),
     "entropy": (lambda s, c: s.stats.multivariate_normal.entropy(cov=c @ c.T + EYE), (A,)),
     "dirichlet": (lambda s, a: s.stats.dirichlet.logpdf(np.array([0.2, 0.3, 0.5]), a), (P,)),

@@ -183,10 +183,23 @@ class _MultivariateNormal(_Plain):
         mean = np.zeros(n) if mean is None else mean
         cov = recorded(cov)
         cov = cov * np.eye(n) if cov.ndim < 2 else cov
+        apart = x - mean
+        cov, rank, outside = self._confined(apart, cov) if allow_singular else (cov, n, False)
         factor = wnp.linalg.cholesky(cov)
-        z = wnp.linalg.solve(factor, reshape(wnp.transpose(reshape(x - mean, (-1, n))), (n, -1)))
-        total = wnp.sum(z * z, 0) + 2.0 * wnp.sum(wnp.log(wnp.diagonal(factor))) + n * LOG_2PI
-        return reshape(-0.5 * total, x.shape[:-1])
+        z = wnp.linalg.solve(factor, reshape(wnp.transpose(reshape(apart, (-1, n))), (n, -1)))
+        total = wnp.sum(z * z, 0) + 2.0 * wnp.sum(wnp.log(wnp.diagonal(factor))) + rank * LOG_2PI
+        return wnp.where(outside, -np.inf, reshape(-0.5 * total, x.shape[:-1]))
+
+    def _confined(self, apart: Any, cov: Any) -> Any:
+        """`cov` with variance 1 where it has none, its rank, and what is beside the space that it spans.
+
+        The quadratic form there, the product of the eigenvalues and their derivatives stay.  Bounds are SciPy's.
+        """
+        w, v = wnp.linalg.eigh(wnp.stop_gradient(cov))
+        least = 1e6 * np.finfo(w.dtype).eps * wnp.max(wnp.abs(w))
+        beside = v * (w <= least)
+        outside = wnp.linalg.norm(wnp.stop_gradient(apart) @ beside, axis=-1) >= 1e3 * least
+        return cov + beside @ beside.T, wnp.sum(w > least), outside
 
     def entropy(self, mean: Any = None, cov: Any = 1) -> Any:
         """As SciPy's: of a number for `cov` in as many dimensions as the mean has."""
