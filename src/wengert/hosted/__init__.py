@@ -74,12 +74,15 @@ def _call(context: int | None, n: int, operands: Any, out: Any) -> bool:
             function(*arrays, out=target)
             return True
         result = np.asarray(function(*arrays))
+        name = getattr(function, "__name__", function)
+        if np.iscomplexobj(result) and target.dtype.kind != "c":
+            raise TypeError(f"{name}: of real numbers it is complex here; pass a.astype(np.complex128)")
         if result.shape != target.shape:
             raise ValueError(
-                f"{getattr(function, '__name__', function)}: the result has shape {result.shape}, not "
+                f"{name}: the result has shape {result.shape}, not "
                 f"{target.shape} as declared"
             )
-        np.copyto(target, result, "same_kind")  # a complex result is not cut to its real part
+        np.copyto(target, result, "same_kind")
         return True
     except BaseException as error:
         raised[get_ident()] = error

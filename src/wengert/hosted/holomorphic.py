@@ -1,6 +1,6 @@
 """Elementwise functions of complex numbers that the core has of real ones only.
 
-NumPy computes them; their derivatives hold for its branches (DLMF 4.24, 4.38).
+NumPy and SciPy compute them; their derivatives hold for its branches (DLMF 4.24, 4.38).
 """
 
 from __future__ import annotations
@@ -11,8 +11,14 @@ from typing import Any
 import numpy as np
 
 from .. import numpy as wnp
+from ..extras import require
 from ..protocols.registry import OPS
 from . import call, custom_jvp
+
+
+def _of_scipy(name: str) -> Any:
+    return lambda z: getattr(require("scipy.special", f"{name} of complex numbers"), name)(z)
+
 
 SLOPES = {
     "asin": (np.arcsin, lambda y, z: 1.0 / wnp.sqrt(1.0 - z * z)),
@@ -26,6 +32,8 @@ SLOPES = {
     "log1p": (np.log1p, lambda y, z: 1.0 / (1.0 + z)),
     "log2": (np.log2, lambda y, z: 1.0 / (z * math.log(2))),
     "log10": (np.log10, lambda y, z: 1.0 / (z * math.log(10))),
+    "erf": (_of_scipy("erf"), lambda y, z: 2.0 / math.sqrt(math.pi) * wnp.exp(-z * z)),
+    "erfc": (_of_scipy("erfc"), lambda y, z: -2.0 / math.sqrt(math.pi) * wnp.exp(-z * z)),
 }
 
 
