@@ -157,11 +157,11 @@ def test_the_c_core_keeps_its_budget():
 def test_the_binding_keeps_its_budget():
     source = ROOT / "src" / "wengert"
     files = [*source.glob("_core.p[xy][xd]"), *source.glob("_core_*.pxi")]
-    assert sum(python_lines(path.read_text()) for path in files) <= 1739
+    assert sum(python_lines(path.read_text()) for path in files) <= 1741
 
 
 def test_the_python_face_keeps_its_budget():
-    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8883
+    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8912
 
 
 # ---- closure of the op table ----------------------------------------------------------------------------

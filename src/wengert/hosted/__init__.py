@@ -78,10 +78,7 @@ def _call(context: int | None, n: int, operands: Any, out: Any) -> bool:
         if np.iscomplexobj(result) and target.dtype.kind != "c":
             raise TypeError(f"{name}: of real numbers it is complex here; pass a.astype(np.complex128)")
         if result.shape != target.shape:
-            raise ValueError(
-                f"{name}: the result has shape {result.shape}, not "
-                f"{target.shape} as declared"
-            )
+            raise ValueError(f"{name}: the result has shape {result.shape}, not {target.shape} as declared")
         np.copyto(target, result, "same_kind")
         return True
     except BaseException as error:

@@ -193,7 +193,7 @@ class _MultivariateNormal(_Plain):
     def _confined(self, apart: Any, cov: Any) -> Any:
         """`cov` with variance 1 where it has none, its rank, and what is beside the space that it spans.
 
-        The quadratic form there, the product of the eigenvalues and their derivatives stay.  Bounds are SciPy's.
+        There the quadratic form, the product of the eigenvalues and their derivatives stay.  SciPy's bounds.
         """
         w, v = wnp.linalg.eigh(wnp.stop_gradient(cov))
         least = 1e6 * np.finfo(w.dtype).eps * wnp.max(wnp.abs(w))
