@@ -61,7 +61,8 @@ class Optimizer(_Settled, ABC):
     eps: float
 
     def __init__(self, lr, **settings):
-        self.__dict__.update(settings, _rates={np.dtype(t): np.zeros((), t) for t in ("float32", "float64")})
+        checked = {name: _setting(self, name, value) for name, value in settings.items()}
+        self.__dict__.update(checked, _rates={np.dtype(t): np.zeros((), t) for t in ("float32", "float64")})
         self.lr = lr
 
     @property
@@ -156,12 +157,7 @@ class SGD(Optimizer):
     nesterov: bool
 
     def __init__(self, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
-        super().__init__(
-            lr,
-            momentum=_number(self, "momentum", momentum, 0, 1),
-            nesterov=bool(nesterov),
-            weight_decay=_number(self, "weight_decay", weight_decay, 0, np.inf),
-        )
+        super().__init__(lr, momentum=momentum, nesterov=bool(nesterov), weight_decay=weight_decay)
         if nesterov and self.momentum == 0:
             raise ValueError("SGD: nesterov=True needs momentum > 0, for example momentum=0.9")
 
@@ -210,7 +206,7 @@ class Adam(Optimizer):
                 f"Adam: betas is {betas!r}, expected two numbers, for example (0.9, 0.999)"
             ) from None
         betas = _number(self, "betas[0]", first, 0, 1), _number(self, "betas[1]", second, 0, 1)
-        super().__init__(lr, betas=betas, eps=_positive(self, "eps", eps, 1e-8))
+        super().__init__(lr, betas=betas, eps=eps)
 
     def _like(self, params):
         return {"count": np.zeros(()), "mean": params, "square": params}  # the number of steps done
@@ -254,7 +250,7 @@ class AdamW(Adam):
 
     def __init__(self, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
         super().__init__(lr, betas, eps)
-        self.__dict__["weight_decay"] = _number(self, "weight_decay", weight_decay, 0, np.inf)
+        self.__dict__["weight_decay"] = _setting(self, "weight_decay", weight_decay)
 
     @_compiled
     def step(self, params, grads, state):
@@ -290,13 +286,7 @@ class RMSprop(Optimizer):
     alpha: float
 
     def __init__(self, lr=1e-2, alpha=0.99, eps=1e-8, momentum=0.0, weight_decay=0.0):
-        super().__init__(
-            lr,
-            alpha=_number(self, "alpha", alpha, 0, 1),
-            eps=_positive(self, "eps", eps, 1e-8),
-            momentum=_number(self, "momentum", momentum, 0, 1),
-            weight_decay=_number(self, "weight_decay", weight_decay, 0, np.inf),
-        )
+        super().__init__(lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)
 
     def _like(self, params):
         return {"square": params} | ({"velocity": params} if self.momentum else {})
@@ -333,11 +323,7 @@ class Adagrad(Optimizer):
     """
 
     def __init__(self, lr=1e-2, eps=1e-10, weight_decay=0.0):
-        super().__init__(
-            lr,
-            eps=_positive(self, "eps", eps, 1e-10),
-            weight_decay=_number(self, "weight_decay", weight_decay, 0, np.inf),
-        )
+        super().__init__(lr, eps=_positive(self, "eps", eps, 1e-10), weight_decay=weight_decay)
 
     def _like(self, params):
         return {"square": params}
@@ -461,6 +447,14 @@ def _positive(optimizer, name, value, example):
             f"{type(optimizer).__name__}: {name} is 0, expected a positive number, for example {example:g}"
         )
     return number
+
+
+def _setting(optimizer, name, value):
+    """The value of a setting, once it is known to be allowed."""
+    if name == "eps":
+        return _positive(optimizer, name, value, 1e-8)
+    below = {"momentum": 1, "alpha": 1, "weight_decay": np.inf}
+    return _number(optimizer, name, value, 0, below[name]) if name in below else value
 
 
 def _decayed(weight_decay, params, grads):
