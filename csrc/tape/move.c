@@ -21,22 +21,6 @@ typedef struct {
 typedef uint32_t wg_four __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint64_t wg_two __attribute__((vector_size(16), aligned(8), may_alias));
 
-/* Every other one of eight bytes, which compilers do not make vectors of.  Some are read before the first is stored,
- * for the reason that maps have (kernels/elementwise.inc). */
-static void copy_other(uint64_t *restrict d, const uint64_t *restrict s, int64_t n) {
-    enum { AT_ONCE = 8 };
-    int64_t i = 0;
-    for (; n - i > 2 * AT_ONCE; i += 2 * AT_ONCE) { /* reads no further than the last */
-        wg_two picked[AT_ONCE];
-        for (int64_t k = 0; k < AT_ONCE; k++) {
-            const uint64_t *from = s + 2 * i + 4 * k;
-            picked[k] = PICK(*(const wg_two *)from, *(const wg_two *)(from + 2), 0, 2);
-        }
-        for (int64_t k = 0; k < AT_ONCE; k++) *(wg_two *)(d + i + 2 * k) = picked[k];
-    }
-    for (; i < n; i++) d[i] = s[2 * i];
-}
-
 /* One element repeated, elements turned around, and every other one are loops that a compiler makes vectors of. */
 #define COPY_RUN(type)                                                                                                 \
     do {                                                                                                               \
@@ -61,10 +45,6 @@ void wg_copy_run(char *restrict dst, int64_t d_step, const char *restrict src, i
     }
     if (d_step == 1 && s_step == 0 && memcmp(src, &zero, itemsize) == 0) { /* adjoints begin so */
         memset(dst, 0, (size_t)n * itemsize);
-        return;
-    }
-    if (d_step == 1 && s_step == 2 && itemsize == 8) {
-        copy_other((uint64_t *)dst, (const uint64_t *)src, n);
         return;
     }
     switch (itemsize) {
