@@ -30,11 +30,7 @@ typedef struct { /* lines side by side, whose ranks have the same range */
     int index_bits, rank_bits, lost; /* bits of an index, of ranks above the lowest, and of those that items lose */
 } wg_lines;
 
-static int bits_of(uint64_t x) {
-    int bits = 0;
-    for (; x; x >>= 1) bits++;
-    return bits;
-}
+static int bits_of(uint64_t x) { return x ? 64 - __builtin_clzll(x) : 0; }
 
 static int64_t item_of(const wg_lines *l, int64_t rank, int shift, int64_t index) {
     return (int64_t)(((uint64_t)rank - l->lowest) >> shift << l->index_bits & INT64_MAX) | index;

@@ -18,16 +18,9 @@ static void release_rule(void *context) {
 
 /* Cotangents of inputs that all elements share are summed. */
 static wg_status sum_shared(wg_tape *t, const bool *shared, const bool *batched) {
-    int n = (int)t->n_outputs;
-    wg_id *outputs = malloc(((size_t)n + 1) * sizeof *outputs);
-    wg_status status = outputs ? WG_OK : wg_no_memory(t);
-    for (int k = 0; k < n && status == WG_OK; k++) {
-        outputs[k] = t->outputs[k];
-        if (batched[k] && shared[k]) status = wg_emit_sum(t, outputs[k], 1, false, &outputs[k]);
-    }
-    if (status == WG_OK) status = wg_tape_set_outputs(t, n, outputs);
-    free(outputs);
-    return status;
+    for (uint32_t k = 0; k < t->n_outputs; k++)
+        if (batched[k] && shared[k]) WG_TRY(wg_emit_sum(t, t->outputs[k], 1, false, &t->outputs[k]));
+    return WG_OK;
 }
 
 /* The plain tape's rule, batched. */

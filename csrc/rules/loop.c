@@ -458,20 +458,15 @@ wg_status wg_mask_body(wg_tape *b, int n_carry, int guard) {
     int64_t shape[WG_MAX_NDIM] = {wg_shape(b, flag)[0]};
     const uint64_t inner = ((uint64_t)1 << wg_ndim(b, flag)) - 2; /* axes of batches within, which are masked already */
     if (!wg_size(b, flag)) return WG_OK;
-    wg_id *outputs = malloc(((size_t)b->n_outputs + 1) * sizeof *outputs);
-    wg_status status = outputs ? WG_OK : wg_no_memory(b);
-    if (inner && status == WG_OK)
-        status = wg_append_flagged(b, WG_max, 1, &flag, 2, (int64_t[]){(int64_t)inner, 0}, 0, &flag);
-    for (int k = 0; k < (int)b->n_outputs && status == WG_OK; k++) {
+    if (inner) WG_TRY(wg_append_flagged(b, WG_max, 1, &flag, 2, (int64_t[]){(int64_t)inner, 0}, 0, &flag));
+    for (int k = 0; k < (int)b->n_outputs; k++) {
         const wg_id next = b->outputs[k];
         wg_id go, old = b->inputs[k];
         int ndim = wg_ndim(b, next);
         for (int i = 1; i < ndim; i++) shape[i] = 1;
-        status = wg_append_flagged(b, WG_reshape, 1, &flag, ndim, shape, 0, &go);
-        if (k >= n_carry && status == WG_OK) status = wg_emit_zeros(b, next, &old);
-        if (status == WG_OK) status = wg_emit3(b, WG_where, go, next, old, &outputs[k]);
+        WG_TRY(wg_append_flagged(b, WG_reshape, 1, &flag, ndim, shape, 0, &go));
+        if (k >= n_carry) WG_TRY(wg_emit_zeros(b, next, &old));
+        WG_TRY(wg_emit3(b, WG_where, go, next, old, &b->outputs[k]));
     }
-    if (status == WG_OK) status = wg_tape_set_outputs(b, (int)b->n_outputs, outputs);
-    free(outputs);
-    return status;
+    return WG_OK;
 }
