@@ -241,8 +241,11 @@ def test_cond():
         wg.compile(lambda x: wg.cond(x > 0, lambda x, s: x, lambda x, s: -x, x, "s"))(1.0)
     with pytest.raises(ValueError, match="the functions return"):
         wg.compile(lambda x: wg.cond(x > 0, lambda x: x, lambda x: (x, x), x))(1.0)
-    with pytest.raises(ValueError, match=r"expected \(\)"):
-        wg.compile(lambda x: wg.cond(x > 0, np.sin, np.cos, x))(np.ones(2))
+    for g in (lambda f: f, wg.compile, wg.grad):
+        with pytest.raises(ValueError, match=r"pred has shape \(2,\); expected \(\)"):
+            g(lambda x: wg.cond(x > 0, np.sin, np.cos, x))(np.ones(2))
+        found = g(lambda x: np.sum(wg.cond(x > 0, np.exp, np.cos, x)))(np.ones(1))
+        assert_allclose(found, np.e, rtol=4.5e-16)  # 2 ULP
     flag = np.array(True)
     chosen = wg.compile(lambda x: wg.cond(flag, np.sin, np.cos, x))
     assert chosen(1.0) == wg.compile(np.sin)(1.0)

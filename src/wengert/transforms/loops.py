@@ -263,14 +263,13 @@ def cond(pred: Any, true_fun: Callable, false_fun: Callable, *operands: Any) -> 
     >>> f(4.0), wg.compile(wg.grad(f))(-4.0)
     (np.float64(2.0), np.float64(-1.0))
     """
+    if np.size(pred) != 1:
+        raise ValueError(
+            f"cond: pred has shape {np.shape(pred)}; expected (): use np.where for arrays of them"
+        )
     if not isinstance(pred, Var) or not pred.tape.abstract:
-        pred = known("cond", pred)
-        if np.size(pred) != 1:
-            raise ValueError(f"cond: pred has shape {np.shape(pred)}; expected one truth value")
-        return true_fun(*operands) if bool(pred) else false_fun(*operands)
-    if pred.shape != ():
-        raise ValueError(f"cond: pred has shape {pred.shape}; expected (): use np.where for arrays of them")
-    pred = wnp.not_equal(pred, 0)
+        return true_fun(*operands) if bool(known("cond", pred)) else false_fun(*operands)
+    pred = wnp.not_equal(wnp.reshape(pred, ()), 0)
     leaves, structure = tree_flatten(operands)
     with Recording([pred, *leaves]) as recording:
         tape = recording.tape
