@@ -331,6 +331,12 @@ def test_they_decorate(transform):
             TypeError,
             r"argument 0\['a'\]\[0\] has dtype int64",
         ),
+        (
+            lambda: wg.elementwise_grad(lambda x: None)(1.0),
+            TypeError,
+            "the function returned None, expected an",
+        ),
+        (lambda: wg.hvp(np.ones(2)), TypeError, "hvp: f must be a function, got ndarray"),
         (lambda: wg.grad(lambda x, y: x, 1)(1.0, True), TypeError, "argument 1 is a bool|dtype bool"),
         (lambda: wg.grad(np.sum)(np.ones(2, "f2")), TypeError, "float16"),
         (lambda: wg.grad(lambda s: 1.0)("text"), TypeError, "argument 0 is a str"),

@@ -247,6 +247,8 @@ def elementwise_grad(f, argnums=0, has_aux=False):
     """
 
     def rule(recording, bound, outputs, structure):
+        if not outputs:
+            raise TypeError(f"elementwise_grad: the function returned {structure}, expected an array")
         refuse_parts("elementwise_grad", outputs, bound.inputs)
         ones = [recording.tape.full(1, y.dtype, y.shape) for y in outputs]
         swept = recording.tape.vjp(outputs, ones, bound.inputs, recording.outermost)

@@ -210,6 +210,8 @@ def hvp(f: Callable | None = None, *operands: Any, argnums: Argnums = 0, **kwarg
     """
     if f is None:
         return partial(hvp, argnums=argnums)
+    if not callable(f):
+        raise TypeError(f"hvp: f must be a function, got {type(f).__name__}")
     if not operands:
         return update_wrapper(partial(_hvp, f, argnums), f)
     return _hvp(f, argnums, *operands, **kwargs)
