@@ -4,11 +4,12 @@
  *   constants       elementwise ops on constants alone, also repeated ones, computed by the kernels that would run them
  *   broadcasts      an elementwise op reads its operand as it was before it was broadcast
  *   derivatives     g D is two nodes where D is the same for several elements of a row
- *   signs           a + (-b) is a - b, and (-a) b is a (-b) where b is the smaller one; a sum of -a is that of a,
- * turned pairs           a + a is a * 2, and (-a) - b is a * (-1) - b, for products pair with their neighbours common
- * nodes    the same op on the same operands is computed once sorting         elements gathered in their order, where
- * nobody else reads that scattering      rows that an index picks are added after all else, to what is there, not to
- * zeros assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
+ *   signs           a + (-b) is a - b; (-a) b is a (-b) where b is the smaller one; a sum of -a is that of a, turned
+ *   pairs           a + a is a * 2, and (-a) - b is a * (-1) - b, for products pair with their neighbours
+ *   common nodes    the same op on the same operands is computed once
+ *   sorting         elements gathered in their order, where nobody else reads that
+ *   scattering      rows that an index picks are added after all else, to what is there, not to zeros
+ *   assembly        0 + slices that cover it, as gradients of a flat parameter vector arrive: a concatenation
  *
  * Nodes that this leaves without a reader stay behind; fusion does not write them. */
 #include <stdlib.h>
