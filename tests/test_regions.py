@@ -550,6 +550,40 @@ def test_rows_that_an_index_picks_again_and_again(dtype):
     assert_array_equal(compiled[3:], eager[3:])
 
 
+# ---- cotangents of shifted rows -----------------------------------------------------------------------
+
+
+def differences(u):
+    here = u[:-1, :-1]
+    return np.sum(u * u) + np.sum(np.sin(u[1:, :-1] - here) * (u[:-1, 1:] - here))
+
+
+# Sums over an image u: how many steps their gradients take.  All is added while a block of rows is in cache.
+SHIFTED = {
+    "differences": (differences, 2),
+    "a stencil": (lambda u: np.sum(np.exp(u[2:, 1:-1] + u[:-2, 1:-1] - 2 * u[1:-1, 1:-1])), 2),
+    "rows far apart": (lambda u: np.sum(np.exp(u[:-9] * u[9:])), 2),
+    "the last two thirds": (lambda u: np.sum(np.sin(u)) + np.sum(np.cos(u[len(u) // 3 :])), 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(100, 100), (301, 90), (70, 40, 3)])
+@pytest.mark.parametrize("name", SHIFTED)
+def test_what_is_added_to_some_rows_is_added_block_by_block(name, shape, dtype):
+    f, steps = SHIFTED[name]
+    u = numbers(dtype, *shape)
+    before = wg.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            wg.set_num_threads(threads)
+            compiled = wg.compile(wg.grad(f))
+            assert_array_equal(compiled(u), wg.grad(f)(u))
+    finally:
+        wg.set_num_threads(before)
+    assert compiled.program(u).info["steps"] == steps
+
+
 # Of p, a product outside of the region, and a matrix v.  How many blocks of their size are in use at once: a
 # result takes over that of p if the region reads p as the result is written, and not later.
 BLOCKS = {

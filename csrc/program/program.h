@@ -156,7 +156,10 @@ void wg_find_escapes(const wg_program *p, const wg_window *windows, const uint32
 typedef struct {             /* the parts of each row that a slice changes, in elements: */
     int64_t offset, n, step; /* where the first begins, how many, and from one part to the next */
 } wg_row_part;
-bool wg_part_of_rows(const wg_tape *t, wg_id id, wg_row_part *out);
+bool wg_part_of_rows(const wg_tape *t, wg_id id, int axis, wg_row_part *out);
+/* Is a slice_add to a run of the first axis, at least half of it: rows of a region, which reads the other operand as an
+ * array of fewer rows? */
+bool wg_changes_some_rows(const wg_tape *t, const wg_window *windows, wg_id id);
 /* Can a node of this role read its operand, if the region computes that, block by block? */
 bool wg_streams(const wg_tape *t, const wg_window *windows, wg_id id, wg_role role, int operand, int64_t rows);
 /* Row r of node `id`, along the axis, lies in row r of its root. */
@@ -225,6 +228,7 @@ typedef struct { /* one node, for a block of rows */
      * between parts, the elements from row to row, and the bytes from where the slot begins. */
     int64_t part, gap[4], pitch[4], offset[4];
     bool again[4];
+    int64_t first, end; /* WINDOW of some rows: those from the first to the end, else 0 */
 } wg_micro;
 
 typedef struct { /* a sum over the rows */

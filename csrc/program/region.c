@@ -196,10 +196,22 @@ static wg_status make_change(wg_maker *m, wg_id id) {
     int64_t unused = 0;
     wg_row_part part;
     wg_argument whole = {0}, more = {0};
-    wg_micro add = {.op = WG_slice_add, .role = WG_ROLE_MAP, .width = width_of(m, x), .strides[3] = true};
-    wg_part_of_rows(t, id, &part);
+    const bool some = !is_one_row(m) && wg_changes_some_rows(t, m->windows, id);
+    const int64_t *window;
+    wg_attrs(t, id, &window);
+    wg_micro add = {
+        .op = WG_slice_add, .role = WG_ROLE_MAP, .strides[3] = true, .out_size = (uint8_t)itemsize_of(m, id)};
+    add.width = some ? wg_size(t, x) / window[2] : width_of(m, x);
+    wg_part_of_rows(t, id, some, &part);
     WG_TRY(wg_map_operand(m, id, base, chunk, false, &unused, &whole));
-    WG_TRY(wg_map_operand(m, x, x, add.width, false, &unused, &more));
+    if (some) { /* an array from outside: its first row belongs to the window's first */
+        more = (wg_argument){.moves = add.out_size, .pitch = add.width};
+        WG_TRY(wg_slot_in_place(m, x, add.width * add.out_size, &more.slot));
+        m->r->slots[more.slot].base -= window[0] * add.width * add.out_size;
+        add.first = window[0], add.end = window[0] + window[2];
+    } else {
+        WG_TRY(wg_map_operand(m, x, x, add.width, false, &unused, &more));
+    }
     WG_TRY(wg_result_slot(m, id, &add.out));
     const wg_slot *from = &m->r->slots[whole.slot], *to = &m->r->slots[add.out];
     const bool apart = is_one_row(m) && whole.moves && part.step == width; /* read where it lies */

@@ -9,6 +9,9 @@ enum { SMALL_MATRIX = 1 << 16 }; /* bytes */
 enum { TALL = 3, LONG = 4, LARGE_MATRIX = 1 << 19 };
 /* Shorter lines are not folded from one to the next outside, see reduce.c. */
 enum { LEAST_DOWN = 4 };
+/* Where others are added to some rows only: elements of each of those, and bytes of all rows.  Of more than stays in
+ * the second-level cache, one array after the other is faster than all at once. */
+enum { LEAST_SHIFTED = 64, MOST_SHIFTED = 1 << 19 };
 /* So many rows of a product, at most, are one row of its region. */
 enum { MOST_PARTS = 64 };
 
@@ -90,29 +93,40 @@ static wg_role role_of_product(const wg_tape *t, const wg_window *windows, wg_id
     return bytes_of(t, b) <= SMALL_MATRIX ? WG_ROLE_PRODUCT : WG_ROLE_NONE;
 }
 
-/* False unless the slice that is changed takes all of every axis but one, and a run of that. */
-bool wg_part_of_rows(const wg_tape *t, wg_id id, wg_row_part *out) {
+/* False unless the slice that is changed takes all of every axis from the given one on but one, and a run of that. */
+bool wg_part_of_rows(const wg_tape *t, wg_id id, int axis, wg_row_part *out) {
     const int64_t *window, *shape = wg_shape(t, id);
     int64_t inner = 1;
     wg_attrs(t, id, &window);
     *out = (wg_row_part){0};
-    for (int i = wg_ndim(t, id); i-- > 0; inner *= shape[i]) {
+    for (int i = wg_ndim(t, id); i-- > axis; inner *= shape[i]) {
         const int64_t start = window[3 * i], step = window[3 * i + 1], length = window[3 * i + 2];
         if (step == 1 && length == shape[i]) continue;
         if (out->step || step != 1) return false;
         *out = (wg_row_part){.offset = start * inner, .n = length * inner, .step = shape[i] * inner};
     }
+    if (axis > 0 && !out->step) *out = (wg_row_part){.n = inner, .step = inner}; /* whole rows */
     return out->n > 0;
 }
 
-static wg_role role_of_change(const wg_tape *t, wg_id id, int64_t *rows) {
+bool wg_changes_some_rows(const wg_tape *t, const wg_window *windows, wg_id id) {
+    const int64_t *window, extent = first_extent(t, id);
+    const wg_array x = wg_window_array(t, windows, t->nodes[id].in[1]);
+    wg_attrs(t, id, &window);
+    if (window[1] != 1 || window[2] == extent || 2 * window[2] < extent) return false;
+    if (fits_one_row(t, id) || bytes_of(t, id) > MOST_SHIFTED) return false;
+    return wg_array_contiguous(&x) && wg_size(t, t->nodes[id].in[1]) >= LEAST_SHIFTED * window[2];
+}
+
+static wg_role role_of_change(const wg_tape *t, const wg_window *windows, wg_id id, int64_t *rows) {
     wg_row_part part;
     const int64_t *window;
     wg_attrs(t, id, &window);
-    const bool all = window[1] == 1 && window[2] == wg_shape(t, id)[0];
-    *rows = all ? first_extent(t, id) : 1;
-    const bool fits = all ? bytes_of(t, id) / *rows <= SMALL_MATRIX : fits_one_row(t, id);
-    return fits && wg_is_float(t->nodes[id].dtype) && wg_part_of_rows(t, id, &part) ? WG_ROLE_WINDOW : WG_ROLE_NONE;
+    const bool some = wg_changes_some_rows(t, windows, id), all = window[1] == 1 && window[2] == wg_shape(t, id)[0];
+    *rows = all || some ? first_extent(t, id) : 1;
+    const bool fits = all || some ? bytes_of(t, id) / *rows <= SMALL_MATRIX : fits_one_row(t, id);
+    if (!fits || !wg_is_float(t->nodes[id].dtype)) return WG_ROLE_NONE;
+    return wg_part_of_rows(t, id, some, &part) ? WG_ROLE_WINDOW : WG_ROLE_NONE;
 }
 
 /* What can be computed in its place in the result is not copied, so a concatenation of it is no part of a region. */
@@ -148,7 +162,7 @@ wg_role wg_role_of(const wg_tape *t, const wg_window *windows, wg_id id, int64_t
     case WG_min:
     case WG_logsumexp: return role_of_reduction(t, id, rows);
     case WG_matmul: return role_of_product(t, windows, id, rows);
-    case WG_slice_add: return role_of_change(t, id, rows);
+    case WG_slice_add: return role_of_change(t, windows, id, rows);
     case WG_concatenate: return role_of_concatenation(t, windows, id, rows);
     default: return WG_ROLE_NONE;
     }

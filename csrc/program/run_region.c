@@ -25,23 +25,27 @@ typedef struct {
 
 typedef struct { /* one group on its way */
     const wg_run *run;
-    char **at;  /* by slot, for the current block */
-    char *gemm; /* scratch */
-    int64_t rows;
-    bool first; /* block of the group */
+    char **at;         /* by slot, for the current block */
+    char *gemm;        /* scratch */
+    int64_t row, rows; /* the first of the block, and how many */
+    bool first;        /* block of the group */
 } wg_block_run;
 
 /* ---- micro-ops --------------------------------------------------------------------------------------------- */
 /* A pair whose rows do not all lie in order. */
 static void run_parts(const wg_block_run *b, const wg_micro *micro) {
     const void *in[3];
-    wg_pace pace = {.n = micro->part, .parts = micro->width / micro->part, .rows = b->rows};
+    const int64_t before = micro->first > b->row ? micro->first - b->row : 0; /* rows that stay as they are */
+    const int64_t end = micro->end && micro->end - b->row < b->rows ? micro->end - b->row : b->rows;
+    wg_pace pace = {.n = micro->part, .parts = micro->width / micro->part, .rows = end - before};
+    int64_t skipped[4];
     for (int k = 0; k < 4; k++) {
-        if (k < 3) in[k] = b->at[micro->in[k]] + micro->offset[k], pace.moves[k] = micro->strides[k];
+        skipped[k] = micro->offset[k] + before * micro->pitch[k] * micro->out_size;
+        if (k < 3) in[k] = b->at[micro->in[k]] + skipped[k], pace.moves[k] = micro->strides[k];
         pace.part[k] = micro->strides[k] && !micro->again[k] ? micro->part + micro->gap[k] : 0;
         pace.row[k] = micro->pitch[k] - pace.parts * pace.part[k];
     }
-    micro->pair(b->at[micro->out] + micro->offset[3], in, &pace);
+    micro->pair(b->at[micro->out] + skipped[3], in, &pace);
 }
 
 static void run_map(const wg_block_run *b, const wg_micro *micro) {
@@ -271,7 +275,7 @@ static void run_group(void *context, int group) {
     const int64_t end = start_of(r->rows, r->unit, group + 1, r->groups);
     find_slots(run, group, row, tiles, fills, b.at);
     for (; row < end && !wg_stops(run->step->watch); row += b.rows) {
-        b.rows = end - row < r->block ? end - row : r->block;
+        b.row = row, b.rows = end - row < r->block ? end - row : r->block;
         for (int64_t plane = 1;; plane++) {
             run_block(&b);
             b.first = false;
