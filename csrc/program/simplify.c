@@ -131,9 +131,11 @@ static wg_status scaled(wg_simplifier *s, wg_id x, double factor, wg_id *out) {
 static wg_status move_signs(wg_simplifier *s, wg_id *id) {
     wg_tape *t = s->out;
     const int op = t->nodes[*id].op;
-    if (op == WG_sum && t->nodes[t->nodes[*id].in[0]].op == WG_neg) {
+    const wg_id turned = t->nodes[*id].in[0],
+                of = op == WG_sum && t->nodes[turned].op == WG_neg ? t->nodes[turned].in[0] : WG_NONE;
+    if (of != WG_NONE && wg_map_of(wg_kernels_table(), t, of)) { /* no view: sums of those follow their memory */
         const wg_attr_copy attrs = wg_copy_attrs(t, *id);
-        WG_TRY(wg_emit_sum(t, t->nodes[t->nodes[*id].in[0]].in[0], (uint64_t)attrs.x[0], attrs.x[1] != 0, id));
+        WG_TRY(wg_emit_sum(t, of, (uint64_t)attrs.x[0], attrs.x[1] != 0, id));
         return wg_emit1(t, WG_neg, wg_common_node(&s->common, *id), id);
     }
     const bool adds = op == WG_add, multiplies = op == WG_mul || op == WG_zmul;
@@ -151,9 +153,9 @@ static wg_status move_signs(wg_simplifier *s, wg_id *id) {
     const wg_id a = t->nodes[*id].in[0], b = t->nodes[*id].in[1];
     if (adds && a == b) return scaled(s, a, 2, id);
     if (op != WG_sub || t->nodes[a].op != WG_neg) return WG_OK;
-    wg_id turned;
-    WG_TRY(scaled(s, t->nodes[a].in[0], -1, &turned));
-    return wg_emit2(t, WG_sub, turned, b, id);
+    wg_id opposite;
+    WG_TRY(scaled(s, t->nodes[a].in[0], -1, &opposite));
+    return wg_emit2(t, WG_sub, opposite, b, id);
 }
 
 /* ---- sorting ----------------------------------------------------------------------------------------------- */
