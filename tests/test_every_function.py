@@ -305,6 +305,7 @@ def checked():
         for name, case in (*CASES.items(), *BEYOND.items())
         if name not in CASES or name in ONLY_BEYOND
     ]
+    beyond += [(f, (x,)) for f, x in test_numpy.JOINED.values()]
     return names_in(np, cases) | names_in(wnp, beyond)
 
 

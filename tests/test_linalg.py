@@ -1,5 +1,7 @@
 """numpy.linalg on Vars: NumPy's values, derivatives against differences and against HIPS autograd."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
@@ -8,10 +10,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
 import wengert.numpy as wnp
+import wengert.scipy as wscipy
 import wengert.scipy.linalg
 from wengert import hosted
+from wengert.hosted import decompositions, solutions
 from wengert.hosted.decompositions import pull, push, through_cholesky
 from wengert.hosted.solutions import LOWER, UPPER
+from wengert.transforms import custom
 
 RNG = np.random.default_rng(5)
 A = RNG.normal(size=(4, 4)) + 3 * np.eye(4)
@@ -347,3 +352,52 @@ def test_what_is_not_supported_is_named(tape):
 def test_vmap_of_a_solution():
     solved = wg.vmap(np.linalg.solve, in_axes=(None, 1), out_axes=1)(A, B)
     assert_allclose(solved, np.linalg.solve(A, B), rtol=1e-12)
+
+
+# ---- recordings of library functions are kept ---------------------------------------------------------
+
+
+KEPT = {
+    "inv": (np.linalg.inv, solutions._inv.kept),
+    "eigvalsh": (lambda a: np.linalg.eigvalsh(a + a.T), decompositions._eigh.kept),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_recording_serves_all_calls_of_a_kind(name):
+    """In both modes, of both dtypes, of other values; what is recorded by one call is not by the next."""
+    f, kept = KEPT[name]
+    kept.clear()
+    matrices = [np.diag([2.0, 3.0, 5.0]) + 0.1 * k * (A[:3, :3] + A[:3, :3].T) for k in range(3)]
+    for n, dtype in enumerate(["float64", "float32"], 1):
+        for a in matrices:
+            wg.testing.check_grads(f, (a,))
+            b = a.astype(dtype)
+            assert_allclose(wg.vjp(f, b)[0], f(b), rtol=1e-5)
+            assert_allclose(wg.compile(wg.grad(lambda a: np.sum(f(a) ** 2)))(b),
+                            wg.grad(lambda a: np.sum(f(a) ** 2))(b), rtol=1e-4, atol=1e-6)  # fmt: skip
+            assert len(kept) == n
+    with ThreadPoolExecutor(2) as pool:  # a tape belongs to its thread, so each keeps its own
+        slopes = list(pool.map(lambda a: wg.grad(lambda a: np.sum(f(a)))(a), matrices * 20))
+    for a, slope in zip(matrices * 20, slopes, strict=True):
+        assert_allclose(slope, wg.grad(lambda a: np.sum(f(a)))(a), rtol=1e-12)
+
+
+def test_few_recordings_are_kept_and_none_of_large_arrays():
+    kept = KEPT["inv"][1]
+    kept.clear()
+    for n in range(1, custom.MOST_KINDS + 3):
+        assert_allclose(wg.vjp(np.linalg.inv, 2 * np.eye(n))[0], np.eye(n) / 2)
+    assert 0 < len(kept) <= custom.MOST_KINDS
+    kept.clear()
+    wg.vjp(np.linalg.inv, np.eye(129))
+    assert not kept
+
+
+def test_users_functions_are_recorded_anew():
+    """They may read what has changed since."""
+    rate = 1.0
+    f = lambda y, t: -rate * y
+    solve = lambda y: wscipy.integrate.odeint(f, y, [0.0, 1.0])[-1, 0]
+    for rate in (1.0, 2.0):
+        assert_allclose(wg.grad(lambda y: solve(y))(np.ones(1)), np.exp(-rate), rtol=1e-6)

@@ -21,8 +21,19 @@ from ..protocols.registry import FUNCTIONS, append, mirrored, recorded
 
 __all__ = ["LINALG", "call", "files"]
 
-custom_jvp: Any = transforms.custom_jvp
-custom_vjp: Any = transforms.custom_vjp
+
+def _keeping(transform: Any) -> Any:
+    """The transform of functions that read their arguments only: one recording serves all calls of a kind."""
+
+    def custom(f: Callable, nondiff_argnums: Any = ()) -> Any:
+        function = transform(f, nondiff_argnums)
+        function.kept = {}
+        return function
+
+    return custom
+
+
+custom_jvp, custom_vjp = _keeping(transforms.custom_jvp), _keeping(transforms.custom_vjp)
 LINALG: dict[str, Callable] = {}  # name in wengert.numpy.linalg -> function for Vars and plain arrays alike
 FFT: dict[str, Callable] = {}
 SMALL: dict[Callable, int] = {}  # WG_HOST_... of csrc/wengert.h: of small matrices the core does these

@@ -10,11 +10,14 @@ import numpy as np
 import scipy.integrate as _integrate
 
 from .. import numpy as wnp
-from ..hosted import call, custom_vjp
+from .. import transforms
+from ..hosted import call
 from ..protocols.registry import is_recorded, recorded, refuse_options
 from ..pytree import tree_flatten, tree_unflatten
 from ..tape import recording_on
 from ..transforms import vjp
+
+custom_vjp: Any = transforms.custom_vjp  # users' functions may change: no recording is kept
 
 
 def odeint(func: Callable, y0: Any, t: Any, args: tuple = (), **options: Any) -> Any:

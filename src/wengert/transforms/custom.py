@@ -11,6 +11,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from ..pytree import Structure, leaf_names, tree_flatten, tree_unflatten
 from ..tape import Tape, recording_on
 from .call import DIFFERENTIABLE, Recording, decorates, on_tape, places
 from .child import Child
+
+# Of more numbers the recording takes less time than the work, and its plan much memory.
+MOST_KEPT, MOST_KINDS = 1 << 14, 64
 
 
 class _Custom:
@@ -35,6 +39,7 @@ class _Custom:
         self._f = f
         self._fixed = (nondiff_argnums,) if isinstance(nondiff_argnums, int) else tuple(nondiff_argnums)
         self._rule: Any = None
+        self.kept: dict | None = None  # recordings by kinds of arguments, of functions that read nothing else
         self.answers: Any = weakref.WeakKeyDictionary()  # a tape on which the rule is recorded: call, results
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -56,15 +61,30 @@ class _Custom:
         if call and call == self.identity(fixed, structure, leaves):  # by a rule, of its own result
             return tree_unflatten(results[0], [append("copy", tape.at(k)) for k in results[1]])
 
+        with Recording(leaves) as recording:
+            operands = on_tape(self.name, recording.tape, leaves, structure, "the argument")
+            child = self._child(fixed, structure, operands, recording.tape)
+            results = recording.tape.call(child.tape, operands + child.hidden)
+            return tree_unflatten(child.structure, results)
+
+    def _child(self, fixed: dict[int, Any], structure: Structure, operands: list[Var], tape: Any) -> Child:
+        """The recording for arguments of a kind; what is kept keeps the tapes derived from it, too."""
+        kinds = tuple((v.dtype, v.shape) for v in operands)
+        kept = self.kept if sum(v.size for v in operands) <= MOST_KEPT else None
+        key = (get_ident(), structure, kinds, *fixed.items()) if kept is not None else None
+        if kept and key in kept:
+            return kept[key]
+
         def recorded(given: list) -> Any:
             return self._f(*self._merge(fixed, tree_unflatten(structure, given)))
 
-        with Recording(leaves) as recording:
-            operands = on_tape(self.name, recording.tape, leaves, structure, "the argument")
-            child = Child(self.name, recorded, [(v.dtype, v.shape) for v in operands], recording.tape)
-            child.tape.set_rule(_Rule(self, fixed, structure, child, recording.tape))
-            results = recording.tape.call(child.tape, operands + child.hidden)
-            return tree_unflatten(child.structure, results)
+        child = Child(self.name, recorded, kinds, tape)
+        child.tape.set_rule(_Rule(self, fixed, structure, child, tape))
+        if kept is not None:
+            if len(kept) == MOST_KINDS:
+                kept.clear()
+            kept[key] = child
+        return child
 
     def identity(self, fixed: dict[int, Any], structure: Structure, leaves: list) -> list:
         """What tells a call from others, while its arguments live."""
