@@ -19,6 +19,7 @@
  *   any(m)           is any lane of m set
  *   within(x, least, most) does least <= x < most hold in every lane, as it nearly always should; within_both(x, least,
  *                    most, y, end) and y < end
+ *   normal(x)        is every lane a positive normal number, as it nearly always should be
  *   settle(v)        v is computed by here, whatever branches follow, where the optimizer would move it behind them
  *   rounded(a)       the nearest whole number, ties to even, and the sign kept; floored(a) the next one below
  *   scalef(x, n)     x 2^n for a whole n, rounded once; AVX-512 alone, vmath.inc does without
@@ -63,6 +64,7 @@
 #undef larger
 #undef smaller
 #undef any
+#undef normal
 #undef within
 #undef within_both
 #undef settle

@@ -42,6 +42,7 @@ typedef uint32_t avx512_u32 __attribute__((vector_size(64)));
 #define any(m) (_mm512_movepi32_mask((__m512i)(m)) != 0)
 #define from(x, least) _mm512_cmp_ps_mask(x, set1(least), _CMP_GE_OQ)
 #define below(lanes, x, most) _mm512_mask_cmp_ps_mask(lanes, x, set1(most), _CMP_LT_OQ)
+#define normal(x) LIKELY(_mm512_fpclass_ps_mask(x, 0xFF) == 0) /* of no other class */
 #define transpose(r) transpose_f32(r)
 
 /* r[0], r[step], r[2 step], r[3 step]: their quarters of 128 bits, as a matrix of 4 x 4, transposed */
@@ -102,6 +103,7 @@ typedef uint64_t avx512_u64 __attribute__((vector_size(64)));
 #define any(m) (_mm512_movepi64_mask((__m512i)(m)) != 0)
 #define from(x, least) _mm512_cmp_pd_mask(x, set1(least), _CMP_GE_OQ)
 #define below(lanes, x, most) _mm512_mask_cmp_pd_mask(lanes, x, set1(most), _CMP_LT_OQ)
+#define normal(x) LIKELY(_mm512_fpclass_pd_mask(x, 0xFF) == 0)
 #define transpose(r) transpose_f64(r)
 
 static ALWAYS_INLINE void transpose_f64(__m512d *r) {

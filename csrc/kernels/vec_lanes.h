@@ -3,6 +3,7 @@
 #define within(x, least, most) LIKELY(!any(~(((x) >= set1(least)) & ((x) < set1(most)))))
 #define within_both(x, least, most, y, end)                                                                            \
     LIKELY(!any(~(((x) >= set1(least)) & ((x) < set1(most)) & ((y) < set1(end)))))
+#define normal(x) within(x, LEAST_NORMAL, INFINITY)
 #define settle(v) (void)(v)
 
 static inline V FN(load_lanes)(const T *p, int64_t n, V fill) {
