@@ -151,7 +151,7 @@ def python_lines(text: str) -> int:
 
 
 def test_the_c_core_keeps_its_budget():
-    assert sum(c_lines(path.read_text()) for path in [*C_FILES, *CSRC.glob("*.def")]) <= 13783
+    assert sum(c_lines(path.read_text()) for path in [*C_FILES, *CSRC.glob("*.def")]) <= 13774
 
 
 def test_the_binding_keeps_its_budget():
@@ -161,7 +161,7 @@ def test_the_binding_keeps_its_budget():
 
 
 def test_the_python_face_keeps_its_budget():
-    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8928
+    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8931
 
 
 # ---- closure of the op table ----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import scipy.linalg
 import scipy.signal
 import scipy.special
 import scipy.stats
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import wengert as wg
 import wengert.numpy as wnp
@@ -262,6 +262,25 @@ def test_each_argument_of_a_special_function_has_a_derivative_or_is_named(name):
             named = ("no derivative by argument", "is not supported", "a plain ndarray", "not differentiable")
             if not isinstance(found, str) or not any(part in found for part in named):
                 assert_allclose(found, slope, rtol=1e-5, atol=1e-5)
+
+
+def test_a_primitive_is_asked_for_a_shape_once():
+    calls = []
+
+    @primitive
+    def outer(x, k):
+        calls.append(x.copy())
+        return np.outer(x, x) * k
+
+    defvjp(outer, lambda ans, x, k: lambda g: k * (g + g.T) @ x, None)
+    f = lambda x, k: np.sum(outer(x, k) ** 2)
+    for n in (1, 2):
+        for x in (P, X):
+            assert_allclose(wg.grad(f)(x, n), 4 * n**2 * np.sum(x * x) * x, rtol=1e-14)
+    assert len(calls) == 6  # with ones for either n, and with four x
+    wg.grad(f)(X[:2], 2)
+    assert len(calls) == 8
+    assert_array_equal(calls[6], np.ones(2))
 
 
 def test_a_primitive_takes_lists_and_dicts_as_they_are_at_the_call():

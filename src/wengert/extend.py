@@ -112,7 +112,7 @@ class primitive:  # noqa: N801  a decorator
 
     Either serves both modes, to any order; where both are given the former counts.
 
-    While a function is compiled it is called once with ones to learn the shape of its result.
+    It is called once with ones, for each shape and dtype of its arguments, to learn those of its result.
     """
 
     def __init__(self, f: Callable):
@@ -121,7 +121,7 @@ class primitive:  # noqa: N801  a decorator
         self._f = f
         self._rules: dict[int, Callable | None] = {}
         self._forward: dict[int, Callable | str | None] = {}
-        self._hosts: dict[Any, Callable] = {}
+        self._hosts: dict[Any, tuple[Callable, dict]] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not is_recorded(args):
@@ -139,25 +139,28 @@ class primitive:  # noqa: N801  a decorator
             fixed, kwargs = copy.deepcopy((fixed, kwargs))
         return self._custom(moving, fixed, kwargs)(*(args[k] for k in moving))
 
-    def _host(self, moving: list[int], fixed: dict[int, Any], kwargs: dict) -> Callable:
-        """The function of its arrays alone; kept, for a tape that calls it may live long."""
+    def _host(self, moving: list[int], fixed: dict[int, Any], kwargs: dict) -> tuple[Callable, dict]:
+        """The function of its arrays alone, and what it returns, by their kinds; kept: tapes live long."""
         key = (tuple(moving), *((k, type(x), x) for k, x in (*fixed.items(), *kwargs.items())))
 
         def host(*arrays):
             return _unrecorded(self._f, *_merged(moving, map(np.array, arrays), fixed), **kwargs)
 
         try:
-            return self._hosts.setdefault(key, host)
+            return self._hosts.setdefault(key, (host, {}))
         except TypeError:  # an argument without a hash: a function for this call alone
-            return host
+            return host, {}
 
     def _custom(self, moving: list[int], fixed: dict[int, Any], kwargs: dict) -> Callable:
-        host = self._host(moving, fixed, kwargs)
+        host, known = self._host(moving, fixed, kwargs)
 
         @functools.wraps(self._f)
         def function(*arrays):
-            like = np.asarray(host(*(np.ones(x.shape, x.dtype) for x in arrays)))
-            return call(host, *arrays, shape=like.shape, dtype=like.dtype, stacks=False)
+            kinds = tuple((x.shape, x.dtype) for x in arrays)
+            if kinds not in known:
+                like = np.asarray(host(*(np.ones(*kind) for kind in kinds)))
+                known[kinds] = {"shape": like.shape, "dtype": like.dtype}
+            return call(host, *arrays, **known[kinds], stacks=False)
 
         if self._forward and not self._rules:
             return self._of_tangents(custom_jvp(function), moving, fixed, kwargs)
