@@ -23,6 +23,7 @@ from .workloads import (
     Workload,
     black_scholes,
     chain,
+    decompositions,
     functions,
     operators,
     rosenbrock,
@@ -104,11 +105,13 @@ STREAMS = (
     *(Stream(function, dtype, IN_CACHE) for function in FUNCTIONS for dtype in FLOATS),
     *(Stream(function, dtype, SMALL) for function in ("add", "exp", "sum") for dtype in FLOATS),
 )
+MATRIX = tuple((20 * np.eye(20) + np.random.default_rng(0).normal(size=(20, 20))).ravel())
 SCALARS = (
     Scalar("3,000 operators", operators, 0.5, ("record, per op",), 3000),
     Scalar("3,000 functions", functions, 0.5, ("record, per op", BY_UFUNCS), 3000),
     Scalar("3,000-op chain", chain, 1e-3, ("gradient",)),  # so small that z does not come to rest at pi
     Scalar("Rosenbrock n=1000", rosenbrock, tuple(np.linspace(-1.0, 1.5, 1000)), ("gradient",)),
+    Scalar("slogdet, inv, cholesky of 20 x 20", decompositions, MATRIX, ("gradient",)),
 )
 
 PINNS = tuple(Pinn(dtype) for dtype in FLOATS)

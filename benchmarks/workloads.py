@@ -405,6 +405,13 @@ def rosenbrock(np: ModuleType, x):
     return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
 
 
+def decompositions(np: ModuleType, x):
+    """Of a matrix of 20 x 20."""
+    a = x.reshape(20, 20)
+    inverse, factor = np.linalg.inv(a), np.linalg.cholesky(a @ a.T)
+    return np.linalg.slogdet(a)[1] + np.sum(inverse) + np.sum(factor)
+
+
 def black_scholes(np: ModuleType, spot, strike, years, volatility, rate: float = 0.02):
     """The sum of the prices of European calls (Black & Scholes 1973)."""
     spread = volatility * np.sqrt(years)

@@ -115,7 +115,7 @@ def eager(scalar: Scalar, kind: str) -> Call:
     """The graph that PyTorch builds, or that and backward."""
     if kind == BY_UFUNCS:
         raise Unavailable("NumPy's ufuncs do not record on its tensors")
-    space = SimpleNamespace(sin=torch.sin, cos=torch.cos, sqrt=torch.sqrt, sum=torch.sum)
+    space = SimpleNamespace(sin=torch.sin, cos=torch.cos, sqrt=torch.sqrt, sum=torch.sum, linalg=torch.linalg)
     x = torch.tensor(scalar.start(), requires_grad=True)
 
     def record() -> torch.Tensor:
