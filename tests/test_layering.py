@@ -161,7 +161,7 @@ def test_the_binding_keeps_its_budget():
 
 
 def test_the_python_face_keeps_its_budget():
-    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8931
+    assert sum(python_lines(path.read_text()) for path in PACKAGE.rglob("*.py")) <= 8930
 
 
 # ---- closure of the op table ----------------------------------------------------------------------------

@@ -66,10 +66,6 @@ def _at(address: int, shape: tuple[int, ...], strides: tuple[int, ...] | None, c
     return np.ndarray(shape, DTYPES[code], kind.from_address(address))
 
 
-# What a decomposition frees, glibc gives back to the system, which clears it for the next; but once an array
-# of some size was freed, it keeps up to twice that (mallopt(3), M_MMAP_THRESHOLD).
-np.empty(1 << 23, np.uint8)
-
 _CALLED: dict[int, Callable] = {}  # by id, for good: any tape may refer to one
 
 
