@@ -102,6 +102,7 @@ class Tape:
 
 @final
 class Var:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def tape(self) -> Any: ...
     @property
