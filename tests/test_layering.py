@@ -151,7 +151,7 @@ def python_lines(text: str) -> int:
 
 
 def test_the_c_core_keeps_its_budget():
-    assert sum(c_lines(path.read_text()) for path in [*C_FILES, *CSRC.glob("*.def")]) <= 13774
+    assert sum(c_lines(path.read_text()) for path in [*C_FILES, *CSRC.glob("*.def")]) <= 13767
 
 
 def test_the_binding_keeps_its_budget():

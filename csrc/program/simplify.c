@@ -4,7 +4,7 @@
  *   constants       elementwise ops on constants alone, also repeated ones, computed by the kernels that would run them
  *   broadcasts      an elementwise op reads its operand as it was before it was broadcast
  *   derivatives     g D is two nodes where D is the same for several elements of a row
- *   signs           a + (-b) is a - b; (-a) b is a (-b) where b is the smaller one; a sum of -a is that of a, turned
+ *   signs           a + (-b) is a - b; (-a) b is a (-b) where b is the smaller one
  *   pairs           a + a is a * 2, and (-a) - b is a * (-1) - b, for products pair with their neighbours
  *   common nodes    the same op on the same operands is computed once
  *   sorting         elements gathered in their order, where nobody else reads that
@@ -127,17 +127,10 @@ static wg_status scaled(wg_simplifier *s, wg_id x, double factor, wg_id *out) {
     return *out = wg_common_node(&s->common, *out), WG_OK;
 }
 
-/* a + (-b) is a - b; a factor's sign goes to the smaller one, and that of what is summed to the sum. */
+/* a + (-b) is a - b; a factor's sign goes to the smaller one. */
 static wg_status move_signs(wg_simplifier *s, wg_id *id) {
     wg_tape *t = s->out;
     const int op = t->nodes[*id].op;
-    const wg_id turned = t->nodes[*id].in[0],
-                of = op == WG_sum && t->nodes[turned].op == WG_neg ? t->nodes[turned].in[0] : WG_NONE;
-    if (of != WG_NONE && wg_map_of(wg_kernels_table(), t, of)) { /* no view: sums of those follow their memory */
-        const wg_attr_copy attrs = wg_copy_attrs(t, *id);
-        WG_TRY(wg_emit_sum(t, of, (uint64_t)attrs.x[0], attrs.x[1] != 0, id));
-        return wg_emit1(t, WG_neg, wg_common_node(&s->common, *id), id);
-    }
     const bool adds = op == WG_add, multiplies = op == WG_mul || op == WG_zmul;
     if ((!adds && !multiplies && op != WG_sub) || !wg_is_float(t->nodes[*id].dtype)) return WG_OK;
     for (int k = 2; k-- > (op == WG_sub);) {
